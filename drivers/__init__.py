@@ -1,0 +1,1 @@
+"""Protocol drivers: how bytes are fetched from meters."""

@@ -1,0 +1,1 @@
+"""Modbus: a read-only client of our own (why: docs/decisions)."""

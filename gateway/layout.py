@@ -1,0 +1,228 @@
+"""A layout: the channels of one (meter, period) and how a sample's raw bytes become columns.
+
+Compiled once and journaled whole, ratio values included, before the first sample that uses it, so a
+sample can be decoded years later without the profile. There is no normalise stage: register scale, unit
+change, CT/VT ratio and sign are one coefficient a column.
+
+Two ways out of raw bytes:
+
+* `decode` gives float64 columns for telemetry, checks and gauges (C speed where every slot is plain);
+* `exact` gives one channel as Decimal, integer x decimal coefficient or the shortest decimal that
+  still is the same float, for boundary readings and counters above 2^53.
+
+Slots lie in channel order, fixed length, bytes as the wire carried them (docs/specs/journal.md).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import struct
+from array import array
+from dataclasses import asdict, dataclass, field
+from decimal import Context, Decimal
+from operator import itemgetter, mul
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from gateway import wire
+from gateway.model import ABSENT, Channel, Flag
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+NAN = math.nan
+_EXACT = Context(prec=60)  # wider than any register times any coefficient, so nothing is rounded
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One value on the wire. type: a name of `wire.TYPES`; order: byte order, most significant byte = A.
+
+    factor: weight inside a slot of several parts (integer part + fraction part), as a decimal string.
+    """
+
+    type: str
+    order: str = "ABCD"
+    factor: str = "1"
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """How one channel lies in the raw bytes: value = transform(sum of parts) x coefficient + offset.
+
+    coefficient, offset: decimal strings; everything that scales is folded in (register scale, unit, ratios).
+    sentinels: raw bytes of the first part, most significant first, hexadecimal, that mean "no value".
+    transform: "" or a name of `wire.TRANSFORMS`.
+    """
+
+    parts: tuple[Part, ...]
+    coefficient: str = "1"
+    offset: str = "0"
+    sentinels: tuple[str, ...] = ()
+    transform: str = ""
+
+    @property
+    def size(self) -> int:
+        """Return the slot's length in bytes."""
+        return sum(wire.TYPES[part.type].size for part in self.parts)
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """Channels of one (meter, period) with the rule that turns raw bytes into their values.
+
+    ratios: name -> decimal string as read or configured; already inside the coefficients, kept as evidence.
+    profile: "name@digest" of the profile it was compiled from. Equal digests mean equal meaning.
+    """
+
+    meter: str
+    period_s: float
+    channels: tuple[Channel, ...]
+    slots: tuple[Slot, ...]
+    ratios: Mapping[str, str] = field(default_factory=dict)
+    profile: str = ""
+
+    def __post_init__(self) -> None:
+        """Compile the fast path. Raises ValueError if channels and slots do not match."""
+        if len(self.channels) != len(self.slots) or not self.slots:
+            raise ValueError(f"{self.meter}: {len(self.channels)} channels for {len(self.slots)} slots")
+        setattr_ = object.__setattr__
+        parts = [part for slot in self.slots for part in slot.parts]
+        permutation: list[int] = []
+        starts: list[int] = []
+        position = 0
+        for slot in self.slots:
+            starts.append(position)
+            for part in slot.parts:
+                permutation += [position + i for i in wire.order_of(part.type, part.order)]
+                position += wire.TYPES[part.type].size
+        plain = all(
+            len(slot.parts) == 1 and wire.TYPES[slot.parts[0].type].number and not slot.transform
+            for slot in self.slots
+        )
+        setattr_(self, "size", position)
+        setattr_(self, "starts", tuple(starts))
+        setattr_(self, "_permute", None if permutation == list(range(position)) else itemgetter(*permutation))
+        setattr_(self, "_struct", struct.Struct(">" + "".join(wire.TYPES[part.type].code for part in parts)))
+        setattr_(self, "_plain", plain)
+        setattr_(self, "_coefficients", array("d", (float(slot.coefficient) for slot in self.slots)))
+        setattr_(self, "_offsets", [(i, float(s.offset)) for i, s in enumerate(self.slots) if Decimal(s.offset)])
+        sentinels = [(i, frozenset(map(bytes.fromhex, s.sentinels))) for i, s in enumerate(self.slots)]
+        setattr_(self, "_sentinels", [entry for entry in sentinels if entry[1]])
+        body = orjson.dumps(self.to_dict(), option=orjson.OPT_SORT_KEYS)
+        setattr_(self, "digest", hashlib.sha256(body).hexdigest()[:16])
+        setattr_(self, "no_flags", array("H", bytes(2 * len(self.slots))))
+
+    size: int = field(init=False, repr=False)
+    starts: tuple[int, ...] = field(init=False, repr=False)
+    digest: str = field(init=False)
+    no_flags: array[int] = field(init=False, repr=False)
+    _permute: Any = field(init=False, repr=False)
+    _struct: struct.Struct = field(init=False, repr=False)
+    _plain: bool = field(init=False, repr=False)
+    _coefficients: array[float] = field(init=False, repr=False)
+    _offsets: list[tuple[int, float]] = field(init=False, repr=False)
+    _sentinels: list[tuple[int, frozenset[bytes]]] = field(init=False, repr=False)
+
+    def decode(self, raw: bytes, flags: array[int]) -> array[float]:
+        """Return one float64 per channel in canonical units, NaN where there is no value.
+
+        Adds SENTINEL to `flags` where the bytes say "no value" or are not a finite number; changes no other
+        flag, so decoding a journaled sample again gives the same. Raises ValueError on a wrong length.
+        """
+        if len(raw) != self.size:
+            raise ValueError(f"{self.meter}: sample of {len(raw)} bytes for a layout of {self.size}")
+        big = raw if self._permute is None else bytes(self._permute(raw))
+        numbers = self._struct.unpack(big)
+        if self._plain:
+            values = array("d", map(mul, numbers, self._coefficients))
+        else:
+            values = array("d", map(mul, self._combine(numbers), self._coefficients))
+        for i, offset in self._offsets:
+            values[i] += offset
+        for i, patterns in self._sentinels:
+            start = self.starts[i]
+            if big[start : start + len(next(iter(patterns)))] in patterns:
+                flags[i] |= Flag.SENTINEL
+        if any(flags) or not math.isfinite(sum(values)):
+            self._blank(values, flags)
+        return values
+
+    def exact(self, raw: bytes, i: int) -> Decimal | None:
+        """Return channel `i` as an exact decimal in canonical units; None where the bytes say "no value".
+
+        Integers are exact; a float is the shortest decimal that reads back as the same float, which is what
+        the meter's maker printed. COMMS and MISSING flags are the caller's to look at.
+        """
+        slot = self.slots[i]
+        position = self.starts[i]
+        total = Decimal(0)
+        for n, part in enumerate(slot.parts):
+            kind = wire.TYPES[part.type]
+            big = bytes(raw[position + k] for k in wire.order_of(part.type, part.order))
+            position += kind.size
+            if n == 0 and big.hex() in slot.sentinels:
+                return None
+            number = wire.exact(part.type, big)
+            if number is None:
+                return None
+            total = _EXACT.add(total, _EXACT.multiply(number, Decimal(part.factor)))
+        if slot.transform:
+            total = wire.TRANSFORMS[slot.transform](total)
+        return _EXACT.add(_EXACT.multiply(total, Decimal(slot.coefficient)), Decimal(slot.offset))
+
+    def _combine(self, numbers: tuple[Any, ...]) -> list[float]:
+        """Return one float per slot from the parts' unpacked values."""
+        values = []
+        position = 0
+        for slot in self.slots:
+            total = 0.0
+            for part in slot.parts:
+                convert = wire.TYPES[part.type].convert
+                number = numbers[position] if convert is None else convert(numbers[position])
+                total += float(part.factor) * number
+                position += 1
+            values.append(wire.TRANSFORMS[slot.transform](total) if slot.transform else total)
+        return values
+
+    def _blank(self, values: array[float], flags: array[int]) -> None:
+        for i, value in enumerate(values):
+            if flags[i] & ABSENT:
+                values[i] = NAN
+            elif not math.isfinite(value):
+                flags[i] |= Flag.SENTINEL
+                values[i] = NAN
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the layout as plain JSON values, whole: `from_dict` gives an equal layout back."""
+        return {
+            "meter": self.meter,
+            "period_s": self.period_s,
+            "profile": self.profile,
+            "ratios": dict(self.ratios),
+            "channels": [asdict(channel) for channel in self.channels],
+            "slots": [asdict(slot) for slot in self.slots],
+        }
+
+    @classmethod
+    def from_dict(cls, body: Mapping[str, Any]) -> Layout:
+        """Return the layout a journal holds. Raises KeyError, TypeError or ValueError on a damaged one."""
+        return cls(
+            meter=body["meter"],
+            period_s=body["period_s"],
+            channels=tuple(Channel(**channel) for channel in body["channels"]),
+            slots=tuple(
+                Slot(
+                    parts=tuple(Part(**part) for part in slot["parts"]),
+                    coefficient=slot["coefficient"],
+                    offset=slot["offset"],
+                    sentinels=tuple(slot["sentinels"]),
+                    transform=slot["transform"],
+                )
+                for slot in body["slots"]
+            ),
+            ratios=body["ratios"],
+            profile=body["profile"],
+        )

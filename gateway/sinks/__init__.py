@@ -1,0 +1,1 @@
+"""Destinations: encoders are pure, senders are thin."""

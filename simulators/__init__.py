@@ -1,0 +1,1 @@
+"""A simulated site on localhost, and fakes for the tests."""
