@@ -1,0 +1,147 @@
+"""Delivery: one task per sink takes batches from its reader, hands them over and advances on acknowledgement.
+
+Live readings first, backlog behind them at a limited rate. A sink that is away costs nothing but its own lag: the
+journal keeps the readings, polling never waits. A frame the destination refuses for good is recorded with its
+reason and skipped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import structlog
+
+from gateway.backoff import Backoff
+from gateway.clock import sleep_for
+from gateway.errors import SinkUnavailable
+from gateway.journal_store import RefusalRow
+
+if TYPE_CHECKING:
+    from gateway.health import SinkHealth
+    from gateway.interfaces import Clock, Sink
+    from gateway.journal import Journal
+    from gateway.journal_reader import Reader
+    from gateway.model import Batch, Refusal
+
+PAUSE_FIRST_S = 0.25
+PAUSE_MAX_S = 30.0
+
+log = structlog.get_logger("deliver")
+
+
+class Deliverer:
+    """The task that owns one sink."""
+
+    def __init__(
+        self,
+        id_: str,
+        sink: Sink,
+        reader: Reader,
+        journal: Journal,
+        clock: Clock,
+        health: SinkHealth,
+        *,
+        flush_s: float = 0.0,
+        backlog_rate: float = 50_000.0,
+        pause_max_s: float = PAUSE_MAX_S,
+    ) -> None:
+        """flush_s: frames are collected this long before a write. backlog_rate: readings/s while catching up."""
+        self.id = id_
+        self.reader = reader
+        self._sink, self._journal, self._clock, self._health = sink, journal, clock, health
+        self._flush_s, self._backlog_rate = flush_s, backlog_rate
+        self._backoff = Backoff(PAUSE_FIRST_S, pause_max_s)
+        self._backlog_at_s = 0.0
+        self._written_s = clock.monotonic() - flush_s
+        self._draining = asyncio.Event()
+
+    async def run(self) -> None:
+        """Deliver for ever, through every outage of the destination."""
+        try:
+            while True:
+                try:
+                    await self._sink.open()
+                    self._up()
+                    self.reader.shift()
+                    await self._pump()
+                except SinkUnavailable as error:
+                    pause_s = max(self._backoff.next_s(), error.retry_after_s or 0.0)
+                    self._down(error)
+                await self._sink.close()
+                await sleep_for(self._clock, pause_s)
+        finally:
+            await self._sink.close()
+
+    def drain(self) -> None:
+        """Stop collecting: the gateway is stopping, what is there goes out at once."""
+        self._draining.set()
+        self.reader.awake.set()
+
+    def _up(self) -> None:
+        if self._health.state != "up":
+            self._health.state, self._health.error = "up", ""
+            log.info("sink up", sink=self.id, pending=self.reader.pending)
+
+    def _down(self, error: SinkUnavailable) -> None:
+        self._health.downs += 1
+        if self._health.state != "down" or not self._health.error:
+            log.warning("sink down; readings wait in the journal", sink=self.id, error=str(error))
+        self._health.state, self._health.error = "down", str(error)
+
+    async def _pump(self) -> None:
+        """Hand over batch after batch. Raises SinkUnavailable."""
+        while True:
+            batch = await self._next()
+            refusals = await self._sink.write(batch) if batch.frames else []
+            self._backoff.reset()
+            self._health.batches += 1
+            self._written_s = self._clock.monotonic()
+            refused = self._record(batch, refusals) if refusals else 0
+            readings = batch.readings
+            if batch.backfill:
+                self._backlog_at_s = self._written_s + readings / self._backlog_rate
+            self.reader.acknowledge(readings - refused, refused)
+
+    async def _next(self) -> Batch:
+        """Wait for and return the next batch."""
+        while True:
+            collect_s = self._written_s + self._flush_s - self._clock.monotonic()
+            if collect_s > 0 and not self._draining.is_set():
+                await self._wait(self._draining, collect_s)
+                continue
+            pause_s = self._backlog_at_s - self._clock.monotonic()
+            batch = await self.reader.take(backlog=pause_s <= 0)
+            if batch is not None:
+                return batch
+            late = pause_s > 0 and self.reader.backlog
+            await self._wait(self.reader.awake, pause_s if late else None)
+
+    async def _wait(self, event: asyncio.Event, delay_s: float | None) -> None:
+        """Wait for `event`, at most `delay_s`."""
+        try:
+            async with asyncio.timeout(delay_s):
+                await event.wait()
+        except TimeoutError:
+            return
+
+    def _record(self, batch: Batch, refusals: list[Refusal]) -> int:
+        """Record refused frames; return how many readings they carry."""
+        rows = []
+        for refusal in refusals:
+            frame = batch.frames[refusal.index]
+            rows.append(
+                RefusalRow(
+                    self.id, frame.layout.meter, frame.epoch, frame.time_ns, len(frame.flags), refusal.reason
+                )
+            )
+        self._journal.refuse(rows)
+        readings = sum(row.readings for row in rows)
+        log.error(
+            "destination refuses readings for good; recorded and skipped",
+            sink=self.id,
+            readings=readings,
+            meter=rows[0].meter,
+            reason=rows[0].reason,
+        )
+        return readings

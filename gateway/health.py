@@ -1,0 +1,82 @@
+"""What the gateway knows of itself: counters and states per link, meter and sink, for logs and commands."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(slots=True)
+class MeterHealth:
+    """One meter. state: unknown, on, off. failures: reason -> polls that failed so."""
+
+    link: str
+    period_s: float = 0.0
+    state: str = "unknown"
+    polls: int = 0
+    readings: int = 0
+    flagged: int = 0
+    skipped: int = 0
+    last_ns: int = 0
+    error: str = ""
+    failures: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(slots=True)
+class LinkHealth:
+    """One link. state: down or up. downs: how often it was lost or could not be opened."""
+
+    kind: str
+    state: str = "down"
+    ups: int = 0
+    downs: int = 0
+    polls: int = 0
+    error: str = ""
+
+
+@dataclass(slots=True)
+class SinkHealth:
+    """One sink. state: down or up; counts of readings live in its reader."""
+
+    kind: str
+    state: str = "down"
+    downs: int = 0
+    batches: int = 0
+    error: str = ""
+
+
+@dataclass(slots=True)
+class Health:
+    """Everything, in configuration order."""
+
+    links: dict[str, LinkHealth] = field(default_factory=dict)
+    meters: dict[str, MeterHealth] = field(default_factory=dict)
+    sinks: dict[str, SinkHealth] = field(default_factory=dict)
+    crashes: Counter[str] = field(default_factory=Counter)
+    frames: int = 0
+    readings: int = 0
+
+    def figures(self) -> dict[str, Any]:
+        """Return all of it as plain JSON values."""
+        return {
+            "frames": self.frames,
+            "readings": self.readings,
+            "crashes": dict(self.crashes),
+            "links": {
+                id_: {"kind": h.kind, "state": h.state, "ups": h.ups, "downs": h.downs}
+                | {"polls": h.polls, "error": h.error}
+                for id_, h in self.links.items()
+            },
+            "meters": {
+                id_: {"link": h.link, "period_s": h.period_s, "state": h.state, "polls": h.polls}
+                | {"readings": h.readings, "flagged": h.flagged, "skipped": h.skipped}
+                | {"last_ns": h.last_ns, "error": h.error, "failures": dict(h.failures)}
+                for id_, h in self.meters.items()
+            },
+            "sinks": {
+                id_: {"kind": h.kind, "state": h.state, "downs": h.downs, "batches": h.batches}
+                | {"error": h.error}
+                for id_, h in self.sinks.items()
+            },
+        }

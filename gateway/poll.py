@@ -1,0 +1,234 @@
+"""Polling: one task per link reads its meters on the wall grid and appends frames to the journal.
+
+Isolation: a meter that fails costs its timeout once and is then probed at a growing pause; the others on its link
+keep their times. The link itself is closed only when it says so (LinkDown) or when all its meters are silent.
+Nothing here waits for a destination.
+"""
+
+from __future__ import annotations
+
+from array import array
+from typing import TYPE_CHECKING, Protocol
+
+import structlog
+
+from gateway.backoff import Backoff
+from gateway.checks import Checker
+from gateway.clock import MS_NS, NS, sleep_for
+from gateway.errors import DeviceError, LinkDown
+from gateway.model import Event, Flag, Frame
+from gateway.schedule import Timetable
+
+if TYPE_CHECKING:
+    from gateway.health import Health, LinkHealth
+    from gateway.interfaces import Clock, Link, Poll
+    from gateway.journal import Journal
+    from gateway.layout import Layout
+    from gateway.model import Sample
+
+SLEEP_MAX_S = 10.0  # a step of the wall clock is noticed at least this often
+METER_PAUSE_MAX_S = 60.0
+LINK_PAUSE_FIRST_S = 0.5
+
+log = structlog.get_logger("poll")
+
+
+class Target(Protocol):
+    """One (meter, period) to read."""
+
+    meter: str
+    period_s: float
+
+    async def poll(self, link: Link) -> Poll:
+        """Return what to read; may read ratios from the meter first. Raises DeviceError, LinkDown."""
+
+    def reconnected(self) -> None:
+        """Forget what was read from the meter: its link was opened anew."""
+
+
+class Recorder:
+    """Turns samples into frames: identity, checks, flags; then into the journal."""
+
+    def __init__(self, journal: Journal, clock: Clock, health: Health) -> None:
+        """Start with the journal's newest time, so that identities rise across restarts."""
+        self._journal, self._clock, self._health = journal, clock, health
+        self._last_ns: dict[str, int] = {}
+        self._checkers: dict[Layout, Checker] = {}
+        self._floor_ns = journal.last_ns
+        self.clock_flag = 0
+
+    def new_epoch(self) -> None:
+        """Start a new epoch: time may run from an earlier moment again."""
+        self._journal.new_epoch()
+        self._last_ns.clear()
+        self._floor_ns = 0
+
+    def record(self, layout: Layout, sample: Sample) -> None:
+        """Check one sample and append it."""
+        flags = sample.flags
+        values = layout.decode(sample.raw, flags)
+        checker = self._checkers.get(layout)
+        if checker is None:
+            checker = self._checkers[layout] = Checker(layout)
+        time_ns = sample.time_ns // MS_NS * MS_NS
+        last_ns = self._last_ns.get(layout.meter, self._floor_ns)
+        if time_ns <= last_ns:
+            time_ns = last_ns + MS_NS
+        self._last_ns[layout.meter] = time_ns
+        checker.check(time_ns, values, flags)
+        health = self._health
+        meter = health.meters[layout.meter]
+        if any(flags):
+            meter.flagged += len(flags) - flags.count(0)
+            if self.clock_flag:
+                flags = array("H", (flag | self.clock_flag for flag in flags))
+        elif self.clock_flag:
+            flags = array("H", (self.clock_flag,)) * len(flags)
+        frame = Frame(layout, self._journal.epoch, time_ns, sample.device_time_ns, sample.raw, values, flags)
+        self._journal.append(frame)
+        meter.readings += len(flags)
+        meter.last_ns = time_ns
+        health.frames += 1
+        health.readings += len(flags)
+
+    def event(self, kind: str, subject: str, **detail: object) -> None:
+        """Journal a transition (kinds: docs/specs/journal.md)."""
+        self._journal.note(Event(self._clock.wall_ns(), kind, subject, detail))
+
+
+class LinkPoller:
+    """The task that owns one link."""
+
+    def __init__(
+        self,
+        id_: str,
+        link: Link,
+        targets: list[Target],
+        recorder: Recorder,
+        clock: Clock,
+        health: Health,
+        *,
+        pause_max_s: float = 60.0,
+        spread: float = 0.0,
+    ) -> None:
+        """pause_max_s: longest pause between attempts to open the link."""
+        self.id = id_
+        self._link, self._targets, self._recorder, self._clock = link, targets, recorder, clock
+        self._health = health
+        self._own: LinkHealth = health.links[id_]
+        self._backoff = Backoff(LINK_PAUSE_FIRST_S, pause_max_s, spread)
+        self._meter_backoff = {
+            target.meter: Backoff(target.period_s, METER_PAUSE_MAX_S, spread) for target in targets
+        }
+        self._silent: set[str] = set()
+
+    async def run(self) -> None:
+        """Keep the link open and its meters read, for ever."""
+        try:
+            while True:
+                try:
+                    await self._link.open()
+                    self._up()
+                    await self._serve()
+                except LinkDown as error:
+                    self._down(error)
+                await self._link.close()
+                await sleep_for(self._clock, self._backoff.next_s())
+        finally:
+            await self._link.close()
+
+    def _up(self) -> None:
+        self._own.ups += 1
+        if self._own.state != "up":
+            self._own.state, self._own.error = "up", ""
+            log.info("link up", link=self.id)
+            self._recorder.event("link_up", self.id)
+        for target in self._targets:
+            target.reconnected()
+
+    def _down(self, error: LinkDown) -> None:
+        self._own.downs += 1
+        if self._own.state != "down" or not self._own.error:
+            log.warning("link down", link=self.id, error=str(error))
+            self._recorder.event("link_down", self.id, error=str(error))
+        self._own.state, self._own.error = "down", str(error)
+
+    async def _serve(self) -> None:
+        """Read every target at its times. Raises LinkDown."""
+        clock = self._clock
+        timetable = Timetable([round(t.period_s * NS) for t in self._targets], clock.wall_ns())
+        self._silent.clear()
+        while True:
+            due_ns, index = timetable.head()
+            wait_s = (due_ns - clock.wall_ns()) / NS
+            if wait_s > 0:
+                await clock.sleep_until(clock.monotonic() + min(wait_s, SLEEP_MAX_S))
+                now_ns = clock.wall_ns()
+                if now_ns < due_ns:
+                    period_ns = round(self._targets[index].period_s * NS)
+                    if due_ns - now_ns > period_ns + NS:  # the wall clock went back
+                        timetable.restart(now_ns)
+                    continue
+            target = self._targets[index]
+            pause_s = await self._read(target)
+            skipped = timetable.done(clock.wall_ns(), round(pause_s * NS))
+            if skipped:
+                self._health.meters[target.meter].skipped += skipped
+
+    async def _read(self, target: Target) -> float:
+        """Read one target; return the pause its meter has earned, 0 if it answered."""
+        meter = self._health.meters[target.meter]
+        meter.polls += 1
+        self._own.polls += 1
+        try:
+            poll = await target.poll(self._link)
+            samples = await self._link.read(poll)
+        except DeviceError as error:
+            return self._failed(target, error)
+        layout = poll.layout
+        for sample in samples:
+            self._recorder.record(layout, sample)
+        if meter.state != "on":
+            self._answered(target)
+        return 0.0
+
+    def _answered(self, target: Target) -> None:
+        meter = self._health.meters[target.meter]
+        if meter.state == "off":
+            log.info("meter answers again", link=self.id, meter=target.meter)
+        self._recorder.event("meter_on", target.meter)
+        meter.state, meter.error = "on", ""
+        self._meter_backoff[target.meter].reset()
+        self._backoff.reset()
+        self._silent.clear()
+
+    def _failed(self, target: Target, error: DeviceError) -> float:
+        meter = self._health.meters[target.meter]
+        meter.failures[error.reason] += 1
+        meter.error = str(error)
+        if meter.state != "off":
+            meter.state = "off"
+            log.warning(
+                "meter off", link=self.id, meter=target.meter, error=str(error), raw=error.raw.hex() or None
+            )
+            self._recorder.event("meter_off", target.meter, reason=error.reason, error=str(error))
+        if error.reason == "timeout":
+            self._silent.add(target.meter)
+            if len(self._silent) == len(self._meter_backoff):
+                raise LinkDown(f"none of the {len(self._silent)} meters answers; last: {error}")
+        return self._meter_backoff[target.meter].next_s()
+
+
+async def watch_clock(clock: Clock, recorder: Recorder, *, step_s: float = 1.0) -> None:
+    """Start a new epoch when the wall clock steps, and flag readings while it is not synchronised."""
+    offset_s = clock.wall_ns() / NS - clock.monotonic()
+    while True:
+        synchronised = clock.state().synchronised
+        recorder.clock_flag = 0 if synchronised else int(Flag.CLOCK)
+        await sleep_for(clock, step_s)
+        now_s = clock.wall_ns() / NS - clock.monotonic()
+        if abs(now_s - offset_s) > step_s:
+            log.error("wall clock stepped; a new epoch begins", step_s=round(now_s - offset_s, 3))
+            recorder.new_epoch()
+            recorder.event("clock_step", "gateway", step_s=round(now_s - offset_s, 3))
+        offset_s = now_s
