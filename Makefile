@@ -15,6 +15,7 @@ help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 env: .venv/.complete ## make .venv from the lock file (needs Python 3.11 or newer)
+	@:
 
 .venv/.complete: requirements.lock pyproject.toml tools/env.sh
 	@PYTHON="$(PYTHON)" sh tools/env.sh >&2

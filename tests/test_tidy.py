@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import subprocess
+import tomllib
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,7 +28,7 @@ LINE_MAX_CHARS = 4_000
 MACHINE_PATH = re.compile(r"(?<![\w./-])/(?:work|root|opt/(?:wheels|pypi)|home/[a-z])" + r"(?:/|\b)")
 REGISTRY = re.compile(
     r"(?:files\.)?python" + r"hosted\.org|py" + r"pi\.org|registry\." + r"npmjs|--(?:extra-)?index-"
-    r"url|--find-" + r"links|/sim" + r"ple\b|deb\." + r"debian\.org",
+    r"url|--find-" + r"links|/sim" + r"ple/|deb\." + r"debian\.org",
     re.IGNORECASE,
 )
 
@@ -78,8 +79,15 @@ def _no(findings: list[str], rule: str) -> None:
         pytest.fail(rule + "\n" + "\n".join(f"  {finding}" for finding in findings), pytrace=False)
 
 
-def _is_broad(handler: ast.ExceptHandler) -> bool:
-    """Return whether a handler catches everything: bare, Exception or BaseException, alone or in a tuple."""
+def _is_broad(handler: ast.AST) -> bool:
+    """Return whether a handler catches everything: bare, Exception or BaseException, alone, in a tuple, suppressed."""
+    if isinstance(handler, ast.Call):
+        suppresses = ast.unparse(handler.func) in {"suppress", "contextlib.suppress"}
+        return suppresses and any(
+            ast.unparse(kind) in {"Exception", "BaseException"} for kind in handler.args
+        )
+    if not isinstance(handler, ast.ExceptHandler):
+        return False
     kinds = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
     return any(
         kind is None or (isinstance(kind, ast.Name) and kind.id in {"Exception", "BaseException"})
@@ -129,7 +137,7 @@ def test_one_broad_except_at_most() -> None:
         f"{name}:{node.lineno}"
         for name, tree, _ in _modules(*RUNTIME)
         for node in ast.walk(tree)
-        if isinstance(node, ast.ExceptHandler) and _is_broad(node)
+        if isinstance(node, ast.ExceptHandler | ast.Call) and _is_broad(node)
     ]
     elsewhere = [place for place in broad if not place.startswith(BROAD_EXCEPT_IN + ":")]
     _no(elsewhere, f"Name the errors you expect; the only broad except is in {BROAD_EXCEPT_IN}:")
@@ -166,6 +174,20 @@ def test_every_test_folder_is_a_package() -> None:
     }
     findings = [f"{_name(folder)}/" for folder in sorted(folders) if not (folder / "__init__.py").is_file()]
     _no(findings, "Two tests of one name clash unless each folder has an __init__.py; add it to:")
+
+
+def test_every_module_has_its_layer() -> None:
+    """A module that the contracts do not name could import anything."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    contracts = {contract["id"]: contract for contract in settings["tool"]["importlinter"]["contracts"]}
+    layers = set(re.findall(r"[\w.]+", " ".join(contracts["layers"]["layers"])))
+    findings = [
+        f"{name} ({module})"
+        for name, _, _ in _modules("gateway", "drivers")
+        if (module := ".".join(name.removesuffix(".py").split("/")[:2])) not in layers
+        and not module.endswith("__init__")
+    ]
+    _no(findings, "Add these modules to [tool.importlinter] layers in pyproject.toml:")
 
 
 def test_every_document_has_one_title() -> None:
