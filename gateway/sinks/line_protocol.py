@@ -1,0 +1,101 @@
+"""InfluxDB line protocol (docs/specs/influx-schema.md): one line of bytes per frame. Pure."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+import orjson
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from gateway.interfaces import Directory
+    from gateway.layout import Layout
+    from gateway.model import Frame
+
+_MS_NS = 1_000_000
+_UNSAFE = re.compile(r"[\x00-\x1f\x7f\\]")
+
+
+class _Template(NamedTuple):
+    """A line with one `%b` per channel and `%d` for the time; head: measurement and tags."""
+
+    whole: bytes
+    head: bytes
+    keys: tuple[bytes, ...]
+
+
+class Encoder:
+    """Frames of one gateway to lines.
+
+    Tags come from the directory; a meter that is no longer configured has neither `link` nor `energy_kind`.
+    """
+
+    def __init__(self, directory: Directory, measurement: str = "meter") -> None:
+        """Raises ValueError if a name cannot be written in line protocol."""
+        self._measurement = escape(measurement, ", ")
+        self._gateway = escape(directory.gateway)
+        self._tags = {
+            info.id: b"".join(
+                b",%b=%b" % (key, escape(value))
+                for key, value in ((b"link", info.link), (b"energy_kind", info.energy_kind))
+                if value  # a tag value may not be empty
+            )
+            for info in directory.meters
+        }
+        self._templates: dict[str, _Template] = {}
+
+    def lines(self, frames: Iterable[Frame]) -> list[bytes | None]:
+        """Return one line per frame, without newline; None where there is neither a value nor a flag.
+
+        Values are floats (`1.0`, never `1i`) in the fewest digits that read back as the same float64; an
+        absent one has no field. Time in ms since 1970.
+        """
+        return [self._line(frame) for frame in frames]
+
+    def _line(self, frame: Frame) -> bytes | None:
+        layout = frame.layout
+        template = self._templates.get(layout.digest) or self._compile(layout)
+        digits = orjson.dumps(frame.values.tolist())
+        time_ms = frame.time_ns // _MS_NS
+        # The fast path: no absent value (orjson writes NaN as null), no flag, first epoch.
+        if frame.epoch == 0 and b"n" not in digits and frame.flags == layout.no_flags:
+            return template.whole % (*digits[1:-1].split(b","), time_ms)
+        fields = []
+        for key, value, flag in zip(template.keys, digits[1:-1].split(b","), frame.flags, strict=True):
+            if value != b"null":
+                fields.append(b"%b=%b" % (key, value))
+            if flag:
+                fields.append(b"flag_%b=%di" % (key, flag))
+        if not fields:
+            return None
+        epoch = b",epoch=%d" % frame.epoch if frame.epoch else b""
+        return b"%b%b %b %d" % (template.head, epoch, b",".join(fields), time_ms)
+
+    def _compile(self, layout: Layout) -> _Template:
+        head = b"%b,gateway=%b,meter=%b%b" % (
+            self._measurement,
+            self._gateway,
+            escape(layout.meter),
+            self._tags.get(layout.meter, b""),
+        )
+        keys = tuple(escape(channel.key) for channel in layout.channels)
+        literal = [part.replace(b"%", b"%%") for part in (head, *keys)]
+        whole = b"%b %b %%d" % (literal[0], b",".join(key + b"=%b" for key in literal[1:]))
+        template = self._templates[layout.digest] = _Template(whole, head, keys)
+        return template
+
+
+def escape(text: str, special: str = ",= ") -> bytes:
+    r"""Return a tag value or field key (special: comma, equals, space) or measurement (comma, space) as bytes.
+
+    Raises ValueError for empty text, control characters and backslashes: line protocol has no way to write
+    a newline there, and a backslash before a separator or at the end would swallow it.
+    Source: InfluxDB line protocol reference, "Special characters"; influxdata/telegraf issue 3004.
+    """
+    if not text or _UNSAFE.search(text):
+        raise ValueError(
+            f"{text!r} cannot be written in line protocol: empty, or has a backslash or control character"
+        )
+    return "".join("\\" + c if c in special else c for c in text).encode()

@@ -1,0 +1,1 @@
+"""Stand-ins for servers, and frames to send to them."""

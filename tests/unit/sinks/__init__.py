@@ -1,0 +1,1 @@
+"""Encoders and the pure parts of the sinks."""
