@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal
 
 
-class RegisterSource(NamedTuple):
+@dataclass(frozen=True, slots=True, order=True)
+class RegisterSource:
     """One part of a channel: function 1..4, wire address (zero-based), count of registers or bits.
 
     A channel's entry in `Poll.sources` is a tuple of these, one for each part, read in one request.

@@ -109,7 +109,8 @@ class Batch:
         return sum(len(frame.flags) for frame in self.frames)
 
 
-class Refusal(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Refusal:
     """One frame a sink refused for good, with the destination's reason; it is recorded and skipped."""
 
     index: int

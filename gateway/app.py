@@ -1,0 +1,236 @@
+"""The gateway itself: everything assembled, run under one task group, drained and stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import signal
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from gateway import __version__, assembly
+from gateway.clock import sleep_for
+from gateway.control import ControlServer, check_path
+from gateway.deliver import Deliverer
+from gateway.errors import ConfigError, Finding
+from gateway.health import Health, LinkHealth, MeterHealth, SinkHealth
+from gateway.journal import Journal
+from gateway.notify import notify, watchdog
+from gateway.poll import LinkPoller, Recorder, watch_clock
+from gateway.supervise import supervise
+from gateway.targets import SiteDirectory
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from drivers.profiles import Library
+    from gateway.config_models import Site
+    from gateway.interfaces import Clock
+
+DRAIN_S = 3.0  # of the 5 s a stop may take
+LAG_MAX_S = 10.0  # the event loop is called stuck when it has not come round for this long
+
+log = structlog.get_logger("gateway")
+
+
+@contextmanager
+def state_lock(folder: Path) -> Iterator[None]:
+    """Hold the state folder for this process. Raises ConfigError if it cannot be made or another gateway has it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o750)
+        fd = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        hint = "create it for the gateway's user, or set gateway.state_dir to a folder it may write"
+        finding = Finding("gateway.state_dir", f"{folder}: {error.strerror}", "a writable folder", hint)
+        raise ConfigError([finding]) from error
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            pid = os.pread(fd, 32, 0).decode(errors="replace").strip() or "unknown"
+            hint = f"stop the other gateway (pid {pid}) or give this one another gateway.state_dir"
+            finding = Finding("gateway.state_dir", f"{folder} in use", "a folder of its own", hint)
+            raise ConfigError([finding]) from error
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(fd)
+
+
+class Gateway:
+    """A running gateway; built from a site that has been checked."""
+
+    def __init__(self, site: Site, library: Library, clock: Clock, *, reraise: bool = False) -> None:
+        """reraise: let bugs out instead of restarting their task (tests)."""
+        self.site, self._clock, self._reraise = site, clock, reraise
+        infos = assembly.meter_infos(site)
+        self.directory = SiteDirectory(site.gateway.id, __version__, site.digest, infos)
+        self._targets = assembly.targets(site, library, self.directory, clock)
+        self.health = Health(
+            links={link.id: LinkHealth(link.kind) for link in site.links},
+            meters={info.id: MeterHealth(info.link) for info in infos},
+            sinks={sink.id: SinkHealth(sink.kind) for sink in site.sinks},
+        )
+        for targets in self._targets.values():
+            for target in targets:
+                self.health.meters[target.meter].period_s = target.period_s
+        self._deliverers: list[Deliverer] = []
+        self._round_s = 0.0
+        self.journal: Journal
+
+    async def run(self, stop: asyncio.Event) -> dict[str, Any]:
+        """Run until `stop` is set, then drain; return the final figures. Raises StorageError, ConfigError."""
+        settings = self.site.journal
+        check_path(self.site.gateway.socket_path)
+        self.journal = Journal(
+            self.site.gateway.state_dir,
+            self._clock,
+            size_max=settings.size_max_bytes,
+            free_min=settings.free_min_bytes,
+            group_s=settings.group_s,
+        )
+        try:
+            await self._run(stop)
+        finally:
+            await self.journal.close()
+        notify("STATUS=stopped")
+        return self.figures()
+
+    async def _run(self, stop: asyncio.Event) -> None:
+        recorder = Recorder(self.journal, self._clock, self.health)
+        recorder.event(
+            "start", self.site.gateway.id, software=__version__, config=self.site.digest, pid=os.getpid()
+        )
+        if self.journal.stepped_at_start:
+            log.warning("the wall clock is behind the journal; a new epoch begins", epoch=self.journal.epoch)
+        await self._make_deliverers()
+        control = ControlServer(self.site.gateway.socket_path, {"status": self._status})
+        async with asyncio.TaskGroup() as tasks:
+            base = [
+                tasks.create_task(self._supervised("journal", self.journal.run)),
+                tasks.create_task(self._supervised("control", control.run)),
+                tasks.create_task(self._supervised("clock", lambda: watch_clock(self._clock, recorder))),
+                tasks.create_task(watchdog(self._clock, self._alive)),
+                tasks.create_task(self._rounds()),
+            ]
+            sinks = [tasks.create_task(self._supervised(f"sink {d.id}", d.run)) for d in self._deliverers]
+            links = [
+                tasks.create_task(self._supervised(f"link {poller.id}", poller.run))
+                for poller in self._pollers(recorder)
+            ]
+            notify("READY=1")
+            log.info("gateway runs", **self._sizes())
+            await stop.wait()
+            notify("STOPPING=1")
+            log.info("gateway stops: polling ends, what is journaled is delivered", drain_s=DRAIN_S)
+            await _cancel(links)
+            recorder.event("stop", self.site.gateway.id)
+            await self._drain()
+            await _cancel(sinks + base)
+
+    def _sizes(self) -> dict[str, int]:
+        site = self.site
+        return {"links": len(site.links), "meters": len(self.health.meters), "sinks": len(site.sinks)}
+
+    async def _supervised(self, name: str, run: Any) -> None:
+        await supervise(name, run, self._clock, self.health, reraise=self._reraise)
+
+    async def _make_deliverers(self) -> None:
+        for config in self.site.sinks:
+            self._deliverers.append(
+                Deliverer(
+                    config.id,
+                    assembly.sink(config, self.directory, self._clock),
+                    await self.journal.reader(config.id),
+                    self.journal,
+                    self._clock,
+                    self.health.sinks[config.id],
+                    flush_s=getattr(config, "flush_s", 0.0),
+                    backlog_rate=config.backlog_rate,
+                )
+            )
+        await self.journal.forget_other_readers()
+
+    def _pollers(self, recorder: Recorder) -> list[LinkPoller]:
+        count = max(len(self.site.links), 1)
+        return [
+            LinkPoller(
+                config.id,
+                assembly.link(config, self._clock),
+                self._targets[config.id],
+                recorder,
+                self._clock,
+                self.health,
+                pause_max_s=config.retry_max_s,
+                spread=n / count,
+            )
+            for n, config in enumerate(self.site.links)
+            if self._targets[config.id]
+        ]
+
+    async def _drain(self) -> None:
+        """Commit what is open and give the sinks that are up a moment to take it."""
+        await self.journal.flush()
+        for deliverer in self._deliverers:
+            deliverer.drain()
+        end_s = self._clock.monotonic() + DRAIN_S
+        while self._clock.monotonic() < end_s and any(
+            d.reader.pending and self.health.sinks[d.id].state == "up" for d in self._deliverers
+        ):
+            await sleep_for(self._clock, 0.02)
+
+    async def _rounds(self) -> None:
+        while True:
+            self._round_s = self._clock.monotonic()
+            await sleep_for(self._clock, 1.0)
+
+    def _alive(self) -> bool:
+        return self._clock.monotonic() - self._round_s < LAG_MAX_S
+
+    async def _status(self, _: dict[str, Any]) -> dict[str, Any]:
+        return self.figures()
+
+    def figures(self) -> dict[str, Any]:
+        """Return the state of everything as plain JSON values; counts are readings."""
+        figures = self.health.figures()
+        for deliverer in self._deliverers:
+            reader = deliverer.reader
+            figures["sinks"][deliverer.id] |= {
+                "delivered": reader.delivered,
+                "pending": reader.pending,
+                "backlog": reader.backlog,
+                "refused": reader.refused,
+                "missed": reader.missed,
+            }
+        clock = self._clock.state()
+        figures["journal"] = self.journal.figures()
+        figures["lost"] = self.journal.lost
+        figures["gateway"] = {
+            "id": self.site.gateway.id,
+            "software": __version__,
+            "config": self.site.digest,
+            "time_ns": self._clock.wall_ns(),
+            "clock_synchronised": clock.synchronised,
+        }
+        return figures
+
+
+async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def serve(site: Site, library: Library, clock: Clock) -> dict[str, Any]:
+    """Run the gateway until SIGTERM or SIGINT; return its final figures. Raises ConfigError, StorageError."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    with state_lock(site.gateway.state_dir):
+        return await Gateway(site, library, clock).run(stop)

@@ -1,0 +1,155 @@
+"""From the site file to links, targets and sinks: the one place that knows which class serves which kind.
+
+A new protocol is one folder in `drivers/` and one line in `LINKS`; a new sink one module and one line in `SINKS`.
+Heavy libraries are imported only when a link or sink of their kind is configured.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from drivers import profiles
+from gateway.config_models import InfluxConfig, ModbusTcpConfig, MqttConfig, OpcuaConfig
+from gateway.model import MeterInfo
+from gateway.secret_files import read_secret
+from gateway.targets import ProfileTarget, RatioReader, VariablesTarget
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from drivers.profiles import Library, Profile
+    from gateway.config_models import LinkConfig, MeterConfig, SinkConfig, Site, TlsConfig
+    from gateway.interfaces import Clock, Directory, Link, Sink
+    from gateway.poll import Target
+    from gateway.sinks.tls import TlsFiles
+    from gateway.targets import SiteDirectory
+
+
+def _modbus_tcp(config: ModbusTcpConfig, clock: Clock) -> Link:
+    from drivers.modbus.driver import ModbusTcpLink
+
+    return ModbusTcpLink(config.host, config.port, timeout_s=config.timeout_s, clock=clock, name=config.id)
+
+
+def _opcua(config: OpcuaConfig, clock: Clock) -> Link:
+    from drivers.opcua.driver import OpcUaLink
+
+    password = read_secret(config.password_file, config.password_credential)
+    return OpcUaLink(
+        config.url,
+        timeout_s=config.timeout_s,
+        clock=clock,
+        name=config.id,
+        user=config.user,
+        password=password,
+    )
+
+
+def _mqtt(config: MqttConfig, directory: Directory, clock: Clock) -> Sink:
+    from gateway.sinks.mqtt import MqttSink
+
+    return MqttSink(
+        id=config.id,
+        host=config.host,
+        port=config.port,
+        directory=directory,
+        clock=clock,
+        prefix=config.prefix,
+        protocol=config.protocol,
+        group=config.group,
+        user=config.user or None,
+        password=read_secret(config.password_file, config.password_credential),
+        tls=_tls(config.tls),
+    )
+
+
+def _tls(config: TlsConfig) -> TlsFiles | None:
+    from gateway.sinks.tls import TlsFiles
+
+    return TlsFiles(config.ca_file, config.cert_file, config.key_file) if config.enabled else None
+
+
+def _influx(config: InfluxConfig, directory: Directory, clock: Clock) -> Sink:
+    from gateway.sinks.influx import InfluxSink
+
+    return InfluxSink(
+        id=config.id,
+        url=config.url,
+        org=config.org,
+        bucket=config.bucket,
+        token=read_secret(config.token_file, config.token_credential) or "",
+        directory=directory,
+        clock=clock,
+        measurement=config.measurement,
+        gzip=config.gzip,
+        timeout_s=config.timeout_s,
+    )
+
+
+LINKS: dict[type[LinkConfig], Callable[..., Link]] = {ModbusTcpConfig: _modbus_tcp, OpcuaConfig: _opcua}
+SINKS: dict[type[SinkConfig], Callable[..., Sink]] = {MqttConfig: _mqtt, InfluxConfig: _influx}
+
+
+def library(site: Site | None) -> Library:
+    """Return the profiles a site may use: its own folders first, then those shipped."""
+    own = () if site is None else site.gateway.profile_dirs
+    return profiles.Library((*own, profiles.shipped_dir()))
+
+
+def link(config: LinkConfig, clock: Clock) -> Link:
+    """Return the link a `[[links]]` table describes, not yet open."""
+    return LINKS[type(config)](config, clock)
+
+
+def sink(config: SinkConfig, directory: Directory, clock: Clock) -> Sink:
+    """Return the sink a `[[sinks]]` table describes, not yet open."""
+    return SINKS[type(config)](config, directory, clock)
+
+
+def meter_infos(site: Site) -> tuple[MeterInfo, ...]:
+    """Return what may be announced of every enabled meter, in site-file order."""
+    return tuple(
+        MeterInfo(m.id, m.name, m.link, m.profile, m.energy_kind, dict(m.labels))
+        for m in site.meters
+        if m.enabled
+    )
+
+
+def targets(site: Site, library: Library, directory: SiteDirectory, clock: Clock) -> dict[str, list[Target]]:
+    """Return the targets of every link, in site-file order: first by meter, then by period."""
+    found: dict[str, list[Target]] = {link_.id: [] for link_ in site.links}
+    for meter in site.meters:
+        if meter.enabled:
+            timeout_s = meter.timeout_s or site.link(meter.link).timeout_s
+            make = _variables if meter.variables else partial(_profiled, library.get(meter.profile), clock)
+            found[meter.link] += make(meter, timeout_s, directory)
+    return found
+
+
+def _profiled(
+    profile: Profile, clock: Clock, meter: MeterConfig, timeout_s: float, directory: SiteDirectory
+) -> list[Target]:
+    ratios = RatioReader(meter, profile, timeout_s, clock)
+    keys = profiles.channel_keys(profile, meter.channels, meter.variant)
+    return [
+        ProfileTarget(meter, profile, own, period_s, timeout_s, ratios, directory)
+        for period_s, own in by_period(meter, keys).items()
+    ]
+
+
+def _variables(meter: MeterConfig, timeout_s: float, directory: SiteDirectory) -> list[Target]:
+    return [
+        VariablesTarget(meter, own, period_s, timeout_s, directory)
+        for period_s, own in by_period(meter, tuple(meter.variables)).items()
+    ]
+
+
+def by_period(meter: MeterConfig, keys: tuple[str, ...]) -> dict[float, tuple[str, ...]]:
+    """Return period → channel keys, the meter's own period first."""
+    found: dict[float, list[str]] = {meter.period_s: []}
+    for key in keys:
+        override = meter.override.get(key)
+        period_s = meter.period_s if override is None or override.period_s is None else override.period_s
+        found.setdefault(period_s, []).append(key)
+    return {period_s: tuple(own) for period_s, own in found.items() if own}

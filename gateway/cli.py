@@ -1,0 +1,212 @@
+"""The `metergate` command. Heavy imports happen inside the command that needs them.
+
+Exit codes: 0 done · 1 a failure said on stderr · 2 wrong usage · 78 the configuration cannot be used.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+import typer
+
+from gateway import __version__
+from gateway.errors import EXIT_CONFIG, ConfigError, MetergateError
+
+SYSTEM_CONFIG = Path("/etc/metergate/site.toml")
+
+app = typer.Typer(
+    name="metergate",
+    help="Edge gateway for energy, water and carbon meters: reads them, keeps every reading, delivers it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+
+Config = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", help="Site file. Default: ./site.toml, else /etc/metergate/site.toml."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+def config_path(given: Path | None) -> Path:
+    """Return the site file to use: the one given, else the one here, else the system's."""
+    if given is not None:
+        return given
+    here = Path("site.toml")
+    return SYSTEM_CONFIG if SYSTEM_CONFIG.exists() and not here.exists() else here
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON value on one line of stdout."""
+    sys.stdout.write(orjson.dumps(value).decode() + "\n")
+    sys.stdout.flush()
+
+
+@app.command()
+def run(
+    config: Config = None,
+    log_style: Annotated[str, typer.Option("--log", help="Log lines as `text` or `json`.")] = "text",
+    summary: Annotated[
+        Path | None, typer.Option(help="Write the final figures as JSON to this file when the gateway stops.")
+    ] = None,
+) -> None:
+    """Run the gateway until SIGTERM or Ctrl-C.
+
+    Starts with every meter and destination offline; only a site file that cannot be used is fatal (exit 78).
+    """
+    from gateway import app as gateway_app
+    from gateway import log
+    from gateway.assembly import library
+    from gateway.clock import SystemClock
+    from gateway.config import load
+    from gateway.loop import run as run_loop
+
+    site = load(config_path(config))
+    log.configure(site.gateway.log_level, "json" if log_style == "json" else "text")
+    figures = run_loop(gateway_app.serve(site, library(site), SystemClock()))
+    if summary is not None:
+        summary.write_bytes(orjson.dumps(figures))
+
+
+@app.command()
+def check(config: Config = None, json: Json = False) -> None:
+    """Check a site file: every problem with its key path, what was found, what was expected and what to try."""
+    from gateway import config as site_config
+    from gateway.config_summary import summary
+
+    try:
+        site = site_config.load(config_path(config))
+    except ConfigError as error:
+        if json:
+            print_json({"ok": False, "findings": site_config.to_json(error.findings)})
+        else:
+            typer.echo(site_config.report(error.findings))
+        raise typer.Exit(EXIT_CONFIG) from None
+    found = summary(site)
+    if json:
+        print_json({"ok": True} | found)
+        return
+    from gateway.tables import summary_text
+
+    typer.echo(summary_text(found))
+
+
+@app.command()
+def status(config: Config = None, json: Json = False) -> None:
+    """Show the running gateway: links, meters, sinks, journal, losses."""
+    from gateway.config import load
+    from gateway.control import ask
+    from gateway.tables import print_status
+
+    site = load(config_path(config))
+    figures = ask(site.gateway.socket_path, "status")
+    if json:
+        print_json(figures)
+    else:
+        print_status(figures)
+
+
+@app.command()
+def profiles(
+    id: Annotated[str | None, typer.Argument(help="Show one meter type whole.")] = None,
+    config: Config = None,
+    json: Json = False,
+) -> None:
+    """List the meter types this gateway knows, with how far each can be trusted."""
+    from drivers.profiles import describe
+    from gateway.assembly import library
+    from gateway.config import load
+    from gateway.tables import print_profile, print_profiles
+
+    path = config_path(config)
+    known = library(load(path) if config is not None or path.exists() else None)
+    rows = [describe(known.get(name)) for name in ([id] if id else known.ids())]
+    if json:
+        print_json(rows[0] if id else rows)
+    elif id:
+        print_profile(rows[0])
+    else:
+        print_profiles(rows)
+
+
+@app.command()
+def simulate(
+    file: Annotated[Path, typer.Argument(help="Simulation file; see docs/reference/simulation-file.md.")],
+    seed: Annotated[
+        int | None, typer.Option(help="Seed of the physics and the faults; default: the file's.")
+    ] = None,
+    site_out: Annotated[
+        Path | None,
+        typer.Option("--site-out", help="Write a matching site file here once everything listens."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Serve a simulated site on loopback ports until Ctrl-C: Modbus TCP and OPC UA meters with physics and faults."""
+    try:
+        from simulators.run import main as serve_site
+    except ModuleNotFoundError as error:
+        raise missing_extra(error) from error
+    raise typer.Exit(serve_site(file, seed=seed, site_out=site_out, as_json=json))
+
+
+@app.command()
+def demo(
+    duration: Annotated[
+        str, typer.Option("--for", help="Stop after this long, such as 20s or 5min. Default: until Ctrl-C.")
+    ] = "",
+    json: Annotated[
+        bool, typer.Option("--json", help="Print the summary as one JSON object, last line of stdout.")
+    ] = False,
+    file: Annotated[
+        Path | None, typer.Option(help="Simulation file. Default: the plant shipped with Metergate.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the simulated plant.")] = None,
+    keep: Annotated[
+        Path | None,
+        typer.Option(help="Keep site file, journal and logs in this folder; default: a temporary one."),
+    ] = None,
+) -> None:
+    """Watch a whole simulated plant being read over real sockets, journaled and delivered.
+
+    Uses mosquitto and victoria-metrics (or influxd) from the PATH on free loopback ports if they are there, else an
+    embedded broker and the local journal only, and says so.
+    """
+    try:
+        from simulators.demo import Options
+        from simulators.demo import main as run_demo
+    except ModuleNotFoundError as error:
+        raise missing_extra(error) from error
+    from gateway.config_values import seconds
+
+    duration_s = seconds(duration) if duration else None
+    raise typer.Exit(run_demo(Options(duration_s, json=json, file=file, seed=seed, keep=keep)))
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(f"metergate {__version__}")
+
+
+def missing_extra(error: ModuleNotFoundError) -> MetergateError:
+    """Return what to do when the simulators' own packages are not installed."""
+    return MetergateError(f"{error.name} is not installed; the simulators need: pip install 'metergate[sim]'")
+
+
+def main() -> None:
+    """Run the command; turn expected errors into one message and an exit code."""
+    try:
+        app()
+    except ConfigError as error:
+        from gateway.findings import report
+
+        typer.echo(report(error.findings), err=True)
+        sys.exit(EXIT_CONFIG)
+    except (MetergateError, ConnectionError) as error:
+        typer.echo(f"metergate: {error}", err=True)
+        sys.exit(1)

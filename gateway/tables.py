@@ -1,0 +1,142 @@
+"""Tables for people: what the commands print without `--json`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console, Group
+from rich.table import Table
+from rich.text import Text
+
+from gateway.clock import iso
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from rich.console import RenderableType
+
+_COLOUR = {"up": "green", "on": "green", "down": "red", "off": "red", "unknown": "yellow"}
+
+
+def state_text(state: str) -> Text:
+    """Return a state in its colour."""
+    return Text(state, style=_COLOUR.get(state, ""))
+
+
+def links_table(figures: Mapping[str, Any]) -> Table:
+    """Return the links of a status."""
+    table = Table(
+        "link", "kind", "state", "polls", "lost", "last error", title="Links 链路", title_justify="left"
+    )
+    for id_, link in figures["links"].items():
+        table.add_row(
+            id_,
+            link["kind"],
+            state_text(link["state"]),
+            f"{link['polls']:,}",
+            str(link["downs"]),
+            link["error"],
+        )
+    return table
+
+
+def meters_table(figures: Mapping[str, Any], rows_max: int | None = None) -> Table:
+    """Return the meters of a status; with `rows_max`, those that are not well come first and the rest is counted."""
+    table = Table("meter", "link", "state", "readings", "flagged", "failed", "age", "last error")
+    table.title, table.title_justify = "Meters 计量器具", "left"
+    now_ns = figures["gateway"]["time_ns"]
+    meters = list(figures["meters"].items())
+    if rows_max is not None and len(meters) > rows_max:
+        meters.sort(key=lambda item: item[1]["state"] == "on")
+    for id_, meter in meters[:rows_max]:
+        age = f"{(now_ns - meter['last_ns']) / 1e9:.1f} s" if meter["last_ns"] else "–"
+        failed = sum(meter["failures"].values())
+        table.add_row(
+            id_,
+            meter["link"],
+            state_text(meter["state"]),
+            f"{meter['readings']:,}",
+            f"{meter['flagged']:,}",
+            f"{failed:,}",
+            age,
+            meter["error"],
+        )
+    if rows_max is not None and len(meters) > rows_max:
+        table.caption = f"… and {len(meters) - rows_max} more, all well or further down"
+    return table
+
+
+def sinks_table(figures: Mapping[str, Any]) -> Table:
+    """Return the sinks of a status; counts are readings."""
+    table = Table("sink", "kind", "state", "delivered", "pending", "refused", "missed", "last error")
+    table.title, table.title_justify = "Sinks 数据去向 (readings)", "left"
+    for id_, sink in figures["sinks"].items():
+        counts = [f"{sink[key]:,}" for key in ("delivered", "pending", "refused", "missed")]
+        table.add_row(id_, sink["kind"], state_text(sink["state"]), *counts, sink["error"])
+    return table
+
+
+def journal_line(figures: Mapping[str, Any]) -> Text:
+    """Return the journal's state in one line."""
+    journal = figures["journal"]
+    text = Text(
+        f"journal {journal['readings']:,} readings in {journal['bytes'] / 1e6:.1f} MB, epoch {journal['epoch']}, "
+        f"lost {figures['lost']:,}, clock {'synchronised' if figures['gateway']['clock_synchronised'] else 'NOT synchronised'}"
+    )
+    if journal["error"]:
+        text.append(f"\n{journal['error']}", style="red")
+    return text
+
+
+def status_view(figures: Mapping[str, Any], rows_max: int | None = None) -> RenderableType:
+    """Return everything of a status."""
+    return Group(
+        links_table(figures), meters_table(figures, rows_max), sinks_table(figures), journal_line(figures)
+    )
+
+
+def print_status(figures: Mapping[str, Any]) -> None:
+    """Print a status to stdout."""
+    console = Console()
+    gateway = figures["gateway"]
+    console.print(f"gateway {gateway['id']} {gateway['software']} at {iso(gateway['time_ns'])}")
+    console.print(status_view(figures))
+
+
+def print_profiles(rows: Iterable[Mapping[str, Any]]) -> None:
+    """Print one line per meter type."""
+    table = Table("profile", "maker", "model", "medium", "channels", "confidence")
+    for row in rows:
+        weak = row["confidence"] == "one-source"
+        table.add_row(
+            row["id"],
+            row["maker"],
+            row["model"],
+            row["medium"],
+            str(row["channels"]),
+            Text(row["confidence"], style="yellow" if weak else ""),
+        )
+    Console().print(table)
+
+
+def print_profile(row: Mapping[str, Any]) -> None:
+    """Print one meter type: identity, sources, doubts."""
+    console = Console()
+    for key, value in row.items():
+        if isinstance(value, (list, tuple)):
+            console.print(f"{key}:", style="bold")
+            for item in value:
+                console.print(f"  - {item}", highlight=False)
+        else:
+            console.print(f"[bold]{key}[/]: {value}", highlight=False)
+
+
+def summary_text(found: Mapping[str, Any]) -> str:
+    """Return what `metergate check` says of a good site file."""
+    lines = ["The site file can be used."]
+    for key, value in found.items():
+        if key == "warnings":
+            lines += [f"warning: {warning}" for warning in value]
+        else:
+            lines.append(f"  {key}: {value}")
+    return "\n".join(lines)

@@ -1,0 +1,186 @@
+"""What to read from which meter: site file + profile → targets, one for each (meter, period).
+
+Ratios that live in the meter (CT, VT, exponents) are read before the layout is compiled, again after every
+reconnect and once an hour; a changed ratio is a new layout, so earlier readings keep the old one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from drivers import profiles
+from drivers.profile_compile import ChannelOverride, VariableSpec
+from gateway.errors import DeviceError
+from gateway.interfaces import Poll
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from decimal import Decimal
+
+    from drivers.profiles import Profile
+    from gateway.config_models import MeterConfig, VariableConfig
+    from gateway.interfaces import Clock, Link
+    from gateway.layout import Layout
+    from gateway.model import MeterInfo
+
+RATIO_AGE_MAX_S = 3600.0
+
+
+class SiteDirectory:
+    """What sinks may announce: the meters, and the layouts in force as they become known."""
+
+    def __init__(self, gateway: str, software: str, config_digest: str, meters: Sequence[MeterInfo]) -> None:
+        """meters: enabled ones, in site-file order."""
+        self.gateway, self.software, self.config_digest = gateway, software, config_digest
+        self.meters = meters
+        self._layouts: dict[tuple[str, float], Layout] = {}
+
+    def announce(self, layout: Layout) -> None:
+        """Put a layout in force, in place of the earlier one of the same meter and period."""
+        self._layouts[layout.meter, layout.period_s] = layout
+
+    def layouts(self) -> list[Layout]:
+        """Return the layouts in force, in the order they became known."""
+        return list(self._layouts.values())
+
+
+class RatioReader:
+    """The ratios of one meter, shared by its targets."""
+
+    def __init__(self, meter: MeterConfig, profile: Profile, timeout_s: float, clock: Clock) -> None:
+        """timeout_s: of the read that fetches them."""
+        self._profile, self._clock = profile, clock
+        self._configured = {name: str(value) for name, value in meter.ratios.items()}
+        found = profiles.ratio_layout(profile, meter.id)
+        self._poll = None
+        if found is not None:
+            layout, sources = found
+            unit = 0 if meter.unit is None else meter.unit
+            self._poll = Poll(meter.id, unit, layout, sources, timeout_s, profile.limits)
+        self._values: Mapping[str, Decimal] | None = None
+        self._read_s = 0.0
+
+    def forget(self) -> None:
+        """Read them again before the next use."""
+        self._values = None
+
+    async def values(self, link: Link) -> Mapping[str, Decimal]:
+        """Return ratio name → value. Raises DeviceError if the meter does not tell, LinkDown."""
+        now_s = self._clock.monotonic()
+        stale = self._poll is not None and now_s - self._read_s > RATIO_AGE_MAX_S
+        if self._values is None or stale:
+            self._values = await self._fetch(link)
+            self._read_s = now_s
+        return self._values
+
+    async def _fetch(self, link: Link) -> Mapping[str, Decimal]:
+        if self._poll is None:
+            return profiles.ratio_values(self._profile, None, b"", self._configured)
+        (sample,) = await link.read(self._poll)
+        if any(sample.flags):
+            keys = [c.key for c, f in zip(self._poll.layout.channels, sample.flags, strict=True) if f]
+            raise DeviceError(f"ratio registers {', '.join(keys)} could not be read", reason="exception")
+        return profiles.ratio_values(self._profile, self._poll.layout, sample.raw, self._configured)
+
+
+class ProfileTarget:
+    """One period of a meter that has a profile."""
+
+    def __init__(
+        self,
+        meter: MeterConfig,
+        profile: Profile,
+        keys: tuple[str, ...],
+        period_s: float,
+        timeout_s: float,
+        ratios: RatioReader,
+        directory: SiteDirectory,
+    ) -> None:
+        """keys: the channels of this period."""
+        self.meter, self.period_s = meter.id, period_s
+        self._meter, self._profile, self._keys, self._timeout_s = meter, profile, keys, timeout_s
+        self._ratios, self._directory = ratios, directory
+        self._compiled: Poll | None = None
+        self._with: Mapping[str, Decimal] | None = None
+
+    def reconnected(self) -> None:
+        """Read the ratios again: the meter may have been exchanged while the link was down."""
+        self._ratios.forget()
+
+    async def poll(self, link: Link) -> Poll:
+        """Return what to read, compiled for the ratios in force."""
+        ratios = await self._ratios.values(link)
+        if self._compiled is None or (ratios is not self._with and ratios != self._with):
+            layout, sources = profiles.compile(
+                self._profile,
+                self.meter,
+                self.period_s,
+                self._keys,
+                ratios,
+                overrides(self._meter),
+                self._meter.variant,
+            )
+            unit = 0 if self._meter.unit is None else self._meter.unit
+            limits = self._profile.limits
+            self._compiled = Poll(self.meter, unit, layout, sources, self._timeout_s, limits)
+            self._directory.announce(layout)
+        self._with = ratios
+        return self._compiled
+
+
+class VariablesTarget:
+    """One period of an OPC UA meter whose variables the site file names."""
+
+    def __init__(
+        self,
+        meter: MeterConfig,
+        keys: tuple[str, ...],
+        period_s: float,
+        timeout_s: float,
+        directory: SiteDirectory,
+    ) -> None:
+        """keys: the variables of this period."""
+        self.meter, self.period_s = meter.id, period_s
+        own = overrides(meter)
+        specs = {key: variable_spec(meter.variables[key], own.get(key, ChannelOverride())) for key in keys}
+        layout, sources = profiles.compile_variables(meter.id, period_s, specs)
+        self._poll = Poll(meter.id, 0, layout, sources, timeout_s)
+        directory.announce(layout)
+
+    def reconnected(self) -> None:
+        """Nothing was read from the meter that could have changed."""
+
+    async def poll(self, _: Link) -> Poll:
+        """Return what to read."""
+        return self._poll
+
+
+def overrides(meter: MeterConfig) -> dict[str, ChannelOverride]:
+    """Return the site's overrides of a meter's channels, as profiles take them."""
+    return {
+        key: ChannelOverride(
+            unit=o.unit,
+            low=o.low,
+            high=o.high,
+            rate_max=o.rate_max,
+            modulus=o.modulus,
+            report=o.report,
+            reference=o.reference,
+        )
+        for key, o in meter.override.items()
+    }
+
+
+def variable_spec(variable: VariableConfig, override: ChannelOverride) -> VariableSpec:
+    """Return one OPC UA variable as profiles take it, with what the site overrides."""
+    return VariableSpec(
+        id=variable.id,
+        quantity=variable.quantity,
+        unit=variable.unit,
+        low=override.low,
+        high=override.high,
+        rate_max=override.rate_max,
+        modulus=override.modulus,
+        report=override.report,
+        reference=override.reference,
+    )
