@@ -1,6 +1,6 @@
 """The MQTT sink: QoS 1, every PUBACK looked at, a new connection from scratch after any loss.
 
-aiomqtt 2.5.1 as measured (docs/explanation has the figures): it hides the PUBACK's reason code, leaves
+aiomqtt 2.5.1 as measured (the traps stand in README.md here): it hides the PUBACK's reason code, leaves
 publishes in flight waiting for their full timeout when the connection drops, and sends un-acknowledged
 messages again when the same client is entered twice. So publishes go straight to the paho client inside
 it, which says all three; everything else is aiomqtt's. The journal replays, so no session is kept.

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import struct
 from array import array
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from random import Random
+from typing import TYPE_CHECKING
 
 from gateway.layout import Layout, Part, Slot
 from gateway.model import Batch, Channel, Frame, MeterInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 START_NS = 1_795_316_400_012_000_000
 SECOND_NS = 1_000_000_000
@@ -18,12 +22,11 @@ SECOND_NS = 1_000_000_000
 class FakeDirectory:
     """A gateway's meters and the layouts in force; `in_force` may be changed by the test."""
 
-    meters: list[MeterInfo]
+    meters: Sequence[MeterInfo]
     in_force: list[Layout]
     gateway: str = "plant-1"
     software: str = "0.1.0"
     config_digest: str = "c0ffee"
-    labels: dict[str, str] = field(default_factory=dict)
 
     def layouts(self) -> list[Layout]:
         """Return the layouts in force."""
