@@ -1,0 +1,84 @@
+"""Golden captures: what a profile makes of the bytes it carries, by the way every reading goes."""
+
+from __future__ import annotations
+
+from array import array
+from typing import TYPE_CHECKING, NamedTuple
+
+from drivers.profile_compile import ChannelOverride, compile
+from drivers.profile_model import BIT_FUNCTIONS, CONFIGURED
+from drivers.profile_ratio import ratio_layout, ratio_values
+from gateway.errors import ConfigError, Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterable
+    from decimal import Decimal
+
+    from drivers.profile_model import GoldenTable, Profile
+    from drivers.registers import RegisterSource
+
+
+class Decoded(NamedTuple):
+    """One channel of a capture: exactly, as float64 column (NaN if absent), with its flags and canonical unit."""
+
+    exact: Decimal | None
+    value: float
+    flags: int
+    unit: str
+
+
+def decode_golden(profile: Profile, golden: GoldenTable) -> dict[str, Decoded]:
+    """Return every expected channel as the gateway reads it (Modbus).
+
+    Raises ConfigError naming a register that is read but not in `blocks`, and what `compile` and `ratio_values` raise.
+    """
+    memory: dict[tuple[int, int], bytes] = {}
+    for block in golden.blocks:
+        memory.update(_registers(block.function, block.address, bytes.fromhex(block.hex)))
+    small = ratio_layout(profile, "golden")
+    configured = {name: format(value, "f") for name, value in golden.ratios.items()}
+    if small is None or {channel.key for channel in small[0].channels} <= set(configured):
+        ratios = ratio_values(profile, None, b"", configured)
+    else:
+        ratios = ratio_values(profile, small[0], _gather(golden, memory, small[1]), configured)
+    overrides = {
+        key: ChannelOverride(unit=golden.units.get(key, ""), reference=_reference(profile, key))
+        for key in golden.expect
+    }
+    layout, sources = compile(profile, "golden", 0.0, tuple(golden.expect), ratios, overrides, golden.variant)
+    raw = _gather(golden, memory, sources)
+    flags = array("H", layout.no_flags)
+    values = layout.decode(raw, flags)
+    return {
+        channel.key: Decoded(layout.exact(raw, i), values[i], flags[i], channel.unit)
+        for i, channel in enumerate(layout.channels)
+    }
+
+
+def _reference(profile: Profile, key: str) -> str:
+    return "as the capture's meter" if profile.channels[key].reference == CONFIGURED else ""
+
+
+def _registers(function: int, address: int, body: bytes) -> Iterable[tuple[tuple[int, int], bytes]]:
+    """Yield each register's (or bit's) place and two bytes."""
+    if function in BIT_FUNCTIONS:
+        for i in range(8 * len(body)):
+            yield (function, address + i), bytes((0, body[i // 8] >> i % 8 & 1))
+    else:
+        for i in range(0, len(body), 2):
+            yield (function, address + i // 2), body[i : i + 2]
+
+
+def _gather(golden: GoldenTable, memory: dict[tuple[int, int], bytes], sources: Iterable[Hashable]) -> bytes:
+    """Return the slots of a sample, in channel order, as a driver would."""
+    raw = bytearray()
+    for source in sources:
+        parts: tuple[RegisterSource, ...] = source  # type: ignore[assignment]  # Modbus profiles have no other
+        for part in parts:
+            for address in range(part.address, part.address + part.count):
+                if (part.function, address) not in memory:
+                    found = f"no register {address} of function {part.function}"
+                    wanted = "every register the expected channels read"
+                    raise ConfigError([Finding(f'golden "{golden.name}".blocks', found, wanted)])
+                raw += memory[part.function, address]
+    return bytes(raw)

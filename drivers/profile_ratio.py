@@ -1,0 +1,138 @@
+"""Ratios and the probe: small layouts a driver reads at connecting with the ordinary `Link.read`."""
+
+from __future__ import annotations
+
+from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING
+
+from gateway.config_values import nearest
+from gateway.errors import ConfigError, DeviceError, Finding
+from gateway.layout import Layout, Slot
+from gateway.model import Channel
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from drivers.profile_model import ProbeTable, Profile, RatioTable
+    from drivers.registers import RegisterSource
+
+RegisterSources = tuple[tuple["RegisterSource", ...], ...]
+
+REGISTER_EVIDENCE = ".register"
+"""Ending of the name under which a register's ratio is kept when the site file overrides it."""
+EXPONENT_MAX = 18  # 10^18 of any unit is beyond every meter, so a larger exponent is a wrong register
+_RATIO = "code"  # quantity of a ratio register: a number of the meter's own
+
+
+def check_ratios(profile: Profile, configured: Mapping[str, str]) -> list[Finding]:
+    """Return what is wrong with the ratios of a site file: unknown, missing, or not above 0."""
+    findings = []
+    for name, text in configured.items():
+        if name not in profile.ratios:
+            expected = (
+                "one of " + ", ".join(profile.ratios)
+                if profile.ratios
+                else "nothing: this meter has no ratios"
+            )
+            near = nearest(name, profile.ratios)
+            findings.append(
+                Finding(f"ratios.{name}", text, expected, f"did you mean {near}?" if near else "")
+            )
+        elif _positive(text) is None:
+            findings.append(Finding(f"ratios.{name}", f'"{text}"', "a number above 0, such as 40"))
+    for name, ratio in profile.ratios.items():
+        if ratio.configured and name not in configured:
+            findings.append(
+                Finding(f"ratios.{name}", "nothing", "the ratio as set on site", f"such as {name} = 40")
+            )
+    return findings
+
+
+def _positive(text: str) -> Decimal | None:
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        return None
+    return number if number.is_finite() and number > 0 else None
+
+
+def ratio_layout(profile: Profile, meter_id: str) -> tuple[Layout, RegisterSources] | None:
+    """Return the layout of the ratio registers (period 0) and their sources; None if the meter has none."""
+    read = {name: ratio for name, ratio in profile.ratios.items() if not ratio.configured}
+    if not read:
+        return None
+    channels = tuple(Channel(name, _RATIO, "1", "gauge") for name in read)
+    slots, sources = zip(*(_slot(profile, ratio) for ratio in read.values()), strict=True)
+    return Layout(meter_id, 0.0, channels, slots, profile=f"{profile.id}@{profile.digest}"), sources
+
+
+def probe_layout(profile: Profile, meter_id: str) -> tuple[Layout, RegisterSources] | None:
+    """Return the layout of the probe (period 0, limits low and high in its own unit); None if there is none."""
+    probe = profile.probe
+    if probe is None:
+        return None
+    channel = Channel("probe", _RATIO, probe.unit, "gauge", low=probe.low, high=probe.high)
+    slot, source = _slot(profile, probe)
+    return Layout(meter_id, 0.0, (channel,), (slot,), profile=f"{profile.id}@{profile.digest}"), (source,)
+
+
+def _slot(profile: Profile, table: RatioTable | ProbeTable) -> tuple[Slot, tuple[RegisterSource, ...]]:
+    resolved = profile.resolve(table)
+    parts = tuple(part for part, _ in resolved)
+    sentinels = profile.sentinels.get(parts[0].type, ())
+    return Slot(parts, format(table.factor, "f"), "0", sentinels), tuple(source for _, source in resolved)
+
+
+def ratio_values(
+    profile: Profile, layout: Layout | None, raw: bytes, configured: Mapping[str, str]
+) -> dict[str, Decimal]:
+    """Return every ratio of the meter: as the site file says, else as its register says.
+
+    layout, raw: of `ratio_layout` and the sample read with it (None and b"" where there is none). Where the site
+    file overrides a register, the register's value is kept under the name + ".register".
+    Raises ConfigError on a ratio the site file lacks or gives wrongly, DeviceError (refused) on a register that
+    holds no usable ratio.
+    """
+    findings = check_ratios(profile, configured)
+    if findings:
+        raise ConfigError(findings)
+    values: dict[str, Decimal] = {}
+    places = {channel.key: i for i, channel in enumerate(layout.channels)} if layout is not None else {}
+    for name, ratio in profile.ratios.items():
+        number = layout.exact(raw, places[name]) if layout is not None and name in places else None
+        found = _ratio(ratio, number)
+        if name in configured:
+            values[name] = Decimal(configured[name])
+            if found is not None:
+                values[name + REGISTER_EVIDENCE] = found
+        elif found is None:
+            held = "no value" if number is None else f"{number:f}"
+            expected = (
+                f"an exponent of -{EXPONENT_MAX} to {EXPONENT_MAX}"
+                if ratio.as_ == "exp10"
+                else "a ratio above 0"
+            )
+            place = profile.resolve(ratio)[0].source
+            manual = place.address + profile.read.doc_offset
+            raise DeviceError(
+                f"{layout.meter if layout is not None else profile.id}: ratio {name!r} in function {place.function} "
+                f"address {place.address} (register {manual} in the manual) holds {held}, not {expected}; "
+                f"set it in the meter, or put ratios.{name} into the site file",
+                reason="refused",
+                raw=raw,
+            )
+        else:
+            values[name] = found
+    return values
+
+
+def _ratio(ratio: RatioTable, number: Decimal | None) -> Decimal | None:
+    """Return the ratio a register's number means; None if it cannot be one."""
+    if number is None:
+        return None
+    if ratio.as_ == "factor":
+        return number if number > 0 else None
+    exponent = number + ratio.exponent_offset
+    if exponent != exponent.to_integral_value() or abs(exponent) > EXPONENT_MAX:
+        return None
+    return Decimal(1).scaleb(int(exponent))

@@ -1,0 +1,130 @@
+"""Profiles: meter types as data. Load them, find them by id, and compile them into layouts.
+
+The parts: `profile_model` (the tables), `profile_check` (what they must say together), `profile_compile` (layouts),
+`profile_ratio` (ratios and probe at connecting), `profile_golden` (captures). Contract: docs/specs/profile.md.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import gateway
+from drivers.profile_check import check
+from drivers.profile_compile import ChannelOverride, VariableSpec, channel_keys, compile, compile_variables
+from drivers.profile_golden import decode_golden
+from drivers.profile_model import Profile
+from drivers.profile_ratio import check_ratios, probe_layout, ratio_layout, ratio_values
+from gateway.config_values import nearest
+from gateway.errors import ConfigError, Finding
+from gateway.findings import parse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = [
+    "ChannelOverride",
+    "Library",
+    "Profile",
+    "UnknownProfile",
+    "VariableSpec",
+    "channel_keys",
+    "check_ratios",
+    "compile",
+    "compile_variables",
+    "decode_golden",
+    "describe",
+    "load",
+    "probe_layout",
+    "ratio_layout",
+    "ratio_values",
+    "shipped_dir",
+]
+
+SIZE_MAX_BYTES = 1 << 20
+
+
+def load(path: Path) -> Profile:
+    """Return the profile in a file. Raises ConfigError with every finding, each path led by the file's name."""
+    try:
+        if path.stat().st_size > SIZE_MAX_BYTES:
+            raise ConfigError([Finding(path.name, "a larger file", f"at most {SIZE_MAX_BYTES} bytes")])
+        body = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError([Finding(path.name, str(error), "a readable TOML file in UTF-8")]) from error
+    profile, findings = parse(Profile, body, "", {})
+    if profile is not None:
+        findings += check(profile, path.stem)
+    if profile is None or findings:
+        raise ConfigError(
+            [Finding(f"{path.name}: {f.path}", f.found, f.expected, f.suggestion) for f in findings]
+        )
+    return profile
+
+
+def shipped_dir() -> Path:
+    """Return the folder of the profiles that come with the gateway: in the installed package, else in the checkout."""
+    package = Path(gateway.__file__).resolve().parent
+    installed = package / "_config" / "profiles"
+    return installed if installed.is_dir() else package.parent / "config" / "profiles"
+
+
+class UnknownProfile(KeyError):
+    """No folder has a profile of this id; suggestion: the nearest id, or ""."""
+
+    def __init__(self, profile_id: str, suggestion: str) -> None:
+        """profile_id: as it was asked for."""
+        super().__init__(profile_id)
+        self.suggestion = suggestion
+
+    def __str__(self) -> str:
+        """Return the error as one line of text."""
+        return f"no profile {self.args[0]!r}" + (
+            f"; did you mean {self.suggestion!r}?" if self.suggestion else ""
+        )
+
+
+class Library:
+    """The profiles of some folders; where two have the same id, the folder named first wins."""
+
+    def __init__(self, dirs: Iterable[Path]) -> None:
+        """dirs: searched in this order; one that does not exist is empty."""
+        self._files: dict[str, Path] = {}
+        for folder in dirs:
+            for path in sorted(folder.glob("*.toml")):
+                self._files.setdefault(path.stem, path)
+        self._loaded: dict[str, Profile] = {}
+
+    def ids(self) -> tuple[str, ...]:
+        """Return the ids in alphabetical order; nothing is loaded."""
+        return tuple(sorted(self._files))
+
+    def get(self, profile_id: str) -> Profile:
+        """Return a profile, loaded once. Raises UnknownProfile, or ConfigError with every finding in its file."""
+        if profile_id not in self._loaded:
+            path = self._files.get(profile_id)
+            if path is None:
+                raise UnknownProfile(profile_id, nearest(profile_id, self._files))
+            self._loaded[profile_id] = load(path)
+        return self._loaded[profile_id]
+
+
+def describe(profile: Profile) -> dict[str, object]:
+    """Return what a list of profiles shows: plain JSON values."""
+    return {
+        "id": profile.id,
+        "maker": profile.maker,
+        "model": profile.model,
+        "also": list(profile.also),
+        "medium": profile.medium,
+        "protocol": profile.protocol,
+        "confidence": profile.confidence,
+        "channels": len(profile.channels),
+        "default": len(profile.default) or len(profile.keys()),
+        "variants": dict(profile.variants),
+        "ratios": list(profile.ratios),
+        "doubts": list(profile.doubts),
+        "hardware_captures": sum(not golden.constructed for golden in profile.golden),
+        "digest": profile.digest,
+    }
