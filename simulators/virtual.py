@@ -105,7 +105,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         future.add_done_callback(self._worked)
         return future
 
-    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ASYNC109
         """Return when the pool's threads have ended; asyncio ends them in a thread of its own."""
         self._jump.working += 1
         try:

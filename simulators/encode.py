@@ -1,0 +1,318 @@
+"""Register images of simulated Modbus meters, from the profile's TOML alone.
+
+Shares nothing with drivers.modbus, gateway.layout and gateway.wire: the two sides of the wire may agree only
+if both read the profile alike. A channel becomes a `Register`: it encodes a value and says which value the
+meter then shows (a meter with 0.1 V resolution shows 230.1 V, whatever the physics says).
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from simulators.measures import UNITS, convert, exact, from_si
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_INTEGERS = {  # name -> (bytes, signed)
+    "u8hi": (1, False),
+    "u8lo": (1, False),
+    "u16": (2, False),
+    "s16": (2, True),
+    "u32": (4, False),
+    "s32": (4, True),
+    "u64": (8, False),
+    "s64": (8, True),
+}
+_FLOATS = {"f32": ">f", "f64": ">d"}
+_WORDS = {
+    "u8hi": 1,
+    "u8lo": 1,
+    "u16": 1,
+    "s16": 1,
+    "u32": 2,
+    "s32": 2,
+    "f32": 2,
+    "u64": 4,
+    "s64": 4,
+    "f64": 4,
+}
+_WORDS |= {"mod10k2": 2, "mod10k3": 3, "mod10k4": 4, "bcd16": 1, "bcd32": 2, "bcd48": 3}
+
+Writes = list[tuple[int, int, int]]
+"""(address, mask, bits): what to put into which register."""
+Fixed = list[tuple[int, int, int, int]]
+"""(function, address, mask, bits): registers that never change."""
+Numbers = list[float]
+"""What the pieces of one channel hold, before weight, scale and offset."""
+
+
+class DoesNotFit(ValueError):
+    """A physical value the meter's register cannot hold: the simulation file asks for an impossible meter."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One number in registers. weight: what one count of it is worth."""
+
+    address: int
+    type: str
+    order: str = "ABCD"
+    weight: Fraction = Fraction(1)
+
+    @cached_property
+    def words(self) -> int:
+        """Return how many registers it takes."""
+        return _WORDS[self.type]
+
+    @cached_property
+    def worth(self) -> float:
+        """Return the weight as a float."""
+        return float(self.weight)
+
+
+@dataclass(frozen=True)
+class Register:
+    """One channel in registers: value in `unit` = transform(number) x scale + offset.
+
+    scale: factor and ratios. modulus: where a counter rolls over, in `unit`, None = at the size of the number.
+    """
+
+    key: str
+    quantity: str
+    function: int
+    pieces: tuple[Piece, ...]
+    unit: str
+    scale: Fraction = Fraction(1)
+    offset: Fraction = Fraction(0)
+    transform: str = ""
+    modulus: Fraction | None = None
+
+    @cached_property
+    def _line(self) -> tuple[float, float, float]:
+        """Return scale, offset and modulus as floats (0 = none), for the fast path."""
+        return float(self.scale), float(self.offset), float(self.modulus or 0)
+
+    def encode(self, si: float, *, counter: bool, leading: bool = False) -> tuple[Writes, Numbers]:
+        """Return the registers for a value in SI units, and the numbers they hold. Raises DoesNotFit."""
+        scale, offset, modulus = self._line
+        value = from_si(si, self.unit)
+        if counter and modulus:
+            value %= modulus
+        rest = _inverse(self.transform, (value - offset) / scale, leading)
+        writes: Writes = []
+        numbers: Numbers = []
+        for piece in self.pieces[:-1]:  # whole counts; the last piece takes the rest
+            whole = math.floor(rest / piece.worth)
+            numbers.append(_encode_one(piece, whole, writes, counter=counter))
+            rest -= whole * piece.worth
+        numbers.append(_encode_one(self.pieces[-1], rest / self.pieces[-1].worth, writes, counter=counter))
+        return writes, numbers
+
+    def shown(self, numbers: Numbers) -> Fraction:
+        """Return the value a meter shows that holds these numbers, in `unit`, exactly."""
+        total = sum((Fraction(n) * p.weight for n, p in zip(numbers, self.pieces, strict=True)), Fraction(0))
+        return _forward(self.transform, total) * self.scale + self.offset
+
+
+def _encode_one(piece: Piece, number: float, writes: Writes, *, counter: bool) -> float:
+    """Add the piece's registers to `writes`; return the number they hold."""
+    held: float
+    if piece.type in _FLOATS:
+        big = struct.pack(_FLOATS[piece.type], number)
+        (held,) = struct.unpack(_FLOATS[piece.type], big)
+    else:
+        big, held = _integer(piece.type, math.floor(number) if counter else round(number), counter=counter)
+    writes += _place(piece, big)
+    return held
+
+
+def _integer(kind: str, count: int, *, counter: bool) -> tuple[bytes, int]:
+    """Return an integer's bytes, most significant first, and the integer they hold (counters wrap)."""
+    if kind in _INTEGERS:
+        size, signed = _INTEGERS[kind]
+        top = 1 << (8 * size - signed)
+        if counter:
+            count %= top
+        if not -top * signed <= count < top:
+            raise DoesNotFit(f"{count} does not fit {kind}")
+        return count.to_bytes(size, "big", signed=signed), count
+    digits = 4 * _WORDS[kind]
+    if counter:
+        count %= 10**digits
+    if not 0 <= count < 10**digits:
+        raise DoesNotFit(f"{count} does not fit {kind}")
+    text = f"{count:0{digits}d}"
+    if kind.startswith("bcd"):
+        return bytes.fromhex(text), count
+    words = [int(text[i : i + 4]) for i in range(0, digits, 4)]  # mod10k: four decimal digits a register
+    return b"".join(struct.pack(">H", word) for word in words), count
+
+
+def _place(piece: Piece, big: bytes) -> Writes:
+    if piece.type == "u8hi":
+        return [(piece.address, 0xFF00, big[0] << 8)]
+    if piece.type == "u8lo":
+        return [(piece.address, 0x00FF, big[0])]
+    words = list(struct.unpack(f">{len(big) // 2}H", big))
+    if piece.order in {"CDAB", "DCBA"}:
+        words.reverse()
+    if piece.order in {"BADC", "DCBA"}:
+        words = [(word & 0xFF) << 8 | word >> 8 for word in words]
+    return [(piece.address + i, 0xFFFF, word) for i, word in enumerate(words)]
+
+
+def _inverse(transform: str, value: float, leading: bool) -> float:
+    """Return the number that a meter with this transform would hold for a value."""
+    if transform == "pf_4q" and leading:
+        return 2 - value if value >= 0 else -2 - value
+    if transform == "signed_magnitude" and value < 0:
+        return 32_768 - value
+    return value
+
+
+def _forward(transform: str, number: Fraction) -> Fraction:
+    if transform == "pf_4q" and abs(number) > 1:
+        return 2 - number if number > 0 else -2 - number
+    if transform == "signed_magnitude" and number >= 32_768:
+        return 32_768 - number
+    return number
+
+
+@dataclass(frozen=True, slots=True)
+class RegisterMap:
+    """What a meter type answers. functions: Modbus functions served, each with the function it mirrors.
+
+    holes: zero, error or unknown; extent: (first, last + 1) register per function; constants: the registers that
+    never change (ratios). align, split, registers_max: limits the meter enforces.
+    """
+
+    profile: str
+    registers: tuple[Register, ...]
+    functions: Mapping[int, int]
+    extent: Mapping[int, tuple[int, int]]
+    constants: Fixed
+    holes: str
+    align: int
+    split: str
+    registers_max: int | None
+
+
+def read_profile(
+    profile: Mapping[str, Any],
+    *,
+    ratios: Mapping[str, str],
+    units: Mapping[str, str],
+    variant: str = "",
+) -> RegisterMap:
+    """Return the registers of a meter type with these ratios and menu settings.
+
+    ratios: name -> decimal string, 1 where it is not named. units: channel -> unit where the menu decides.
+    Raises KeyError or DoesNotFit for a profile or setting the simulators cannot serve.
+    """
+    read = profile["read"]
+    function = int(read["function"])
+    values = {name: exact(ratios.get(name, "1")) for name in profile.get("ratios", {})}
+    registers = tuple(
+        _register(key, channel, read, values, units, profile["id"])
+        for key, channel in profile["channels"].items()
+        if not channel.get("variants") or variant in channel["variants"]
+    )
+    constants = _ratio_registers(profile, values)
+    functions = {register.function: register.function for register in registers} | {function: function}
+    if "function_alt" in read:
+        functions.setdefault(int(read["function_alt"]), function)
+    align = int(read.get("align", 1))
+    extent = {}
+    for served in set(functions.values()):
+        places = [(p.address, p.words) for r in registers if r.function == served for p in r.pieces]
+        places += [(address, 1) for f, address, _, _ in constants if f == served]
+        first, end = (min(a for a, _ in places), max(a + n for a, n in places)) if places else (0, 1)
+        extent[served] = (first // align * align, -(-end // align) * align)
+    return RegisterMap(
+        profile=profile["id"],
+        registers=registers,
+        functions=functions,
+        extent=extent,
+        constants=constants,
+        holes=read.get("holes", "unknown"),
+        align=align,
+        split=read.get("split", "merge"),
+        registers_max=read.get("registers_max"),
+    )
+
+
+def _register(
+    key: str,
+    channel: Mapping[str, Any],
+    read: Mapping[str, Any],
+    ratios: Mapping[str, Fraction],
+    units: Mapping[str, str],
+    profile: str,
+) -> Register:
+    unit = channel["unit"]
+    if unit == "configured":
+        if key not in units:
+            raise KeyError(f"{profile}: the menu of the meter decides the unit of {key}: add units.{key}")
+        unit = units[key]
+    if unit not in UNITS:
+        raise KeyError(f"{profile}: {key} has unit {unit!r}, which the simulators do not know")
+    order = channel.get("order", read.get("order", "ABCD"))
+    factor = exact(channel.get("factor", "1"))
+    scale = factor
+    for name in channel.get("multiply", ()):
+        scale *= ratios[name]
+    parts = channel.get("parts") or [{"address": channel["address"]}]
+    default = channel.get("type", read.get("type"))
+    modulus = exact(channel["modulus"]) if "modulus" in channel else None
+    if "modulus_raw" in channel:
+        modulus = exact(channel["modulus_raw"]) * scale
+    return Register(
+        key=key,
+        quantity=channel["quantity"],
+        function=int(channel.get("function", read["function"])),
+        pieces=tuple(
+            Piece(
+                int(p["address"]), p.get("type", default), p.get("order", order), exact(p.get("factor", "1"))
+            )
+            for p in parts
+        ),
+        unit=unit,
+        scale=scale,
+        offset=exact(channel.get("offset", "0")),
+        transform=channel.get("transform", ""),
+        modulus=modulus,
+    )
+
+
+def _ratio_registers(profile: Mapping[str, Any], values: Mapping[str, Fraction]) -> Fixed:
+    """Return the registers a meter keeps its ratios in."""
+    read = profile["read"]
+    out: Fixed = []
+    for name, rule in profile.get("ratios", {}).items():
+        if "address" not in rule:
+            continue
+        if rule.get("as") == "exp10":
+            exponent = round(math.log10(values[name]))
+            if Fraction(10) ** exponent != values[name]:
+                raise DoesNotFit(f"{profile['id']}: ratio {name} = {values[name]} is not a power of ten")
+            number = float(exponent - int(rule.get("exponent_offset", 0)))
+        else:
+            number = float(values[name] / exact(rule.get("factor", "1")))
+        order = rule.get("order", read.get("order", "ABCD"))
+        piece = Piece(int(rule["address"]), rule.get("type", read.get("type")), order)
+        writes: Writes = []
+        if _encode_one(piece, number, writes, counter=False) != number:
+            raise DoesNotFit(f"{profile['id']}: ratio {name} = {values[name]} cannot be held in {piece.type}")
+        out += [(int(rule.get("function", read["function"])), *write) for write in writes]
+    return out
+
+
+def shown_in(value: Fraction, unit: str, canonical: str) -> float:
+    """Return what a meter shows, in the canonical unit."""
+    return float(convert(value, unit, canonical))

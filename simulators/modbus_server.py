@@ -1,0 +1,167 @@
+"""Simulated Modbus meters served by pymodbus, a foreign implementation: several units on one port.
+
+Register images are computed only when somebody asks, at most once a refresh. The limits of the meter type
+(registers a request, alignment, whole values, holes) are enforced as a real meter would.
+
+Source: pymodbus 3.16.1, `ModbusTcpServer(context=list[SimDevice])` and `SimDevice.action`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pymodbus.constants import ExcCodes
+from pymodbus.server import ModbusTcpServer
+from pymodbus.simulator import DataType, SimData, SimDevice
+
+from simulators.faults import LOOPBACK
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gateway.interfaces import Clock
+    from simulators.encode import RegisterMap
+    from simulators.site import SimulatedMeter, Site
+
+_HOLDING, _INPUT = 3, 4
+
+
+class ModbusHost:
+    """A Modbus TCP server with the meters of one link, as behind a serial device server."""
+
+    def __init__(self, site: Site, meters: Sequence[SimulatedMeter], clock: Clock) -> None:
+        """meters: with register maps, each at its own unit."""
+        self._site = site
+        self._meters = meters
+        self._clock = clock
+        self._server: ModbusTcpServer | None = None
+        self.requests = 0
+
+    async def start(self, port: int = 0) -> int:
+        """Return the loopback port it listens on. Raises OSError or RuntimeError when it cannot."""
+        devices = [self._device(meter) for meter in self._meters]
+        devices.append(SimDevice(0, _nothing(), action=_no_such_unit))  # answers for every unit not served
+        self._server = ModbusTcpServer(devices, address=(LOOPBACK, port))
+        await self._server.serve_forever(background=True)
+        return int(self._server.transport.sockets[0].getsockname()[1])  # type: ignore[attr-defined]
+
+    async def stop(self) -> None:
+        """Close the port and every connection."""
+        if self._server is not None:
+            await self._server.shutdown()  # type: ignore[no-untyped-call]
+            self._server = None
+
+    def _device(self, meter: SimulatedMeter) -> SimDevice:
+        registers = meter.map
+        assert registers is not None
+        bits = [SimData(0, values=[False] * 16, datatype=DataType.BITS)]
+        blocks = (bits, list(bits), _block(registers, _HOLDING), _block(registers, _INPUT))
+        answer = _Answer(self, meter, registers)
+        return SimDevice(meter.plan.unit, blocks, action=answer.action)
+
+    def now_s(self) -> float:
+        """Return when the meters last measured, seconds since the reference time."""
+        return self._site.seconds(self._site.measured_ns(self._clock.wall_ns()))
+
+
+class _Answer:
+    """What one meter does with a request: refuse it, or bring the registers up to date first."""
+
+    def __init__(self, host: ModbusHost, meter: SimulatedMeter, registers: RegisterMap) -> None:
+        self._host = host
+        self._meter = meter
+        self._map = registers
+        self._measured_s: dict[int, float] = {}
+        self._values = {served: _values(registers, served) for served in set(registers.functions.values())}
+
+    async def action(
+        self,
+        function_code: int,
+        start_address: int,
+        address: int,
+        count: int,
+        current_registers: list[int],
+        set_values: list[int] | list[bool] | None,
+    ) -> ExcCodes | None:
+        """Return the exception a real meter would answer, or None with the registers brought up to date."""
+        self._host.requests += 1
+        served = self._map.functions.get(function_code)
+        if served is None or set_values is not None:
+            return ExcCodes.ILLEGAL_FUNCTION
+        refusal = self._refusal(served, address, count)
+        if refusal is not None:
+            return refusal
+        now_s = self._host.now_s()
+        if self._measured_s.get(function_code) != now_s:
+            self._measured_s[function_code] = now_s
+            for place, mask, bits in self._meter.writes(now_s).get(served, ()):
+                i = place - start_address
+                current_registers[i] = current_registers[i] & ~mask | bits
+        return None
+
+    def _refusal(self, served: int, address: int, count: int) -> ExcCodes | None:
+        limits = self._map
+        if limits.registers_max is not None and count > limits.registers_max:
+            return ExcCodes.ILLEGAL_VALUE
+        if address % limits.align or count % limits.align:
+            return ExcCodes.ILLEGAL_ADDRESS
+        values = self._values[served]
+        if limits.split == "single" and (address, address + count) not in values:
+            return ExcCodes.ILLEGAL_ADDRESS
+        if limits.split == "whole_values":
+            firsts, ends = {first for first, _ in values}, {end for _, end in values}
+            if address not in firsts or address + count not in ends:
+                return ExcCodes.ILLEGAL_ADDRESS
+        return None
+
+
+async def _no_such_unit(*_request: object) -> ExcCodes | None:
+    """Return what a serial device server says of a unit that never answers."""
+    return ExcCodes.GATEWAY_NO_RESPONSE
+
+
+def _nothing() -> list[SimData]:
+    """Return all 65 536 registers as zeros; as a string, since pymodbus packs numbers one by one."""
+    return [SimData(0, values="\0" * 2 * 65_536, datatype=DataType.STRING)]
+
+
+def _values(registers: RegisterMap, served: int) -> set[tuple[int, int]]:
+    """Return (first, end) of every value, and of every value of several parts as a whole."""
+    spans: set[tuple[int, int]] = {
+        (place, place + 1) for f, place, _, _ in registers.constants if f == served
+    }
+    for register in registers.registers:
+        if register.function == served:
+            pieces = [(piece.address, piece.address + piece.words) for piece in register.pieces]
+            spans.update(pieces)
+            spans.add((min(first for first, _ in pieces), max(end for _, end in pieces)))
+    return spans
+
+
+def _block(registers: RegisterMap, function: int) -> list[SimData]:
+    """Return the registers a function reads: the listed ones, with zeros between where the meter says so."""
+    served = registers.functions.get(function)
+    if served is None:  # any address may be asked for, so that the refusal is the right one
+        return _nothing()
+    listed: dict[int, int] = {}
+    for register in registers.registers:
+        if register.function == served:
+            listed |= {piece.address + i: 0 for piece in register.pieces for i in range(piece.words)}
+    for of_function, address, mask, bits in registers.constants:
+        if of_function == served:
+            listed[address] = listed.get(address, 0) & ~mask | bits
+    if registers.holes == "zero":
+        first, end = registers.extent[served]
+        listed = dict.fromkeys(range(first, end), 0) | listed
+    return _runs(listed)
+
+
+def _runs(listed: dict[int, int]) -> list[SimData]:
+    """Return neighbouring registers as one block each."""
+    runs: list[tuple[int, list[int]]] = []
+    for address in sorted(listed):
+        if runs and address == runs[-1][0] + len(runs[-1][1]):
+            runs[-1][1].append(listed[address])
+        else:
+            runs.append((address, [listed[address]]))
+    return [SimData(first, values=list(words), datatype=DataType.REGISTERS) for first, words in runs]
