@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from gateway.clock import iso
@@ -21,6 +22,11 @@ _COLOUR = {"up": "green", "on": "green", "down": "red", "off": "red", "unknown":
 def state_text(state: str) -> Text:
     """Return a state in its colour."""
     return Text(state, style=_COLOUR.get(state, ""))
+
+
+def console() -> Console:
+    """Return stdout as a console; what is piped into a file is not squeezed into 80 columns."""
+    return Console() if sys.stdout.isatty() else Console(width=160)
 
 
 def links_table(figures: Mapping[str, Any]) -> Table:
@@ -97,15 +103,22 @@ def status_view(figures: Mapping[str, Any], rows_max: int | None = None) -> Rend
 
 def print_status(figures: Mapping[str, Any]) -> None:
     """Print a status to stdout."""
-    console = Console()
+    out = console()
     gateway = figures["gateway"]
-    console.print(f"gateway {gateway['id']} {gateway['software']} at {iso(gateway['time_ns'])}")
-    console.print(status_view(figures))
+    out.print(f"gateway {gateway['id']} {gateway['software']} at {iso(gateway['time_ns'])}")
+    out.print(status_view(figures))
 
 
 def print_profiles(rows: Iterable[Mapping[str, Any]]) -> None:
     """Print one line per meter type."""
-    table = Table("profile", "maker", "model", "medium", "channels", "confidence")
+    table = Table(
+        Column("profile", no_wrap=True),
+        "maker",
+        "model",
+        Column("medium", no_wrap=True),
+        "channels",
+        Column("confidence", no_wrap=True),
+    )
     for row in rows:
         weak = row["confidence"] == "one-source"
         table.add_row(
@@ -116,19 +129,19 @@ def print_profiles(rows: Iterable[Mapping[str, Any]]) -> None:
             str(row["channels"]),
             Text(row["confidence"], style="yellow" if weak else ""),
         )
-    Console().print(table)
+    console().print(table)
 
 
 def print_profile(row: Mapping[str, Any]) -> None:
     """Print one meter type: identity, sources, doubts."""
-    console = Console()
+    out = console()
     for key, value in row.items():
         if isinstance(value, (list, tuple)):
-            console.print(f"{key}:", style="bold")
+            out.print(f"{key}:", style="bold")
             for item in value:
-                console.print(f"  - {item}", highlight=False)
+                out.print(f"  - {item}", highlight=False)
         else:
-            console.print(f"[bold]{key}[/]: {value}", highlight=False)
+            out.print(f"[bold]{key}[/]: {value}", highlight=False)
 
 
 def summary_text(found: Mapping[str, Any]) -> str:
