@@ -131,7 +131,7 @@ class InfluxSink:
         for request in self._requests(lines):
             refusals += await self._deliver(request)
         self._refused.clear()
-        return sorted(refusals)
+        return sorted(refusals, key=lambda refusal: refusal.index)
 
     async def close(self) -> None:
         """Close the connections; never raises, may be called twice."""

@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
+import threading
 from typing import TYPE_CHECKING, Any, Literal
 
 import aiomqtt
@@ -221,14 +222,17 @@ class _Connection:
         self._in_flight_max = IN_FLIGHT_MAX
         self._pending: dict[int, str] = {}  # message id -> topic
         self._fault = ""
+        self._told = ""  # what the broker said, if it did, when it ended the connection
         self._progress = asyncio.Event()
         self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
         self._paho = client._client
         self._paho.connect_timeout = min(CONNECT_S, client.timeout)
         self._paho.on_publish = self._on_publish
         self._paho.on_connect = self._on_connect
         self._paho.on_disconnect = self._on_disconnect
         self._paho.on_socket_open = self._on_socket_open
+        self._paho.on_socket_register_write = self._on_socket_register_write
         client.pending_calls_threshold = IN_FLIGHT_MAX
 
     async def enter(self) -> None:
@@ -316,25 +320,44 @@ class _Connection:
             raise OSError(self._fault)
         self.client._on_socket_open(c, u, socket)
 
+    def _on_socket_register_write(self, c: Any, u: Any, socket: Any) -> None:
+        """Write when the socket is ready; aiomqtt would do so later, when it may be closed or another's."""
+        if threading.get_ident() == self._thread:
+            self._write_when_ready(socket)
+        else:  # the thread that connects
+            self._loop.call_soon_threadsafe(self._write_when_ready, socket)
+
+    def _write_when_ready(self, socket: Any) -> None:
+        live = self._paho.socket()
+        if live is not None and live is socket:
+            self._loop.add_writer(live.fileno(), self._paho.loop_write)
+
     def _on_disconnect(
         self, c: Any, u: Any, flags: Any, code: ReasonCode, properties: Properties | None = None
     ) -> None:
         """Let aiomqtt know, also before it is connected: it would wait out the whole timeout."""
+        if flags.is_disconnect_packet_from_server:
+            self._told = f"reason 0x{code.value:02x} {code}"
         self.client._on_disconnect(c, u, flags, code, properties)
-        self._loop.call_soon_threadsafe(self._closed_early, str(code))
+        self._loop.call_soon_threadsafe(self._closed_early)
 
-    def _closed_early(self, told: str) -> None:
+    def _closed_early(self) -> None:
         if not self.client._connected.done():
+            told = f" ({self._told})" if self._told else ""
             self.client._connected.set_exception(
-                aiomqtt.MqttError(f"the broker closed the connection before it answered ({told})")
+                aiomqtt.MqttError(f"the broker closed the connection before it let us in{told}")
             )
 
     def _lost(self, future: asyncio.Future[None]) -> None:
-        error = None if future.cancelled() else future.exception()
-        self._fault = (
-            self._fault or f"the connection was lost ({'closed' if error is None else reason(error)})"
-        )
+        error = None if future.cancelled() else future.exception()  # seen, so asyncio does not complain
+        told = self._told or ("closed by the broker" if error is None else _plain(error))
+        self._fault = self._fault or f"the connection was lost ({told})"
         self._progress.set()
+
+
+def _plain(error: BaseException) -> str:
+    """Return an error in words; paho says 0x80 where the connection just ended."""
+    return "closed without a word" if _value(getattr(error, "rc", None)) == FAILURE else reason(error)
 
 
 def _value(code: ReasonCode | int | None) -> int:

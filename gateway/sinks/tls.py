@@ -28,6 +28,7 @@ class TlsFiles:
             raise SinkUnavailable(
                 f"CA file {self.ca}: {reason(error)}; check the sink's tls.ca_file"
             ) from error
+        context.sslsocket_class = _Socket
         if self.cert is not None:
             try:
                 context.load_cert_chain(self.cert, self.key)
@@ -37,6 +38,18 @@ class TlsFiles:
                     "check the sink's tls.cert_file and tls.key_file"
                 ) from error
         return context
+
+
+class _Socket(ssl.SSLSocket):
+    """A socket that is closed when the handshake fails; paho would leave it to the garbage collector."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        """Shake hands. Raises OSError."""
+        try:
+            super().do_handshake(block)
+        except OSError:
+            self.close()
+            raise
 
 
 def reason(error: BaseException) -> str:
