@@ -1,0 +1,273 @@
+"""The site file: read once, at the edge, into one frozen `Site`, or refused with every finding it has.
+
+Every table is validated by itself and what holds is then checked against the rest, so that one bad link
+does not hide what is wrong with a meter. `ConfigError` is the only way this fails.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from gateway.config_check import check
+from gateway.config_draft import Draft, Entry
+from gateway.config_models import (
+    LINK_KINDS,
+    RESERVED,
+    SINK_KINDS,
+    GatewayConfig,
+    InfluxConfig,
+    JournalConfig,
+    LinkConfig,
+    MeterConfig,
+    ModbusTcpConfig,
+    MqttConfig,
+    OpcuaConfig,
+    OverrideConfig,
+    PlaceConfig,
+    SinkConfig,
+    Site,
+    Table,
+    TlsConfig,
+    VariableConfig,
+)
+from gateway.config_values import ID, nearest
+from gateway.errors import ConfigError, Finding
+from gateway.findings import (
+    key_path,
+    meant,
+    report,
+    salvage,
+    shorten,
+    shown,
+    to_json,
+    unknown_key,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+    from pathlib import Path
+
+__all__ = [
+    "GatewayConfig",
+    "InfluxConfig",
+    "JournalConfig",
+    "LinkConfig",
+    "MeterConfig",
+    "ModbusTcpConfig",
+    "MqttConfig",
+    "OpcuaConfig",
+    "OverrideConfig",
+    "PlaceConfig",
+    "SinkConfig",
+    "Site",
+    "TlsConfig",
+    "VariableConfig",
+    "from_toml",
+    "load",
+    "report",
+    "to_json",
+]
+
+T = TypeVar("T", bound=Table)
+STAND_INS: dict[type[Table], dict[str, Any]] = {
+    GatewayConfig: {"id": "x"},
+    MeterConfig: {"id": "x", "link": "x", "energy_kind": "other", "period": "1s"},
+}
+"""Tables that are held against others although they have a fault, with values for what may be missing."""
+SECTIONS = tuple(Site.model_fields)
+
+
+def load(path: Path) -> Site:
+    """Return the site a file describes. Raises ConfigError with every finding."""
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        hint = "name it with --config FILE, or begin with a copy of config/site.example.toml"
+        raise ConfigError([Finding(str(path), "no such file", "the site file", hint)]) from None
+    except OSError as error:
+        raise ConfigError(
+            [Finding(str(path), error.strerror or "a failure", "a file that can be read")]
+        ) from None
+    try:
+        text = raw.decode("utf-8-sig")  # an editor on Windows may have put a byte order mark
+    except UnicodeDecodeError as error:
+        line = raw[: error.start].count(b"\n") + 1
+        found = f"a byte that is not UTF-8 in line {line}"
+        raise ConfigError(
+            [Finding(str(path), found, "UTF-8 text", "save the file as UTF-8, not as GBK")]
+        ) from None
+    return from_toml(text, path)
+
+
+def from_toml(text: str, path: Path) -> Site:
+    """Return the site that `text` describes; relative paths in it are relative to the folder of `path`.
+
+    Raises ConfigError with every finding.
+    """
+    try:
+        body = tomllib.loads(text)
+    except RecursionError:
+        raise ConfigError(
+            [Finding(str(path), "tables or lists nested beyond all use", "valid TOML")]
+        ) from None
+    except ValueError as error:  # TOMLDecodeError, and integers of thousands of digits
+        raise ConfigError([_syntax(path, str(error))]) from None
+    findings: list[Finding] = []
+    draft = _draft(body, path, findings)
+    findings += check(draft)
+    gateway, place, journal = draft.gateway.value, draft.site.value, draft.journal.value
+    if findings or gateway is None or place is None or journal is None:
+        raise ConfigError(_in_order(findings, draft))
+    site = Site.model_construct(
+        gateway=gateway,
+        site=place,
+        journal=journal,
+        links=tuple(e.value for e in draft.links if e.value is not None),
+        meters=tuple(e.value for e in draft.meters if e.value is not None),
+        sinks=tuple(e.value for e in draft.sinks if e.value is not None),
+    )
+    return site.seal(_digest(body))
+
+
+def _syntax(path: Path, message: str) -> Finding:
+    hints = {
+        "Invalid value": 'text is written in quotes: key = "value"',
+        "Unescaped '\\'": "write a Windows path in single quotes",
+        "Cannot overwrite": "the key stands twice; keep one",
+        "Cannot declare": "the table stands twice; tables that may repeat are written [[links]], [[meters]], [[sinks]]",
+    }
+    hint = next((h for start, h in hints.items() if message.startswith(start)), "")
+    return Finding(str(path), shorten(message), "valid TOML", hint)
+
+
+def _digest(body: Mapping[str, Any]) -> str:
+    text = json.dumps(body, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _draft(body: Mapping[str, Any], path: Path, findings: list[Finding]) -> Draft:
+    """Return whatever of the file could be made into objects; what could not goes into `findings`."""
+    tables = _sections(body, findings)
+    context = {"base": path.absolute().parent}
+    draft = Draft(
+        _single(GatewayConfig, tables, "gateway", context, findings),
+        _single(PlaceConfig, tables, "site", context, findings),
+        _single(JournalConfig, {"journal": {}} | tables, "journal", context, findings),
+        _entries("links", tables, LINK_KINDS, context, findings),
+        _entries("meters", tables, {"": MeterConfig}, context, findings),
+        _entries("sinks", tables, SINK_KINDS, context, findings),
+    )
+    for name in RESERVED:
+        if tables.get(name, {}) not in ({}, []):
+            expected = "an empty table: the name is reserved for a later version"
+            findings.append(Finding(name, "content", expected, "remove it"))
+    return draft
+
+
+def _sections(body: Mapping[str, Any], findings: list[Finding]) -> dict[str, Any]:
+    """Return the top-level tables; one with an unknown name is taken for the one it is nearest to."""
+    tables = {name: table for name, table in body.items() if name in SECTIONS}
+    for name, table in body.items():
+        if name in SECTIONS:
+            continue
+        near = meant(name, SECTIONS)
+        findings.append(unknown_key(key_path("", (name,)), SECTIONS, near))
+        if near:
+            tables.setdefault(near, table)
+    return tables
+
+
+def _single(
+    model: type[T], tables: Mapping[str, Any], name: str, context: Mapping[str, Any], findings: list[Finding]
+) -> Entry[T]:
+    body = tables.get(name)
+    if not isinstance(body, dict):
+        found = "nothing" if body is None else shown(body)
+        findings.append(Finding(name, found, f"one table [{name}]", "see config/site.example.toml"))
+        body = {}
+        return Entry(name, body, None, frozenset(model.model_fields))
+    value, found_inside, doubtful = salvage(model, body, name, context, STAND_INS.get(model))
+    findings += found_inside
+    return Entry(name, body, value, doubtful)
+
+
+def _entries(
+    name: str,
+    tables: Mapping[str, Any],
+    models: Mapping[str, type[Table]],
+    context: Mapping[str, Any],
+    findings: list[Finding],
+) -> list[Entry[Any]]:
+    """Return the entries of a repeated table, each under the path it goes by in findings."""
+    bodies = tables.get(name, [])
+    if not isinstance(bodies, list):
+        findings.append(
+            Finding(name, shown(bodies), f"tables that may repeat, written [[{name}]]", f"write [[{name}]]")
+        )
+        bodies = [bodies]
+    ids = [body.get("id") if isinstance(body, dict) else None for body in bodies]
+    entries = []
+    for i, (body, entry_id) in enumerate(zip(bodies, ids, strict=True)):
+        usable = isinstance(entry_id, str) and ID.fullmatch(entry_id) and ids.count(entry_id) == 1
+        path = f"{name}.{entry_id}" if usable else f"{name}[{i + 1}]"
+        if not isinstance(body, dict):
+            findings.append(Finding(path, shown(body), "a table"))
+            continue
+        entries.append(_entry(body, path, models, context, findings))
+    return entries
+
+
+def _entry(
+    body: dict[str, Any],
+    path: str,
+    models: Mapping[str, type[Table]],
+    context: Mapping[str, Any],
+    findings: list[Finding],
+) -> Entry[Any]:
+    """Return one entry as an object of the class its `kind` names; "" in `models`: a table without kinds."""
+    kind, slip = ("", "") if "" in models else _kind(body, path, models, findings)
+    if kind is None:
+        return Entry(path, body, None)
+    if kind:
+        body = {key: value for key, value in body.items() if key != slip} | {"kind": kind}
+    value, found, doubtful = salvage(models[kind], body, path, context, STAND_INS.get(models[kind]))
+    findings += found
+    return Entry(path, body, value, doubtful)
+
+
+def _kind(
+    body: Mapping[str, Any], path: str, models: Collection[str], findings: list[Finding]
+) -> tuple[str | None, str]:
+    """Return which kind an entry is or was probably meant to be (None: cannot be told), and the key mistaken for it."""
+    key = "kind"
+    if key not in body:
+        slips = (
+            k for k, v in body.items() if meant(k, ["kind"]) and isinstance(v, str) and nearest(v, models)
+        )
+        key = next(slips, key)
+        if key != "kind":
+            findings.append(unknown_key(key_path(path, (key,)), ["kind"], "kind"))
+    kind = body.get(key)
+    if isinstance(kind, str) and kind in models:
+        return kind, key
+    near = nearest(kind, models, 0.5) if isinstance(kind, str) else ""
+    found = "nothing" if kind is None else shown(kind)
+    expected = "one of " + ", ".join(f'"{k}"' for k in models)
+    findings.append(Finding(key_path(path, (key,)), found, expected, f'try "{near}"' if near else ""))
+    return near or None, key
+
+
+def _in_order(findings: list[Finding], draft: Draft) -> list[Finding]:
+    """Return findings in the order of the tables they are about."""
+    tables: list[Entry[Any]] = [draft.gateway, draft.site, draft.journal]
+    tables += [*draft.links, *draft.meters, *draft.sinks]
+    places = [entry.path for entry in tables]
+
+    def rank(finding: Finding) -> int:
+        within = (i for i, place in enumerate(places) if f"{finding.path}.".startswith(f"{place}."))
+        return next(within, len(places))
+
+    return sorted(findings, key=rank)

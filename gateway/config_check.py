@@ -1,0 +1,121 @@
+"""Cross checks of a site file: what only shows when tables are held against each other and against the system.
+
+They run on whatever could be parsed, so that one run lists everything; a meter on a link that is itself
+wrong is not blamed for it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from gateway.config_meters import check_meters
+from gateway.config_models import MqttConfig
+from gateway.errors import Finding
+from gateway.secret_files import credential_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from gateway.config_draft import Draft, Entry
+    from gateway.config_models import LinkConfig, TlsConfig
+
+_CREDENTIAL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}")
+
+
+def check(draft: Draft) -> list[Finding]:
+    """Return every finding that needs more than one table, or the file system, to be seen."""
+    findings = [*_repeated(draft.links), *_repeated(draft.meters), *_repeated(draft.sinks)]
+    findings += _shared_endpoints(draft.links)
+    for entry in [*draft.links, *draft.sinks]:
+        if entry.value is not None:
+            findings += _secrets(entry.path, entry.value, entry.body)
+        if isinstance(entry.value, MqttConfig):
+            findings += _tls(f"{entry.path}.tls", entry.value.tls)
+    return findings + list(check_meters(draft))
+
+
+def _repeated(entries: Sequence[Entry[Any]]) -> Iterator[Finding]:
+    first: dict[str, str] = {}
+    for entry in entries:
+        entry_id = entry.body.get("id")
+        if not isinstance(entry_id, str) or not entry_id:
+            continue
+        if entry_id in first:
+            hint = f"{first[entry_id]} has it already"
+            yield Finding(f"{entry.path}.id", f'"{entry_id}" again', "an id of its own", hint)
+        first.setdefault(entry_id, entry.path)
+
+
+def _shared_endpoints(links: Sequence[Entry[LinkConfig]]) -> Iterator[Finding]:
+    """Yield a finding for each link whose connection an earlier link has already."""
+    first: dict[str, Entry[LinkConfig]] = {}
+    for entry in links:
+        if entry.value is None:
+            continue
+        endpoint = entry.value.endpoint()
+        if endpoint not in first:
+            first[endpoint] = entry
+            continue
+        found = (
+            f'{endpoint}, which link "{first[endpoint].body.get("id")}" ({first[endpoint].path}) has already'
+        )
+        hint = f'one connection is one link: let the meters of "{entry.value.id}" name that link and remove this one'
+        yield Finding(f"{entry.path}.{entry.value.endpoint_key}", found, "an endpoint of its own", hint)
+
+
+def _secrets(path: str, table: Any, body: Any) -> Iterator[Finding]:
+    """Yield what is wrong with the sources of a link's or sink's secret."""
+    for word in ("password", "token"):
+        file, credential = getattr(table, f"{word}_file", None), getattr(table, f"{word}_credential", "")
+        if file is not None and credential:
+            found = f"{word}_file and {word}_credential"
+            yield Finding(f"{path}.{word}_credential", found, "one source of the secret", "keep one of them")
+        if word == "password" and (file is not None or credential) and not table.user:
+            yield Finding(f"{path}.user", "nothing", "the user the password belongs to", 'write user = "…"')
+        yield from file_findings(
+            f"{path}.{word}_file", file, "a file that holds the secret alone, on one line"
+        )
+        if credential:
+            yield from _credential(f"{path}.{word}_credential", credential)
+
+
+def _credential(path: str, name: str) -> Iterator[Finding]:
+    """Yield a finding if systemd did not hand over a credential; without systemd nothing can be said."""
+    if not _CREDENTIAL.fullmatch(name):
+        yield Finding(path, "a name that is not shown", "the name of a systemd credential: A-Z a-z 0-9 _ . -")
+        return
+    file = credential_file(name)
+    if file is not None and not file.is_file():
+        hint = f"add LoadCredential={name}:FILE to the unit"
+        yield Finding(path, f'no credential "{name}"', "a credential systemd hands over", hint)
+
+
+def file_findings(path: str, file: Path | None, expected: str) -> Iterator[Finding]:
+    """Yield a finding if a file that is named is not there."""
+    if file is None:
+        return
+    try:
+        there, other = file.is_file(), file.exists()
+    except OSError as error:  # a folder on the way that may not be entered, a name too long
+        yield Finding(path, f"{file}: {error.strerror}", expected, "let the gateway's user read it")
+        return
+    if not there:
+        found = f"{file}, which is not a file" if other else f"no file {file}"
+        yield Finding(path, found, expected, "create it, or correct the path")
+
+
+def _tls(path: str, tls: TlsConfig) -> Iterator[Finding]:
+    files = {"ca_file": tls.ca_file, "cert_file": tls.cert_file, "key_file": tls.key_file}
+    named = [key for key, file in files.items() if file is not None]
+    if named and not tls.enabled:
+        found = f"{named[0]}, but enabled = false"
+        yield Finding(
+            f"{path}.enabled", found, "TLS switched on where its files are named", "write enabled = true"
+        )
+    for have, lack in (("cert_file", "key_file"), ("key_file", "cert_file")):
+        if files[have] is not None and files[lack] is None:
+            yield Finding(f"{path}.{lack}", "nothing", f"the partner of {have}", f'write {lack} = "…"')
+    for key, file in files.items():
+        yield from file_findings(f"{path}.{key}", file, "a PEM file")

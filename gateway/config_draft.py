@@ -1,0 +1,45 @@
+"""What could be made of a site file so far, whole or not: the ground of the cross checks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gateway.config_models import (
+        GatewayConfig,
+        JournalConfig,
+        LinkConfig,
+        MeterConfig,
+        PlaceConfig,
+        SinkConfig,
+    )
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry(Generic[T]):
+    """One table. path: how findings call it. value: None if it cannot be an object.
+
+    doubtful: keys of `value` that are not what the user wrote, since that could not be used.
+    """
+
+    path: str
+    body: Mapping[str, Any]
+    value: T | None
+    doubtful: frozenset[str] = frozenset()
+
+
+@dataclass(slots=True)
+class Draft:
+    """The tables of a site file as far as they could be parsed."""
+
+    gateway: Entry[GatewayConfig]
+    site: Entry[PlaceConfig]
+    journal: Entry[JournalConfig]
+    links: list[Entry[LinkConfig]] = field(default_factory=list)
+    meters: list[Entry[MeterConfig]] = field(default_factory=list)
+    sinks: list[Entry[SinkConfig]] = field(default_factory=list)

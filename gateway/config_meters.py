@@ -1,0 +1,254 @@
+"""Cross checks of the meters: against their links, their profiles and the vocabulary of quantities."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from drivers import profiles
+from gateway.config_models import LINK_KINDS, LinkTable
+from gateway.config_values import nearest
+from gateway.energy_kinds import plausible
+from gateway.errors import ConfigError, Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator
+    from pathlib import Path
+
+    from drivers.profiles import Library, Profile
+    from gateway.config_draft import Draft, Entry
+    from gateway.config_models import MeterConfig
+
+OPTIONS_SHOWN_MAX = 12
+_NO_UNIT = "no unit id: it belongs to Modbus"
+
+
+def check_meters(draft: Draft) -> Iterator[Finding]:
+    """Yield every finding about meters that needs their links or profiles to be seen."""
+    dirs = () if draft.gateway.value is None else draft.gateway.value.profile_dirs
+    for i, folder in enumerate(dirs, 1):
+        if not folder.is_dir():
+            yield Finding(
+                f"gateway.profile_dirs[{i}]",
+                f"no folder {folder}",
+                "a folder of profiles",
+                "correct the path",
+            )
+    library = profile_library(dirs)
+    complete = "profile_dirs" not in draft.gateway.doubtful and all(folder.is_dir() for folder in dirs)
+    protocols = _link_protocols(draft)
+    units: dict[tuple[str, int], str] = {}
+    broken: set[str] = set()
+    for entry in draft.meters:
+        if entry.value is None:
+            continue
+        path, meter, doubtful = entry.path, entry.value, entry.doubtful
+        if meter.link not in protocols and "link" not in doubtful:
+            yield unknown(f"{path}.link", meter.link, protocols, "links")
+        protocol = protocols.get(meter.link, "")
+        if "unit" not in doubtful:
+            yield from _unit(path, meter, protocol, units)
+        if not doubtful & {"profile", "variables"}:
+            yield from _source(path, meter, protocol)
+        if meter.profile in library.ids():
+            yield from _profiled(entry, meter, protocol, library, broken)
+        elif meter.profile and complete:
+            yield unknown(f"{path}.profile", meter.profile, library.ids(), "profiles")
+        yield from _limits(path, meter)
+        if meter.variables:
+            yield from _variables(path, meter)
+
+
+def profile_library(dirs: Iterable[Path]) -> Library:
+    """Return the profiles a site may use: its own folders first, then the profiles shipped."""
+    return profiles.Library([*dirs, profiles.shipped_dir()])
+
+
+def _link_protocols(draft: Draft) -> dict[str, str]:
+    """Return link id -> protocol, "" where the link is too wrong to tell."""
+    found = {}
+    for entry in draft.links:
+        kind = LINK_KINDS.get(str(entry.body.get("kind")))
+        found[str(entry.body.get("id"))] = kind.protocol if kind and issubclass(kind, LinkTable) else ""
+    return found
+
+
+def _unit(
+    path: str, meter: MeterConfig, protocol: str, units: dict[tuple[str, int], str]
+) -> Iterator[Finding]:
+    """Yield what is wrong with the Modbus unit id. units: (link, unit) -> path of the meter that has it."""
+    if protocol == "modbus" and meter.unit is None:
+        yield Finding(
+            f"{path}.unit", "nothing", "the Modbus unit id, 0 to 255", "write unit = 1 if it was never set"
+        )
+    elif protocol == "opcua" and meter.unit is not None:
+        yield Finding(f"{path}.unit", str(meter.unit), _NO_UNIT, "remove the key")
+    elif protocol == "modbus" and meter.unit is not None and meter.enabled:
+        first = units.setdefault((meter.link, meter.unit), path)
+        if first != path:
+            found = f'{meter.unit}, which {first} has already on link "{meter.link}"'
+            yield Finding(
+                f"{path}.unit", found, "a unit id of its own on the link", "correct the unit id or the link"
+            )
+
+
+def _source(path: str, meter: MeterConfig, protocol: str) -> Iterator[Finding]:
+    """Yield a finding unless exactly one thing says what to read: a profile, or OPC UA variables."""
+    if meter.profile and meter.variables:
+        yield Finding(
+            f"{path}.variables", "variables and a profile", "one of them", "keep the one that is meant"
+        )
+    elif not meter.profile and protocol == "modbus":
+        yield Finding(f"{path}.profile", "nothing", "the id of a profile", "`metergate profiles` lists them")
+    elif not meter.profile and not meter.variables:
+        yield Finding(
+            f"{path}.profile",
+            "nothing",
+            "a profile or OPC UA variables",
+            "write [meters.variables.<channel>]",
+        )
+    if meter.variables and protocol == "modbus":
+        yield Finding(
+            f"{path}.variables", "variables on a Modbus link", "a profile: variables belong to OPC UA"
+        )
+
+
+def _profiled(
+    entry: Entry[MeterConfig], meter: MeterConfig, protocol: str, library: Library, broken: set[str]
+) -> Iterator[Finding]:
+    """Yield what a meter's profile says against its table; a broken profile is reported once."""
+    path, doubtful = entry.path, entry.doubtful
+    if meter.profile in broken:
+        return
+    try:
+        profile = library.get(meter.profile)
+    except ConfigError as error:
+        broken.add(meter.profile)
+        yield from error.findings
+        return
+    if protocol not in {"", profile.protocol}:
+        found = f'"{profile.id}", a meter type read by {profile.protocol}'
+        expected = f"one read by {protocol}, as the link is"
+        yield Finding(f"{path}.profile", found, expected, "correct profile or link")
+    fitting = plausible(profile.medium)
+    if meter.energy_kind not in fitting and "energy_kind" not in doubtful:
+        found = f'"{meter.energy_kind}" on a meter type for {profile.medium}'
+        yield Finding(f"{path}.energy_kind", found, "one of " + ", ".join(sorted(fitting)))
+    if not meter.variables:
+        for finding in _against_profile(meter, profile):
+            table = finding.path.partition(".")[0].partition("[")[0]
+            if table not in doubtful:
+                yield under(path, finding)
+
+
+def _against_profile(meter: MeterConfig, profile: Profile) -> Iterator[Finding]:
+    """Yield findings with paths inside the meter: variant, channels, ratios, overrides, units."""
+    yield from profiles.check_ratios(profile, meter.ratios)
+    if meter.variant and meter.variant not in profile.variants:
+        yield unknown("variant", meter.variant, profile.variants, "variants")
+        return
+    known = profile.keys(meter.variant)
+    for key in meter.override:
+        if key not in known:
+            yield unknown(f"override.{key}", key, known, "channels")
+    try:
+        keys = profiles.channel_keys(profile, meter.channels, meter.variant)
+    except ConfigError as error:
+        yield from error.findings
+        keys = tuple(key for key in dict.fromkeys(meter.channels) if key in known)
+    ratios = dict.fromkeys(profile.ratios, Decimal(1))  # missing ones are reported above
+    try:
+        profiles.compile(
+            profile, meter.id, meter.period_s, keys, ratios, channel_overrides(meter), meter.variant
+        )
+    except ConfigError as error:
+        yield from error.findings
+
+
+def channel_overrides(meter: MeterConfig) -> dict[str, profiles.ChannelOverride]:
+    """Return the overrides of a meter as `profiles.compile` takes them."""
+    return {
+        key: profiles.ChannelOverride(
+            unit=o.unit,
+            low=o.low,
+            high=o.high,
+            rate_max=o.rate_max,
+            modulus=o.modulus,
+            report=o.report,
+            reference=o.reference,
+        )
+        for key, o in meter.override.items()
+    }
+
+
+def variable_specs(meter: MeterConfig) -> dict[str, profiles.VariableSpec]:
+    """Return the OPC UA variables of a meter, overrides included, as `profiles.compile_variables` takes them."""
+    specs = {}
+    for key, variable in meter.variables.items():
+        more = meter.override.get(key)
+        specs[key] = profiles.VariableSpec(
+            variable.id,
+            variable.quantity,
+            variable.unit,
+            variable.factor,
+            low=more.low if more else None,
+            high=more.high if more else None,
+            rate_max=more.rate_max if more else None,
+            modulus=more.modulus if more else None,
+            report=more.report if more else None,
+            reference=variable.reference,
+        )
+    return specs
+
+
+def _variables(path: str, meter: MeterConfig) -> Iterator[Finding]:
+    first: dict[str, str] = {}
+    for key, variable in meter.variables.items():
+        other = first.setdefault(variable.id, key)
+        if other != key:
+            found = f'"{variable.id}", which is {other} already'
+            yield Finding(
+                f"{path}.variables.{key}.id", found, "a variable of its own", "correct one of the two ids"
+            )
+    for name, given in (("channels", meter.channels), ("ratios", meter.ratios), ("variant", meter.variant)):
+        if given and not meter.profile:
+            yield Finding(f"{path}.{name}", "a value", "nothing: it belongs to a profile", "remove the key")
+    for key, override in meter.override.items():
+        if key not in meter.variables:
+            yield unknown(f"{path}.override.{key}", key, meter.variables, "variables")
+        for name in ("unit", "reference"):
+            if getattr(override, name):
+                hint = f"write it into [meters.variables.{key}]"
+                yield Finding(
+                    f"{path}.override.{key}.{name}", "a value", "nothing: the variable itself says it", hint
+                )
+    try:
+        profiles.compile_variables(meter.id, meter.period_s, variable_specs(meter))
+    except ConfigError as error:
+        yield from (under(path, finding) for finding in error.findings)
+
+
+def _limits(path: str, meter: MeterConfig) -> Iterator[Finding]:
+    for key, override in meter.override.items():
+        if override.low is not None and override.high is not None and override.low > override.high:
+            yield Finding(
+                f"{path}.override.{key}.low", f"{override.low:g}", f"at most high, {override.high:g}"
+            )
+
+
+def under(path: str, finding: Finding) -> Finding:
+    """Return a finding of one meter with its place in the site file."""
+    return Finding(f"{path}.{finding.path}", finding.found, finding.expected, finding.suggestion)
+
+
+def unknown(path: str, found: str, options: Collection[str], what: str) -> Finding:
+    """Return the finding of a name that is none of `options`, listed if they are few."""
+    names = list(options)
+    near = nearest(found, names)
+    if not names:
+        listed = f"one of the {what}, but there are none"
+    elif len(names) <= OPTIONS_SHOWN_MAX:
+        listed = f"one of the {what}: " + ", ".join(names)
+    else:
+        listed = f"one of the {len(names)} {what}"
+    return Finding(path, f'"{found}"', listed, f'did you mean "{near}"?' if near else "")

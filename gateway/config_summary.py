@@ -1,0 +1,71 @@
+"""What a good site file amounts to: counts, and warnings that do not stop a start."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from drivers import profiles
+from gateway.config_meters import profile_library
+from gateway.secret_files import readable_by_all
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from drivers.profiles import Library
+    from gateway.config_models import MeterConfig, Site
+
+
+def summary(site: Site) -> dict[str, Any]:
+    """Return counts of links, meters, channels and sinks, readings per second, the digest, and warnings.
+
+    channels, readings_per_s: of enabled meters.
+    """
+    library = profile_library(site.gateway.profile_dirs)
+    meters = [meter for meter in site.meters if meter.enabled]
+    keys = {meter.id: channels(meter, library) for meter in meters}
+    rate = sum(1 / period_of(meter, key) for meter in meters for key in keys[meter.id])
+    return {
+        "gateway": site.gateway.id,
+        "links": len(site.links),
+        "meters": len(meters),
+        "disabled": len(site.meters) - len(meters),
+        "channels": sum(map(len, keys.values())),
+        "readings_per_s": round(rate, 3),
+        "sinks": len(site.sinks),
+        "digest": site.digest,
+        "warnings": list(_warnings(site, meters, library)),
+    }
+
+
+def channels(meter: MeterConfig, library: Library) -> tuple[str, ...]:
+    """Return the channel keys a meter of a checked site is read for."""
+    if meter.variables:
+        return tuple(meter.variables)
+    return profiles.channel_keys(library.get(meter.profile), meter.channels, meter.variant)
+
+
+def period_of(meter: MeterConfig, key: str) -> float:
+    """Return the period of one channel, seconds."""
+    override = meter.override.get(key)
+    return meter.period_s if override is None or override.period_s is None else override.period_s
+
+
+def _warnings(site: Site, meters: list[MeterConfig], library: Library) -> Iterator[str]:
+    if not meters:
+        yield "no meter is enabled: nothing will be read"
+    if not site.sinks:
+        yield "no sink: readings stay in the journal"
+    for link in site.links:
+        if all(meter.link != link.id for meter in meters):
+            yield f"links.{link.id}: no enabled meter is on it"
+    for profile_id in sorted({meter.profile for meter in meters if meter.profile}):
+        profile = library.get(profile_id)
+        names = ", ".join(meter.id for meter in meters if meter.profile == profile_id)
+        if profile.confidence == "one-source":
+            yield f"profile {profile_id} (meters {names}) rests on one source: compare a reading with the display"
+    for kind, entries in (("links", site.links), ("sinks", site.sinks)):
+        for entry in entries:
+            for key in ("password_file", "token_file"):
+                file = getattr(entry, key, None)
+                if file is not None and readable_by_all(file):
+                    yield f"{kind}.{entry.id}.{key}: every user of this system may read {file}; chmod 600"
