@@ -35,6 +35,7 @@ CLOSE_S = 2.0
 OPEN_STEPS = 3  # connecting takes seven answers; together they may take this many timeouts
 NAMED_MAX = 3
 LOGGED_MAX = 10_000
+NEVER_NS = 1 << 62  # no source time is older
 _MAX_NODES_PER_READ = parse_id(f"i={ObjectIds.Server_ServerCapabilities_OperationLimits_MaxNodesPerRead}")
 
 _log = logging.getLogger(__name__)
@@ -45,7 +46,6 @@ class _Plan(NamedTuple):
 
     requests: tuple[ua.ReadParameters, ...]
     per_request: int
-    stale_ns: int
 
 
 class OpcUaLink:
@@ -60,8 +60,12 @@ class OpcUaLink:
         name: str,
         user: str = "",
         password: str | None = None,
+        stale_after_s: float = 0.0,
     ) -> None:
         """url: opc.tcp://host[:port][/path]. timeout_s: patience for one answer. name: the link's id, for texts.
+
+        stale_after_s: a source time older than this flags STALE; 0: never, since a server may stamp a value
+        with its last change, and a healthy constant value would look stale (OPC UA Part 4, 7.11.3).
 
         Raises ValueError if the url is none, or carries a password.
         """
@@ -71,6 +75,7 @@ class OpcUaLink:
         self._name = name
         self._user = user
         self._password = password
+        self._stale_ns = round(stale_after_s * 1e9) or NEVER_NS
         self._client: Client | None = None
         self._lost = False
         self._limit = 0  # channels a Read may carry; 0: the server names none
@@ -178,7 +183,7 @@ class OpcUaLink:
                 ua.ReadParameters(0, ua.TimestampsToReturn.Source, wanted[i : i + per_request])
                 for i in range(0, len(wanted), per_request)
             )
-            plan = _Plan(requests, per_request, slot.stale_after_ns(poll.layout.period_s))
+            plan = _Plan(requests, per_request)
             self._plans[poll] = plan
         return plan
 
@@ -212,7 +217,7 @@ class OpcUaLink:
             source_ns = slot.nanoseconds(answer.SourceTimestamp)
             variant = answer.Value or ua.Variant()
             packed = slot.pack(variant.VariantType, variant.Value, status, source_ns)
-            flags.append(slot.judge(packed, status, now_ns - source_ns if source_ns else 0, plan.stale_ns))
+            flags.append(slot.judge(packed, status, now_ns - source_ns if source_ns else 0, self._stale_ns))
             slots.append(packed)
             newest_ns = max(newest_ns, source_ns)
             refused += status in REFUSED

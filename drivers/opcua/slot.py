@@ -32,8 +32,6 @@ _KINDS: dict[int, tuple[bytes, Struct]] = {
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _NS_MAX = (1 << 63) - 1
-STALE_NS_MIN = 60_000_000_000
-STALE_PERIODS = 3
 _UNCERTAIN, _BAD = 1, 2  # severity, the two highest bits of a StatusCode; 3 counts as bad (Part 4, 7.39.1)
 
 
@@ -58,11 +56,6 @@ def judge(slot: bytes, status: int, age_ns: int, stale_ns: int) -> int:
     if slot[:1] == NONE:
         return Flag.MISSING | Flag.DEVICE
     return Flag.STALE if status >> 30 == _UNCERTAIN or age_ns > stale_ns else Flag.OK
-
-
-def stale_after_ns(period_s: float) -> int:
-    """Return the age at which a source time has stopped: 3 periods, at least 60 s."""
-    return max(round(STALE_PERIODS * period_s * 1e9), STALE_NS_MIN)
 
 
 def nanoseconds(stamp: datetime | None) -> int:

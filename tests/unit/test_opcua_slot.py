@@ -104,11 +104,6 @@ def test_flags_of_a_value_there_is() -> None:
     assert slot.judge(packed, 0x00960000, 0, 60) == Flag.OK  # GoodLocalOverride
 
 
-def test_a_source_time_is_stale_after_three_periods_and_a_minute() -> None:
-    assert slot.stale_after_ns(1.0) == 60_000_000_000
-    assert slot.stale_after_ns(60.0) == 180_000_000_000
-
-
 @pytest.mark.parametrize(
     ("stamp", "time_ns"),
     [
