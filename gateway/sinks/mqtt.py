@@ -115,10 +115,11 @@ class MqttSink:
             await self._announce(())
             online = telemetry.state(self._directory.gateway, online=True, time_ns=self._clock.wall_ns())
             await self._publish([(f"{self._root}/state", online)], retain=True)
-        except BaseException:
-            self._connection = None
-            connection.drop()
-            raise
+            connection.announced = True
+        finally:
+            if not connection.announced:
+                self._connection = None
+                connection.drop()
 
     async def write(self, batch: Batch) -> list[Refusal]:
         """Return [] once every message of the batch has a good PUBACK. Raises SinkUnavailable."""
@@ -211,13 +212,15 @@ class MqttSink:
 class _Connection:
     """One connection's life: who is waiting for which PUBACK, and what went wrong first.
 
-    payload_max: longest payload the broker accepts, at most `telemetry.MESSAGE_MAX`.
+    payload_max: longest payload the broker accepts, at most `telemetry.MESSAGE_MAX`. announced: birth and
+    state are out, so the connection may be used.
     """
 
     def __init__(self, client: aiomqtt.Client, name: str, root: str, user: str) -> None:
         self.client = client
         self.advice = f"give {f'user {user}' if user else 'anonymous clients'} write permission on {root}/# in the broker's ACL"
         self.payload_max = telemetry.MESSAGE_MAX
+        self.announced = False
         self._name = name
         self._in_flight_max = IN_FLIGHT_MAX
         self._pending: dict[int, str] = {}  # message id -> topic

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,17 @@ from tests.fakes.frames import START_NS, make_batch, make_frame, make_layout, ma
 SCHEMAS = Path(__file__).resolve().parents[3] / "docs" / "specs" / "schemas"
 
 
+@cache
+def validator(schema: str) -> jsonschema.Draft202012Validator:
+    rules = json.loads((SCHEMAS / schema).read_text())
+    jsonschema.Draft202012Validator.check_schema(rules)
+    return jsonschema.Draft202012Validator(rules)
+
+
 def valid(message: bytes, schema: str) -> Any:
     """Return a message's content after checking it against its published schema."""
     body = json.loads(message)
-    rules = json.loads((SCHEMAS / schema).read_text())
-    jsonschema.Draft202012Validator.check_schema(rules)
-    jsonschema.validate(body, rules, cls=jsonschema.Draft202012Validator)
+    validator(schema).validate(body)
     return body
 
 
