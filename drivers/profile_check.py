@@ -41,7 +41,11 @@ def one_of(path: str, found: str, options: Iterable[str]) -> Iterator[Finding]:
     known = list(options)
     if found not in known:
         near = nearest(found, known)
-        listed = "one of " + ", ".join(known) if known else "none: the profile declares none"
+        listed = (
+            "one of " + ", ".join(name or '""' for name in known)
+            if known
+            else "none: the profile declares none"
+        )
         yield Finding(path, f'"{found}"', listed, f'did you mean "{near}"?' if near else "")
 
 
@@ -96,7 +100,8 @@ def _patterns(path: str, name: str, patterns: Iterable[str]) -> Iterator[Finding
 def _channel(profile: Profile, key: str) -> Iterator[Finding]:
     channel, path = profile.channels[key], f"channels.{key}"
     yield from one_of(f"{path}.quantity", channel.quantity, QUANTITIES)
-    if key != channel.quantity and not key.startswith(channel.quantity + "_"):
+    known = channel.quantity in QUANTITIES
+    if known and key != channel.quantity and not key.startswith(channel.quantity + "_"):
         yield Finding(path, f'key "{key}"', f'"{channel.quantity}", alone or followed by "_" and the part')
     for name in channel.variants:
         yield from one_of(f"{path}.variants", name, ("", *profile.variants))
@@ -153,7 +158,7 @@ def _value(profile: Profile, path: str, channel: ChannelTable | RatioTable | Pro
     """Yield what is wrong with where and how a value lies in the registers."""
     named = list(_named(profile, path, channel))
     yield from named
-    if named:
+    if named or not _readable(profile):
         return
     parts = profile.resolve(channel)
     limit, align = profile.read.registers_max or REGISTERS_UNKNOWN, profile.read.align
@@ -178,6 +183,12 @@ def _value(profile: Profile, path: str, channel: ChannelTable | RatioTable | Pro
     yield from _one_request(profile, path, channel)
 
 
+def _readable(profile: Profile) -> bool:
+    """Return whether the defaults for all values are known; if not, `_reading` has said so."""
+    read = profile.read
+    return read.type in ("", *_REGISTER_TYPES) and read.order in wire.ORDERS
+
+
 def _named(profile: Profile, path: str, channel: ChannelTable | RatioTable | ProbeTable) -> Iterator[Finding]:
     parts = getattr(channel, "parts", ())
     if not parts and not (channel.type or profile.read.type):
@@ -189,10 +200,6 @@ def _named(profile: Profile, path: str, channel: ChannelTable | RatioTable | Pro
             yield Finding(f"{place}.type", "nothing", "a type here or in read.type")
         if owner.order:
             yield from one_of(f"{place}.order", owner.order, wire.ORDERS)
-    if profile.read.type and profile.read.type not in _REGISTER_TYPES:
-        yield Finding(path, "no known type", "a known read.type")
-    if profile.read.order not in wire.ORDERS:
-        yield Finding(path, "no known order", "a known read.order")
     transform = getattr(channel, "transform", "")
     if transform:
         yield from one_of(f"{path}.transform", transform, wire.TRANSFORMS)
@@ -248,7 +255,7 @@ def _overlaps(profile: Profile, variant: str) -> Iterator[Finding]:
     extents: dict[tuple[int, int, int], str] = {}
     for key in profile.keys(variant):
         channel = profile.channel(key, variant)
-        if any(_named(profile, key, channel)):
+        if not _readable(profile) or any(_named(profile, key, channel)):
             continue
         for _, source in profile.resolve(channel):
             extents.setdefault((source.function, source.address, source.address + source.count), key)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from gateway.quantity import Quantity
 
 ROUNDED_DIGITS = 40
+_NEAR = 0.5
 _WIDE = Context(prec=120, rounding=ROUND_HALF_EVEN)
 
 
@@ -110,8 +111,8 @@ _FACTORS: dict[str, dict[str, str]] = {
 # Zero of a unit in the base unit (base = wire x factor + zero); the base of temperature is °C.
 _ZEROS = {("temperature", "K"): "-273.15", ("temperature", "degF"): "-160/9"}
 
-_ALIASES = str.maketrans({"³": "3", "²": "2", "·": "", "℃": "C", "µ": "u", "μ": "u", "°": "", " ": ""})
-_RESPELLED = {"C": "degC", "F": "degF", "": "deg"}
+_ALIASES = str.maketrans({"³": "3", "²": "2", "·": "", "℃": "C", "µ": "u", "μ": "u", " ": ""})
+_RESPELLED = {"C": "degC", "F": "degF", "°": "deg"}
 
 
 def _fraction(text: str) -> Fraction:
@@ -122,9 +123,11 @@ def _fraction(text: str) -> Fraction:
 def _plain(unit: str, dimension: str) -> str:
     """Return the spelling of a unit our tables use: "m³/h" and "kW·h" become "m3/h" and "kWh"."""
     plain = unit.translate(_ALIASES)
-    if dimension.startswith("temperature") or dimension == "angle":
-        return _RESPELLED.get(plain, plain)
-    return plain
+    if dimension.startswith("temperature"):
+        plain = plain.replace("°", "")
+    elif dimension != "angle":
+        return plain
+    return _RESPELLED.get(plain, plain)
 
 
 def units_of(dimension: str) -> tuple[str, ...]:
@@ -165,9 +168,10 @@ def conversion(unit: str, quantity: Quantity) -> Conversion:
 
 def _refused(unit: str, plain: str, quantity: Quantity) -> UnitError:
     factors = _FACTORS[quantity.dimension]
-    folded = {name.lower(): name for name in reversed(factors)}
-    near = difflib.get_close_matches(plain.lower(), folded, n=1, cutoff=0.5)
-    suggestion = folded[near[0]] if near else ""
+    canonical = _plain(quantity.unit, quantity.dimension)
+    near = {name: difflib.SequenceMatcher(None, plain.lower(), name.lower()).ratio() for name in factors}
+    best = max(factors, key=lambda name: (near[name], name == canonical))
+    suggestion = best if near[best] >= _NEAR else ""
     elsewhere = sorted(dimension for dimension in _FACTORS if _plain(unit, dimension) in _FACTORS[dimension])
     what = f"measures {' or '.join(elsewhere)}" if elsewhere else "is unknown"
     fitting = ", ".join(factors)

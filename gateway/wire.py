@@ -42,7 +42,7 @@ def _mod10k(big: bytes) -> Decimal | None:
     """
     total = 0
     for (register,) in struct.iter_unpack(">H", big):
-        if register > 9999:  # noqa: PLR2004 - four decimal digits
+        if register > 9999:
             return None
         total = total * 10_000 + register
     return Decimal(total)
@@ -155,7 +155,7 @@ def _signed_magnitude(x: Any) -> Any:
 
     Source: Power Measurement / Schneider PM8xx power factor registers (one source).
     """
-    return -(x - 32768) if x >= 32768 else x  # noqa: PLR2004 - bit 15
+    return -(x - 32768) if x >= 32768 else x
 
 
 TRANSFORMS: dict[str, Callable[[Any], Any]] = {"pf_4q": _pf_4q, "signed_magnitude": _signed_magnitude}
