@@ -222,6 +222,12 @@ def test_everything_that_scales_is_one_exact_coefficient(good: profiles.Profile)
     assert good.limits == ReadLimits(20, 2, "merge", "unknown", 5)
 
 
+def test_the_site_knows_limits_better_than_the_profile(good: profiles.Profile) -> None:
+    override = {"temperature_medium": ChannelOverride(low=-10, high=150)}
+    layout, _ = profiles.compile(good, "m", 1.0, ("temperature_medium",), {}, override, "v2")
+    assert (layout.channels[0].low, layout.channels[0].high) == (-10, 150)
+
+
 def test_a_modulus_in_counts_takes_every_scale(good: profiles.Profile) -> None:
     layout, _ = profiles.compile(good, "m", 1.0, ("mass",), {}, {"mass": ChannelOverride(unit="kg")})
     assert layout.channels[0].modulus == "2147483.648"

@@ -71,6 +71,20 @@ QUIRKS = [
         "-0.5",
     ),
     (
+        "four-quadrant power factor in thousandths: it bends at 1, not at 1 count",
+        """[read]
+        function = 3
+        [channels.power_factor_total]
+        quantity = "power_factor"
+        address = 3083
+        type = "s16"
+        factor = "0.001"
+        unit = "1"
+        transform = "pf_4q" """,
+        'blocks = [{ function = 3, address = 3083, hex = "03fc" }]',
+        "0.98",
+    ),
+    (
         "PM8xx: modulo 10 000, four registers, lowest first",
         """[read]
         function = 3
