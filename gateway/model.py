@@ -41,6 +41,12 @@ ABSENT = Flag.MISSING | Flag.COMMS | Flag.DEVICE | Flag.SENTINEL
 """Flags under which there is no value: NaN in frames, null in JSON, absent in line protocol."""
 
 
+def shared_flag(flags: array[int]) -> int:
+    """Return the flags that all channels have in common if they are the same for every one, else 0."""
+    first = flags[0]
+    return first if first and flags.count(first) == len(flags) else 0
+
+
 @dataclass(frozen=True, slots=True)
 class Channel:
     """One quantity of a meter, in canonical units.

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
 
+from gateway.model import shared_flag
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -19,9 +21,13 @@ _UNSAFE = re.compile(r"[\x00-\x1f\x7f\\]")
 
 
 class _Template(NamedTuple):
-    """A line with one `%b` per channel and `%d` for the time; head: measurement and tags."""
+    """A line with one `%b` per channel and `%d` for the time; head: measurement and tags.
+
+    flagged: the same with a `%d` for the flags all channels share.
+    """
 
     whole: bytes
+    flagged: bytes
     head: bytes
     keys: tuple[bytes, ...]
 
@@ -60,13 +66,17 @@ class Encoder:
         digits = orjson.dumps(frame.values.tolist())
         time_ms = frame.time_ns // _MS_NS
         # The fast path: no absent value (orjson writes NaN as null), no flag, first epoch.
-        if frame.epoch == 0 and b"n" not in digits and frame.flags == layout.no_flags:
-            return template.whole % (*digits[1:-1].split(b","), time_ms)
-        fields = []
+        if frame.epoch == 0 and b"n" not in digits:
+            if frame.flags == layout.no_flags:
+                return template.whole % (*digits[1:-1].split(b","), time_ms)
+            if shared := shared_flag(frame.flags):
+                return template.flagged % (*digits[1:-1].split(b","), shared, time_ms)
+        shared = shared_flag(frame.flags)
+        fields = [b"flag=%di" % shared] if shared else []
         for key, value, flag in zip(template.keys, digits[1:-1].split(b","), frame.flags, strict=True):
             if value != b"null":
                 fields.append(b"%b=%b" % (key, value))
-            if flag:
+            if flag and not shared:
                 fields.append(b"flag_%b=%di" % (key, flag))
         if not fields:
             return None
@@ -82,8 +92,9 @@ class Encoder:
         )
         keys = tuple(escape(channel.key) for channel in layout.channels)
         literal = [part.replace(b"%", b"%%") for part in (head, *keys)]
-        whole = b"%b %b %%d" % (literal[0], b",".join(key + b"=%b" for key in literal[1:]))
-        template = self._templates[layout.digest] = _Template(whole, head, keys)
+        values = b",".join(key + b"=%b" for key in literal[1:])
+        whole, flagged = b"%b %b %%d" % (literal[0], values), b"%b %b,flag=%%di %%d" % (literal[0], values)
+        template = self._templates[layout.digest] = _Template(whole, flagged, head, keys)
         return template
 
 

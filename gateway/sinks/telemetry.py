@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from gateway.model import MeterInfo
+from gateway.model import MeterInfo, shared_flag
 from gateway.quantity import QUANTITIES
 
 if TYPE_CHECKING:
@@ -91,8 +91,14 @@ def _frame(frame: Frame) -> bytes:
     if frame.device_time_ns is None and frame.flags == layout.no_flags:
         return b'%b%d,"t":%d,"x":%b}' % (head, frame.epoch, time_ms, values)
     device = b"" if frame.device_time_ns is None else b',"d":%d' % (frame.device_time_ns // _MS_NS)
-    flags = b"" if frame.flags == layout.no_flags else b',"f":' + orjson.dumps(frame.flags.tolist())
-    return b'%b%d,"t":%d%b,"x":%b%b}' % (head, frame.epoch, time_ms, device, values, flags)
+    return b'%b%d,"t":%d%b,"x":%b%b}' % (head, frame.epoch, time_ms, device, values, _flags(frame))
+
+
+def _flags(frame: Frame) -> bytes:
+    if frame.flags == frame.layout.no_flags:
+        return b""
+    shared = shared_flag(frame.flags)
+    return b',"f":%b' % (b"%d" % shared if shared else orjson.dumps(frame.flags.tolist()))
 
 
 @lru_cache(maxsize=16_384)

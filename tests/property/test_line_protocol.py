@@ -71,7 +71,7 @@ def test_what_is_written_reads_back(data: st.DataObject) -> None:
     meter, gateway, link, kind, measurement = (data.draw(names) for _ in range(5))
     keys = tuple(
         data.draw(
-            st.lists(names.filter(lambda k: not k.startswith("flag_")), min_size=1, max_size=6, unique=True)
+            st.lists(names.filter(lambda k: not k.startswith("flag")), min_size=1, max_size=6, unique=True)
         )
     )
     values = data.draw(st.lists(doubles, min_size=len(keys), max_size=len(keys)))
@@ -89,7 +89,10 @@ def test_what_is_written_reads_back(data: st.DataObject) -> None:
     (line,) = Encoder(site, measurement).lines([frame])
 
     wanted: dict[str, float | int] = {k: v for k, v in zip(keys, values, strict=True) if not math.isnan(v)}
-    wanted |= {f"flag_{k}": f for k, f in zip(keys, flags, strict=True) if f}
+    if len(set(flags)) == 1:
+        wanted |= {"flag": flags[0]} if flags[0] else {}
+    else:
+        wanted |= {f"flag_{k}": f for k, f in zip(keys, flags, strict=True) if f}
     if line is None:
         assert not wanted
         return
@@ -97,7 +100,7 @@ def test_what_is_written_reads_back(data: st.DataObject) -> None:
     tags = {"gateway": gateway, "meter": meter, "link": link, "energy_kind": kind}
     assert parsed == (measurement, tags | ({"epoch": str(epoch)} if epoch else {}), wanted, time_ms)
     for key, value in parsed.fields.items():
-        assert isinstance(value, int if key in {f"flag_{k}" for k in keys} else float)
+        assert isinstance(value, int if key == "flag" or key in {f"flag_{k}" for k in keys} else float)
         if isinstance(value, float):
             assert struct.pack(">d", value) == struct.pack(">d", wanted[key])
 

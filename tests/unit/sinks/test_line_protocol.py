@@ -55,7 +55,14 @@ def test_absent_is_left_out_and_nothing_at_all_is_no_line() -> None:
 def test_flags_without_a_value_are_a_line() -> None:
     text = line([math.nan] * 3, [Flag.MISSING | Flag.COMMS] * 3)
     assert text is not None
-    assert b" flag_voltage_ln_l1=3i,flag_energy_active_import_total=3i,flag_current_l1=3i " in text
+    assert b" flag=3i " in text
+
+
+def test_flags_that_all_channels_share_are_written_once() -> None:
+    text = line([230.1, 1234.5, 7.25], [Flag.CLOCK] * 3)
+    assert text is not None
+    fields = text.split(b" ")[1]
+    assert fields == b"voltage_ln_l1=230.1,energy_active_import_total=1234.5,current_l1=7.25,flag=512i"
 
 
 @pytest.mark.parametrize("value", [0.0, -0.0, 1e16, 1e-7, 1e300, 5e-324, -12.5, float(2**53)])

@@ -66,6 +66,13 @@ def test_what_is_not_there_is_left_out() -> None:
     assert frame == {"m": "feeder-1", "l": layout.digest, "e": 3, "t": START_NS // 10**6, "x": [1.0, 2.5]}
 
 
+def test_flags_that_all_channels_share_are_one_number() -> None:
+    layout = make_layout("feeder-1")
+    frames = [make_frame(layout, [1.0, 2.0], flags=[Flag.CLOCK, Flag.CLOCK])]
+    (message,) = telemetry.encode("plant-1", frames)
+    assert valid(message, "telemetry.schema.json")["frames"][0]["f"] == Flag.CLOCK
+
+
 def test_device_time_without_flags_and_flags_without_device_time() -> None:
     layout = make_layout("feeder-1")
     frames = [
