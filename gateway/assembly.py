@@ -6,11 +6,11 @@ Heavy libraries are imported only when a link or sink of their kind is configure
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
-from drivers import profiles
+from gateway.config_meters import profile_library
 from gateway.config_models import InfluxConfig, ModbusTcpConfig, MqttConfig, OpcuaConfig
+from gateway.config_summary import channels, period_of
 from gateway.model import MeterInfo
 from gateway.secret_files import read_secret
 from gateway.targets import ProfileTarget, RatioReader, VariablesTarget
@@ -18,7 +18,7 @@ from gateway.targets import ProfileTarget, RatioReader, VariablesTarget
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from drivers.profiles import Library, Profile
+    from drivers.profiles import Library
     from gateway.config_models import LinkConfig, MeterConfig, SinkConfig, Site, TlsConfig
     from gateway.interfaces import Clock, Directory, Link, Sink
     from gateway.poll import Target
@@ -94,7 +94,7 @@ SINKS: dict[type[SinkConfig], Callable[..., Sink]] = {MqttConfig: _mqtt, InfluxC
 def library(site: Site | None) -> Library:
     """Return the profiles a site may use: its own folders first, then those shipped."""
     own = () if site is None else site.gateway.profile_dirs
-    return profiles.Library((*own, profiles.shipped_dir()))
+    return profile_library(own)
 
 
 def link(config: LinkConfig, clock: Clock) -> Link:
@@ -122,26 +122,20 @@ def targets(site: Site, library: Library, directory: SiteDirectory, clock: Clock
     for meter in site.meters:
         if meter.enabled:
             timeout_s = meter.timeout_s or site.link(meter.link).timeout_s
-            make = _variables if meter.variables else partial(_profiled, library.get(meter.profile), clock)
-            found[meter.link] += make(meter, timeout_s, directory)
+            found[meter.link] += _of_meter(meter, library, timeout_s, directory, clock)
     return found
 
 
-def _profiled(
-    profile: Profile, clock: Clock, meter: MeterConfig, timeout_s: float, directory: SiteDirectory
+def _of_meter(
+    meter: MeterConfig, library: Library, timeout_s: float, directory: SiteDirectory, clock: Clock
 ) -> list[Target]:
+    parts = by_period(meter, channels(meter, library)).items()
+    if meter.variables:
+        return [VariablesTarget(meter, own, period_s, timeout_s, directory) for period_s, own in parts]
+    profile = library.get(meter.profile)
     ratios = RatioReader(meter, profile, timeout_s, clock)
-    keys = profiles.channel_keys(profile, meter.channels, meter.variant)
     return [
-        ProfileTarget(meter, profile, own, period_s, timeout_s, ratios, directory)
-        for period_s, own in by_period(meter, keys).items()
-    ]
-
-
-def _variables(meter: MeterConfig, timeout_s: float, directory: SiteDirectory) -> list[Target]:
-    return [
-        VariablesTarget(meter, own, period_s, timeout_s, directory)
-        for period_s, own in by_period(meter, tuple(meter.variables)).items()
+        ProfileTarget(meter, profile, own, period_s, timeout_s, ratios, directory) for period_s, own in parts
     ]
 
 
@@ -149,7 +143,5 @@ def by_period(meter: MeterConfig, keys: tuple[str, ...]) -> dict[float, tuple[st
     """Return period → channel keys, the meter's own period first."""
     found: dict[float, list[str]] = {meter.period_s: []}
     for key in keys:
-        override = meter.override.get(key)
-        period_s = meter.period_s if override is None or override.period_s is None else override.period_s
-        found.setdefault(period_s, []).append(key)
+        found.setdefault(period_of(meter, key), []).append(key)
     return {period_s: tuple(own) for period_s, own in found.items() if own}

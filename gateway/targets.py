@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from drivers import profiles
-from drivers.profile_compile import ChannelOverride, VariableSpec
+from gateway.config_meters import channel_overrides, variable_specs
 from gateway.errors import DeviceError
 from gateway.interfaces import Poll
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
     from drivers.profiles import Profile
-    from gateway.config_models import MeterConfig, VariableConfig
+    from gateway.config_models import MeterConfig
     from gateway.interfaces import Clock, Link
     from gateway.layout import Layout
     from gateway.model import MeterInfo
@@ -117,7 +117,7 @@ class ProfileTarget:
                 self.period_s,
                 self._keys,
                 ratios,
-                overrides(self._meter),
+                channel_overrides(self._meter),
                 self._meter.variant,
             )
             unit = 0 if self._meter.unit is None else self._meter.unit
@@ -141,9 +141,8 @@ class VariablesTarget:
     ) -> None:
         """keys: the variables of this period."""
         self.meter, self.period_s = meter.id, period_s
-        own = overrides(meter)
-        specs = {key: variable_spec(meter.variables[key], own.get(key, ChannelOverride())) for key in keys}
-        layout, sources = profiles.compile_variables(meter.id, period_s, specs)
+        specs = variable_specs(meter)
+        layout, sources = profiles.compile_variables(meter.id, period_s, {key: specs[key] for key in keys})
         self._poll = Poll(meter.id, 0, layout, sources, timeout_s)
         directory.announce(layout)
 
@@ -153,34 +152,3 @@ class VariablesTarget:
     async def poll(self, _: Link) -> Poll:
         """Return what to read."""
         return self._poll
-
-
-def overrides(meter: MeterConfig) -> dict[str, ChannelOverride]:
-    """Return the site's overrides of a meter's channels, as profiles take them."""
-    return {
-        key: ChannelOverride(
-            unit=o.unit,
-            low=o.low,
-            high=o.high,
-            rate_max=o.rate_max,
-            modulus=o.modulus,
-            report=o.report,
-            reference=o.reference,
-        )
-        for key, o in meter.override.items()
-    }
-
-
-def variable_spec(variable: VariableConfig, override: ChannelOverride) -> VariableSpec:
-    """Return one OPC UA variable as profiles take it, with what the site overrides."""
-    return VariableSpec(
-        id=variable.id,
-        quantity=variable.quantity,
-        unit=variable.unit,
-        low=override.low,
-        high=override.high,
-        rate_max=override.rate_max,
-        modulus=override.modulus,
-        report=override.report,
-        reference=override.reference,
-    )

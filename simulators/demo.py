@@ -233,6 +233,8 @@ def demo_folder(keep: Path | None) -> Iterator[Path]:
     """Give the demo a folder: a temporary one, or the one the user wants to keep."""
     if keep is not None:
         keep.mkdir(parents=True, exist_ok=True)
+        if any(keep.iterdir()):
+            raise MetergateError(f"{keep} is not empty; name a new folder with --keep, so nothing of yours is mixed in")
         yield keep.resolve()
         return
     with tempfile.TemporaryDirectory(prefix="metergate-demo-") as name:
