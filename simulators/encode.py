@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from simulators.measures import UNITS, convert, exact, from_si
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 _INTEGERS = {  # name -> (bytes, signed)
     "u8hi": (1, False),
@@ -107,10 +107,13 @@ class Register:
         rest = _inverse(self.transform, (value - offset) / scale, leading)
         writes: Writes = []
         numbers: Numbers = []
-        for piece in self.pieces[:-1]:  # whole counts; the last piece takes the rest
-            whole = math.floor(rest / piece.worth)
-            numbers.append(_encode_one(piece, whole, writes, counter=counter))
-            rest -= whole * piece.worth
+        for piece in self.pieces[
+            :-1
+        ]:  # whole counts, and the last piece takes the rest; a float takes it all
+            part = rest / piece.worth
+            part = part if piece.type in _FLOATS else math.trunc(part)
+            numbers.append(_encode_one(piece, part, writes, counter=counter))
+            rest -= part * piece.worth
         numbers.append(_encode_one(self.pieces[-1], rest / self.pieces[-1].worth, writes, counter=counter))
         return writes, numbers
 
@@ -209,19 +212,26 @@ def read_profile(
     ratios: Mapping[str, str],
     units: Mapping[str, str],
     variant: str = "",
+    channels: Sequence[str] = (),
 ) -> RegisterMap:
     """Return the registers of a meter type with these ratios and menu settings.
 
-    ratios: name -> decimal string, 1 where it is not named. units: channel -> unit where the menu decides.
+    ratios: name -> decimal string, 1 where it is not named. units: channel -> unit where the menu decides; such
+    channels without one are not served. channels: those the site reads; where the meter's setting decides which of
+    two channels a register holds, it is the one named here, else in the default set, else the first.
     Raises KeyError or DoesNotFit for a profile or setting the simulators cannot serve.
     """
     read = profile["read"]
     function = int(read["function"])
     values = {name: exact(ratios.get(name, "1")) for name in profile.get("ratios", {})}
-    registers = tuple(
-        _register(key, channel, read, values, units, profile["id"])
-        for key, channel in profile["channels"].items()
-        if not channel.get("variants") or variant in channel["variants"]
+    table = {
+        key: {**c, **c.get("alternatives", {}).get(variant, {})} for key, c in profile["channels"].items()
+    }
+    named = [key for key in (*channels, *units, *profile.get("default", ())) if key in table]
+    registers = _settled(
+        _register(key, table[key], read, values, units, profile["id"])
+        for key in dict.fromkeys((*named, *table))
+        if _is_there(key, table[key], units, variant)
     )
     constants = _ratio_registers(profile, values)
     functions = {register.function: register.function for register in registers} | {function: function}
@@ -247,6 +257,32 @@ def read_profile(
     )
 
 
+def _is_there(key: str, channel: Mapping[str, Any], units: Mapping[str, str], variant: str) -> bool:
+    """Return whether a meter of this variant and with these menu settings has the channel."""
+    if channel.get("variants") and variant not in channel["variants"]:
+        return False
+    return channel["unit"] != "configured" or key in units
+
+
+def _settled(registers: Iterable[Register]) -> tuple[Register, ...]:
+    """Return the registers without those whose place an earlier one has taken with another meaning."""
+    taken: dict[tuple[int, int, str], Register] = {}
+    kept: list[Register] = []
+    for register in registers:
+        places = [
+            (register.function, piece.address + i, half)
+            for piece in register.pieces
+            for i in range(piece.words)
+            for half in {"u8hi": "h", "u8lo": "l"}.get(piece.type, "hl")
+        ]
+        meaning = (register.quantity, register.pieces, register.unit, register.scale, register.transform)
+        others = [taken[place] for place in places if place in taken]
+        if all((o.quantity, o.pieces, o.unit, o.scale, o.transform) == meaning for o in others):
+            kept.append(register)
+            taken |= dict.fromkeys(places, register)
+    return tuple(kept)
+
+
 def _register(
     key: str,
     channel: Mapping[str, Any],
@@ -257,8 +293,6 @@ def _register(
 ) -> Register:
     unit = channel["unit"]
     if unit == "configured":
-        if key not in units:
-            raise KeyError(f"{profile}: the menu of the meter decides the unit of {key}: add units.{key}")
         unit = units[key]
     if unit not in UNITS:
         raise KeyError(f"{profile}: {key} has unit {unit!r}, which the simulators do not know")

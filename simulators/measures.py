@@ -61,6 +61,7 @@ UNITS: dict[str, tuple[Fraction, Fraction]] = {
             "kg": 1, "t": 1000, "kg/h": _HOUR, "kg/s": 1, "kg/min": Fraction(1, 60), "t/h": 1000 * _HOUR, "g/s": Fraction(1, 1000),
             "m/s": 1, "km/h": Fraction(5, 18), "ft/s": "0.3048", "kg/m3": 1, "kg/m³": 1, "g/cm3": 1000,
             "mg/m³": Fraction(1, 10**6), "g/m³": Fraction(1, 1000), "kg/L": 1000, "kg/l": 1000,
+            "m": 1, "MJ/kg": 10**6, "MJ/m3": 10**6, "MJ/m³": 10**6,
             "min": 60, "h": 3600, "d": 86_400, "K": 1, "S/m": 1, "mS/cm": Fraction(1, 10), "µS/cm": Fraction(1, 10_000),
             "uS/cm": Fraction(1, 10_000),
         }

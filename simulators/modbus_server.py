@@ -40,7 +40,9 @@ class ModbusHost:
     async def start(self, port: int = 0) -> int:
         """Return the loopback port it listens on. Raises OSError or RuntimeError when it cannot."""
         devices = [self._device(meter) for meter in self._meters]
-        devices.append(SimDevice(0, _nothing(), action=_no_such_unit))  # answers for every unit not served
+        devices.append(
+            SimDevice(0, _zeros(0, 65_536), action=_no_such_unit)
+        )  # answers for every unit not served
         self._server = ModbusTcpServer(devices, address=(LOOPBACK, port))
         await self._server.serve_forever(background=True)
         return int(self._server.transport.sockets[0].getsockname()[1])  # type: ignore[attr-defined]
@@ -120,9 +122,9 @@ async def _no_such_unit(*_request: object) -> ExcCodes | None:
     return ExcCodes.GATEWAY_NO_RESPONSE
 
 
-def _nothing() -> list[SimData]:
-    """Return all 65 536 registers as zeros; as a string, since pymodbus packs numbers one by one."""
-    return [SimData(0, values="\0" * 2 * 65_536, datatype=DataType.STRING)]
+def _zeros(first: int, end: int) -> list[SimData]:
+    """Return registers that are all zero; as a string, since pymodbus packs numbers one by one."""
+    return [SimData(first, values="\0" * 2 * (end - first), datatype=DataType.STRING)]
 
 
 def _values(registers: RegisterMap, served: int) -> set[tuple[int, int]]:
@@ -141,8 +143,10 @@ def _values(registers: RegisterMap, served: int) -> set[tuple[int, int]]:
 def _block(registers: RegisterMap, function: int) -> list[SimData]:
     """Return the registers a function reads: the listed ones, with zeros between where the meter says so."""
     served = registers.functions.get(function)
-    if served is None:  # any address may be asked for, so that the refusal is the right one
-        return _nothing()
+    if served is None:  # what the other function reads may be asked for, so that the refusal is the right one
+        first = min(first for first, _ in registers.extent.values())
+        end = max(end for _, end in registers.extent.values())
+        return _zeros(first, end)
     listed: dict[int, int] = {}
     for register in registers.registers:
         if register.function == served:

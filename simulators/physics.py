@@ -303,7 +303,7 @@ def _air(rng: Random, p: Mapping[str, float]) -> Model:
 
 
 # Densities at 0 °C and 101.325 kPa: natural gas 0.75 (typical), air 1.293, steam treated as 0.804.
-_COUNTED = ("energy_", "volume", "mass", "charge", "emission_")
+_COUNTED = ("energy_", "volume", "mass", "charge", "emission_", "operating_time")
 DEFAULTS = {
     "signal_quality": 88.0,
     "signal_strength": 85.0,
@@ -321,8 +321,13 @@ def is_counter(quantity: str) -> bool:
 
 
 def find(state: Mapping[str, float], key: str, quantity: str) -> str:
-    """Return the state that a channel shows: its own key, or the key without its last parts; "" if none."""
+    """Return the state that a channel shows: its own key, or the key without its last parts; "" if none.
+
+    All energy is counted in the first tariff.
+    """
     words = key.split("_")
+    if quantity.startswith("energy_") and words[-1] in {"t2", "t3", "t4"}:
+        return ""
     least = len(quantity.split("_"))
     for n in range(len(words), least - 1, -1):
         name = "_".join(words[:n])

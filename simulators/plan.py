@@ -37,20 +37,25 @@ class LinkPlan:
 
 @dataclass(frozen=True, slots=True)
 class VariablePlan:
-    """One OPC UA variable. id: OPC UA node id; key: the channel of the model it shows."""
+    """One OPC UA variable. id: OPC UA node id; key: the channel of the model it shows.
+
+    reference: condition a gas volume is stated at, for the site file.
+    """
 
     key: str
     id: str
     quantity: str
     unit: str
     type: str = "Double"
+    reference: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class MeterPlan:
     """One simulated meter: what it is (profile or variables) and what it measures (model, parameters).
 
-    rollover_s: its counters with a documented modulus roll over this long after the start; None: by chance.
+    ratios: what the meter is set to, in registers or known to the site. units, references: what its menu says,
+    by channel. rollover_s: its counters with a documented modulus roll over this long after the start; None: by chance.
     """
 
     id: str
@@ -65,6 +70,7 @@ class MeterPlan:
     parameters: Mapping[str, float] = field(default_factory=dict)
     ratios: Mapping[str, str] = field(default_factory=dict)
     units: Mapping[str, str] = field(default_factory=dict)
+    references: Mapping[str, str] = field(default_factory=dict)
     variant: str = ""
     rollover_s: float | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -222,6 +228,7 @@ def _meter(reader: _Reader, i: int, table: Mapping[str, Any], links: tuple[LinkP
         parameters=parameters,
         ratios={key: str(value) for key, value in table.get("ratios", {}).items()},
         units=dict(table.get("units", {})),
+        references=dict(table.get("references", {})),
         variant=str(table.get("variant", "")),
         rollover_s=None if rollover is None else reader.duration(f"{path}.rollover", rollover, 0),
         labels=dict(table.get("labels", {})),
@@ -238,7 +245,12 @@ def _variable(reader: _Reader, path: str, key: str, table: Mapping[str, Any]) ->
         if name not in table:
             reader.note(path, sorted(table), name)
     return VariablePlan(
-        key, str(table.get("id")), str(table.get("quantity", key)), str(table.get("unit")), str(kind)
+        key=key,
+        id=str(table.get("id")),
+        quantity=str(table.get("quantity", key)),
+        unit=str(table.get("unit")),
+        type=str(kind),
+        reference=str(table.get("reference", "")),
     )
 
 

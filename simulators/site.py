@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import simulators
 from gateway.errors import ConfigError, Finding
 from simulators.encode import DoesNotFit, Register, RegisterMap, Writes, read_profile
-from simulators.measures import convert, from_si
+from simulators.measures import convert, from_si, to_si
 from simulators.physics import DEFAULTS, MODELS, find, is_counter
 from simulators.waves import DAY_S, REFERENCE_NS
 
@@ -59,13 +59,16 @@ class SimulatedMeter:
         self._leading = bool(plan.parameters.get("leading", 0))
         self._age_s = rng.uniform(*_AGE_DAYS) * DAY_S
         self._start_s = start_s
-        self._origin = self._model.state(start_s)
-        self._day = self._model.state(start_s + DAY_S)
+        self._origin = self._raw(start_s)
+        self._day = self._raw(start_s + DAY_S)
         self._by_key: dict[str, tuple[str, str, bool, float]] = {}
         for key, quantity in self._channels():
             self._by_key[key] = (find(self._origin, key, quantity), quantity, is_counter(quantity), 0.0)
         for key, (name, quantity, counter, _) in self._by_key.items():
             self._by_key[key] = (name, quantity, counter, self._counter_start(key, name) if counter else 0.0)
+
+    def _raw(self, t_s: float) -> dict[str, float]:
+        return self._model.state(t_s) | {"operating_time": t_s}
 
     def _channels(self) -> list[tuple[str, str]]:
         if self.map is not None:
@@ -80,11 +83,8 @@ class SimulatedMeter:
         register = self.register(key)
         if self.plan.rollover_s is None or register is None or register.modulus is None:
             return past
-        ahead = self._model.state(self._start_s + self.plan.rollover_s)[name] - self._origin[name]
-        modulus_si = float(convert(register.modulus, register.unit, register.unit)) / from_si(
-            1.0, register.unit
-        )
-        return modulus_si - ahead
+        ahead = self._raw(self._start_s + self.plan.rollover_s)[name] - self._origin[name]
+        return to_si(register.modulus, register.unit) - ahead
 
     def register(self, key: str) -> Register | None:
         """Return the register of a channel, None for OPC UA."""
@@ -94,7 +94,7 @@ class SimulatedMeter:
 
     def state(self, t_s: float) -> dict[str, tuple[float, bool]]:
         """Return channel key -> (value in SI, is a counter) at a time since the reference."""
-        now = self._model.state(t_s)
+        now = self._raw(t_s)
         out = {}
         for key, (name, quantity, counter, start) in self._by_key.items():
             if not name:
@@ -170,7 +170,9 @@ class Site:
         if not meter.profile:
             return None
         profile = profile_text(meter.profile, folders)
-        return read_profile(profile, ratios=meter.ratios, units=meter.units, variant=meter.variant)
+        return read_profile(
+            profile, ratios=meter.ratios, units=meter.units, variant=meter.variant, channels=meter.channels
+        )
 
     @staticmethod
     def seconds(time_ns: int) -> float:

@@ -6,9 +6,11 @@ import json
 from typing import TYPE_CHECKING
 
 from simulators.faults import LOOPBACK
+from simulators.site import profile_folders, profile_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from simulators.plan import MeterPlan, Plan
 
@@ -40,12 +42,26 @@ def site_toml(
         parts.append(
             f'[[links]]\nid = {_text(link.id)}\nkind = {_text(link.kind)}\n{where}\nretry_max = "5s"'
         )
-    parts += [_meter(meter, period or meter.period or plan.period) for meter in plan.meters]
+    folders = profile_folders(plan.profile_dirs)
+    parts += [_meter(meter, period or meter.period or plan.period, folders) for meter in plan.meters]
     parts.append(sinks.strip())
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _meter(meter: MeterPlan, period: str) -> str:
+def _ratios(meter: MeterPlan, folders: Sequence[Path]) -> list[str]:
+    """Return the ratios the site must know; the others are read from the meter."""
+    if not meter.ratios:
+        return []
+    rules = profile_text(meter.profile, folders).get("ratios", {})
+    told = [
+        f"{name} = {value if value.isdigit() else _text(value)}"
+        for name, value in meter.ratios.items()
+        if rules.get(name, {}).get("configured")
+    ]
+    return [f"ratios = {{ {', '.join(told)} }}"] if told else []
+
+
+def _meter(meter: MeterPlan, period: str, folders: Sequence[Path]) -> str:
     lines = [
         "[[meters]]",
         f"id = {_text(meter.id)}",
@@ -58,17 +74,18 @@ def _meter(meter: MeterPlan, period: str) -> str:
         lines += [f"unit = {meter.unit}", f"profile = {_text(meter.profile)}"]
     if meter.channels:
         lines.append(f"channels = [{', '.join(map(_text, meter.channels))}]")
-    if meter.ratios:
-        lines.append(
-            f"ratios = {{ {', '.join(f'{name} = {value}' for name, value in meter.ratios.items())} }}"
-        )
+    lines += _ratios(meter, folders)
     if meter.variant:
         lines.append(f"variant = {_text(meter.variant)}")
     if meter.labels:
         pairs = ", ".join(f"{_text(name)} = {_text(value)}" for name, value in meter.labels.items())
         lines.append(f"labels = {{ {pairs} }}")
-    for key, unit in meter.units.items():
-        lines += [f"[meters.override.{key}]", f"unit = {_text(unit)}"]
+    for key in dict.fromkeys((*meter.units, *meter.references)):
+        lines.append(f"[meters.override.{key}]")
+        if key in meter.units:
+            lines.append(f"unit = {_text(meter.units[key])}")
+        if key in meter.references:
+            lines.append(f"reference = {_text(meter.references[key])}")
     for variable in meter.variables:
         lines += [
             f"[meters.variables.{variable.key}]",
@@ -76,6 +93,8 @@ def _meter(meter: MeterPlan, period: str) -> str:
             f"quantity = {_text(variable.quantity)}",
             f"unit = {_text(variable.unit)}",
         ]
+        if variable.reference:
+            lines.append(f"reference = {_text(variable.reference)}")
     return "\n".join(lines)
 
 

@@ -27,9 +27,12 @@ holes = "zero"
 address = 40
 type = "u16"
 factor = "1"
+[ratios.pt]
+configured = true
 [channels.voltage_ln_l1]
 quantity = "voltage_ln"
 address = 0
+multiply = ["pt"]
 unit = "V"
 [channels.power_active_total]
 quantity = "power_active"
@@ -80,7 +83,7 @@ unit = 1
 model = "electricity"
 profile = "toy-electric"
 energy_kind = "electricity"
-ratios = { ct = 40 }
+ratios = { ct = 40, pt = 1 }
 parameters = { power_kw = 90 }
 rollover = "10s"
 [[meters]]

@@ -142,9 +142,23 @@ def test_a_profile_becomes_registers() -> None:
     }
 
 
+def test_a_channel_whose_menu_is_not_set_is_not_there() -> None:
+    assert {r.key for r in read_profile(profile(), ratios={}, units={}).registers} == {"a"}
+
+
+def test_the_setting_decides_what_a_register_holds() -> None:
+    channels = {
+        name: {"quantity": name, "address": 28, "type": "f64", "unit": unit}
+        for name, unit in (("volume", "m3"), ("mass", "kg"))
+    }
+    for named, served in (((), "volume"), (("mass",), "mass")):
+        made = read_profile(profile(channels=channels), ratios={}, units={}, channels=named)
+        assert [register.key for register in made.registers] == [served]
+
+
 def test_what_cannot_be_served_is_said() -> None:
-    with pytest.raises(KeyError, match="menu of the meter"):
-        read_profile(profile(), ratios={}, units={})
+    with pytest.raises(KeyError, match="do not know"):
+        read_profile(profile(), ratios={}, units={"v": "furlong"})
     with pytest.raises(DoesNotFit, match="power of ten"):
         read_profile(profile(), ratios={"tm": "3"}, units={"v": "L"})
     with pytest.raises(DoesNotFit, match="cannot be held"):

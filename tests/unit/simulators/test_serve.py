@@ -173,7 +173,7 @@ def test_as_a_process_of_its_own(plant_file: Path, tmp_path: Path) -> None:
                 "period": "1s",
                 "unit": 1,
                 "profile": "toy-electric",
-                "ratios": {"ct": 40},
+                "ratios": {"pt": 1},
             }
             assert site["sinks"][0]["kind"] == "mqtt"
             process.send_signal(signal.SIGTERM)
