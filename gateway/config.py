@@ -175,8 +175,11 @@ def _sections(body: Mapping[str, Any], findings: list[Finding]) -> dict[str, Any
             continue
         near = meant(name, SECTIONS)
         findings.append(unknown_key(key_path("", (name,)), SECTIONS, near))
-        if near:
-            tables.setdefault(near, table)
+        there = tables.get(near)
+        if isinstance(there, list) and isinstance(table, list):
+            tables[near] = there + table
+        elif near and there is None:
+            tables[near] = table
     return tables
 
 

@@ -28,7 +28,8 @@ def check(draft: Draft) -> list[Finding]:
     """Return every finding that needs more than one table, or the file system, to be seen."""
     findings = [*_repeated(draft.links), *_repeated(draft.meters), *_repeated(draft.sinks)]
     findings += _shared_endpoints(draft.links)
-    for entry in [*draft.links, *draft.sinks]:
+    outer: list[Entry[Any]] = [*draft.links, *draft.sinks]
+    for entry in outer:
         if entry.value is not None:
             findings += _secrets(entry.path, entry.value, entry.body)
         if isinstance(entry.value, MqttConfig):

@@ -153,9 +153,14 @@ def _against_profile(meter: MeterConfig, profile: Profile) -> Iterator[Finding]:
             yield unknown(f"override.{key}", key, known, "channels")
     try:
         keys = profiles.channel_keys(profile, meter.channels, meter.variant)
+        if not keys:
+            hint = 'write channels = "*"'
+            yield Finding("channels", "nothing", "a channel: the default set has none of this variant", hint)
     except ConfigError as error:
         yield from error.findings
         keys = tuple(key for key in dict.fromkeys(meter.channels) if key in known)
+    if not keys:
+        return
     ratios = dict.fromkeys(profile.ratios, Decimal(1))  # missing ones are reported above
     try:
         profiles.compile(

@@ -255,7 +255,7 @@ class SinkTable(Table):
 
 
 class TlsConfig(Table):
-    """`tls` of a sink."""
+    """`tls` of a sink: certificates and keys."""
 
     enabled: bool = Field(default=False, description="Speak TLS.")
     ca_file: File = Field(

@@ -273,7 +273,7 @@ def url_of(*schemes: str, example: str) -> AfterValidator:
 
 
 def _schema(pattern: re.Pattern[str], **more: object) -> WithJsonSchema:
-    return WithJsonSchema({"type": "string", "pattern": f"^{pattern.pattern}$", **more})
+    return WithJsonSchema({"type": "string", "pattern": f"^(?:{pattern.pattern})$", **more})
 
 
 Id = Annotated[str, AfterValidator(_id), _schema(ID)]

@@ -1,0 +1,135 @@
+"""Writes what is generated from the site file's models: the JSON Schema for editors and the tables of its page.
+
+`make schema` runs it; tests compare what it would write with what lies there.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from gateway.config_models import Site
+
+ROOT = Path(__file__).resolve().parent.parent
+SCHEMA = ROOT / "config" / "site.schema.json"
+PAGE = ROOT / "docs" / "reference" / "site-file.md"
+_BEGIN, _END = "<!-- keys: written by `make schema` -->\n", "<!-- end of keys -->"
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema of a site file."""
+    head = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Metergate site file",
+        "description": "The configuration of one gateway (docs/reference/site-file.md).",
+    }
+    return head | dict(_without_titles(Site.model_json_schema(by_alias=True)))
+
+
+def _without_titles(part: Any) -> Any:
+    """Return a schema without the titles that only repeat a key."""
+    if isinstance(part, dict):
+        return {
+            key: _without_titles(value)
+            for key, value in part.items()
+            if not (key == "title" and isinstance(value, str))
+        }
+    return [_without_titles(item) for item in part] if isinstance(part, list) else part
+
+
+def schema_text() -> str:
+    """Return the schema as it lies in `config/`."""
+    return json.dumps(schema(), ensure_ascii=False, indent=2) + "\n"
+
+
+def page_text(page: str) -> str:
+    """Return the reference page with its tables of keys written anew; the rest is written by hand."""
+    start, end = page.index(_BEGIN) + len(_BEGIN), page.index(_END)
+    return page[:start] + "\n" + "\n".join(tables()) + "\n" + page[end:]
+
+
+def tables() -> list[str]:
+    """Return a Markdown section for each table of the site file."""
+    root = schema()
+    parts = []
+    for name, field in root["properties"].items():
+        for title, table in _tables(root["$defs"], name, field):
+            if table["properties"]:
+                parts.append(_section(root["$defs"], title, table))
+    return parts
+
+
+def _tables(defs: dict[str, Any], name: str, field: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """Return (heading, schema) of a top-level table, of its kinds, and of the tables inside it."""
+    found = []
+    items = field.get("items")
+    for table in _referred(defs, items or field):
+        kind = table["properties"].get("kind", {}).get("const")
+        heading = f"[[{name}]]" if items else f"[{name}]"
+        found.append((f"`{heading}`" + (f', `kind = "{kind}"`' if kind else ""), table))
+        for key, inner in table["properties"].items():
+            per_channel = [
+                part for more in inner.get("patternProperties", {}).values() for part in _referred(defs, more)
+            ]
+            found += [(f"`[{name}.{key}.<channel>]`", part) for part in per_channel]
+            found += [(f"`{key}` of `{heading}`", part) for part in _referred(defs, inner)]
+    return found
+
+
+def _referred(defs: dict[str, Any], part: dict[str, Any]) -> list[dict[str, Any]]:
+    refs = [part, *part.get("oneOf", []), *part.get("allOf", [])]
+    return [defs[ref["$ref"].rpartition("/")[2]] for ref in refs if "$ref" in ref]
+
+
+def _section(defs: dict[str, Any], title: str, table: dict[str, Any]) -> str:
+    """Return one table of the site file as Markdown."""
+    rows = ["| Key | Value | Default | Meaning |", "|---|---|---|---|"]
+    required = table.get("required", [])
+    first = {"id": 0, "kind": 1}
+    for key, field in sorted(table["properties"].items(), key=lambda item: first.get(item[0], 2)):
+        default = "*required*" if key in required else _default(field)
+        row = (f"`{key}`", _value(defs, field), default, field.get("description", ""))
+        rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |")
+    about = re.sub(r"^`[^:]*: ", "", table["description"].partition("\n")[0])
+    return f"## {title}\n\n{about[0].upper()}{about[1:]}\n\n" + "\n".join(rows) + "\n"
+
+
+def _default(field: dict[str, Any]) -> str:
+    value = field.get("default")
+    if value in (None, "", [], {}) or isinstance(value, dict):
+        return ""
+    return f"`{json.dumps(value, ensure_ascii=False)}`"
+
+
+def _value(defs: dict[str, Any], field: dict[str, Any]) -> str:
+    """Return what may stand as a value, in a few words."""
+    if _referred(defs, field):
+        return "table"
+    if "const" in field:
+        return f'`"{field["const"]}"`'
+    if "enum" in field:
+        few = len(field["enum"]) <= 5
+        return " ".join(f'`"{v}"`' for v in field["enum"]) if few else "one of a closed list"
+    options = [option for option in field.get("anyOf", []) if option.get("type") != "null"]
+    if options:
+        return " or ".join(dict.fromkeys(_value(defs, option) for option in options))
+    if "(ms|s|min|h|d)" in field.get("pattern", ""):
+        return "duration"
+    if "KiB" in field.get("pattern", ""):
+        return "size"
+    words = {"string": "text", "integer": "integer", "number": "number", "boolean": "true, false"}
+    if field.get("type") == "array":
+        return "list of text"
+    return words.get(field.get("type", ""), "table")
+
+
+def main() -> None:
+    """Write the schema and the tables of the page."""
+    SCHEMA.write_text(schema_text(), encoding="utf-8")
+    PAGE.write_text(page_text(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

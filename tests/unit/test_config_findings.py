@@ -1,0 +1,204 @@
+"""Every kind of mistake in a site file is one finding: where, what was found, what was expected, what next."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from gateway.config import report, to_json
+from tests.unit.config_site import SITE, changed, findings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+GATEWAY, SITE_TABLE, LINK = 'id = "plant-1"', "[site]\n", 'host = "10.0.0.1"'
+URL, FEEDER, RATIOS = 'url = "opc.tcp://10.0.0.2:4840"', 'profile = "eastron-sdm630"', "ct = 40, pt = 1"
+MQTT, INFLUX, VARIABLE = 'host = "127.0.0.1"', 'bucket = "meters"', 'unit = "t/h"'
+
+# (name, text, what stands there instead, key path, a word of: found, expected, suggestion)
+MISTAKES = [
+    # keys
+    ("unknown-key", GATEWAY, GATEWAY + '\nnmae = "x"', "gateway.nmae", "unknown key", "log_level", "`name`"),
+    ("key-of-a-required", LINK, 'hots = "10.0.0.1"', "links.hall-a.hots", "unknown key", "host", "`host`"),
+    ("other-gateways-word", "unit = 1\n", "slave_id = 1\n", "meters.feeder-1.slave_id", "unknown", "unit", "`unit`"),
+    ("kind-under-another-name", 'kind = "mqtt"', 'type = "mqtt"', "sinks.mqtt.type", "unknown", "kind", "`kind`"),
+    ("nested-unknown-key", 'unit = "m3"', 'unit = "m3"\nrate_mx = 2', "meters.water.override.volume_forward.rate_mx", "unknown", "rate_max", "`rate_max`"),
+    ("odd-key", GATEWAY, GATEWAY + '\n"a b.c" = 1', 'gateway."a b.c"', "unknown key", "id", ""),
+    ("unknown-table", "[journal]", "[jurnal]", "jurnal", "unknown key", "journal", "`journal`"),
+    ("table-not-repeated", '[[links]]\nid = "hall-a"', '[[link]]\nid = "hall-a"', "link", "unknown key", "links", ""),
+    ("missing-key", FEEDER + '\nenergy_kind = "electricity"', FEEDER, "meters.feeder-1.energy_kind", "nothing", "flows", ""),
+    ("missing-table", '[gateway]\nid = "plant-1"', "", "gateway", "nothing", "[gateway]", "site.example"),
+    ("missing-kind", 'kind = "opcua"', "", "links.dcs.kind", "nothing", "modbus-tcp", ""),
+    # values
+    ("text-for-number", LINK, LINK + '\nport = "502"', "links.hall-a.port", '"502"', "an integer", ""),
+    ("true-for-number", LINK, LINK + "\nport = true", "links.hall-a.port", "true", "an integer", ""),
+    ("number-for-text", GATEWAY, GATEWAY + "\nname = 1", "gateway.name", "1", "text in quotes", ""),
+    ("number-out-of-range", LINK, LINK + "\nport = 70000", "links.hall-a.port", "70000", "65535", ""),
+    ("huge-number", LINK, LINK + f"\nport = 0x{'f' * 5000}", "links.hall-a.port", "beyond", "65535", ""),
+    ("not-a-number", 'unit = "m3"', 'unit = "m3"\nlow = nan', "meters.water.override.volume_forward.low", "nan", "finite", ""),
+    ("text-for-table", 'unit = "m3"', 'unit = "m3"\n[meters.labels]\na = 1', "meters.water.labels.a", "1", "text", ""),
+    ("bare-duration", 'period = "10s"', "period = 10", "meters.feeder-1.period", "10", "unit", '"10s"'),
+    ("ambiguous-duration", 'period = "10s"', 'period = "10m"', "meters.feeder-1.period", '"10m"', "unit", '"10min"'),
+    ("odd-period", 'period = "10s"', 'period = "7s"', "meters.feeder-1.period", '"7s"', "divides a day", '"6s"'),
+    ("zero-period", 'period = "10s"', 'period = "0s"', "meters.feeder-1.period", '"0s"', "50ms", ""),
+    ("override-period", 'unit = "m3"', 'unit = "m3"\nperiod = 60', "meters.water.override.volume_forward.period", "60", "unit", '"60s"'),
+    ("timeout-too-long", LINK, LINK + '\ntimeout = "1d"', "links.hall-a.timeout", '"1d"', "10min", ""),
+    ("size-without-unit", '"1GiB"', "1000", "journal.size_max", "1000", "unit", '"1000MiB"'),
+    ("size-in-GB", '"1GiB"', '"1GB"', "journal.size_max", '"1GB"', "unit", '"1GiB"'),
+    ("bad-id", 'id = "feeder-1"', 'id = "Feeder 1"', "meters[1].id", '"Feeder 1"', "a-z", '"feeder-1"'),
+    ("log-level", GATEWAY, GATEWAY + '\nlog_level = "warn"', "gateway.log_level", '"warn"', "warning", '"warning"'),
+    ("timezone", "Asia/Shanghai", "Asia/Beijing", "site.timezone", "Beijing", "IANA", "Asia/Shanghai"),
+    ("timezone-folder", "Asia/Shanghai", "Asia", "site.timezone", "Asia", "IANA", ""),
+    ("timezone-path", "Asia/Shanghai", "../../etc/passwd", "site.timezone", "passwd", "IANA", ""),
+    ("energy-kind", 'kind = "water"', 'kind = "watr"', "meters.water.energy_kind", "watr", "electricity", '"water"'),
+    ("unknown-kind", 'kind = "modbus-tcp"', 'kind = "modbus_tcp"', "links.hall-a.kind", "modbus_tcp", "opcua", '"modbus-tcp"'),
+    ("host-with-scheme", MQTT, 'host = "mqtt://broker:1883"', "sinks.mqtt.host", "mqtt://", "without scheme", '"broker"'),
+    ("opcua-url", URL, 'url = "http://10.0.0.2:4840"', "links.dcs.url", "http", "opc.tcp://", ""),
+    ("url-port", URL, 'url = "opc.tcp://10.0.0.2:99999"', "links.dcs.url", "99999", "opc.tcp://", ""),
+    ("topic", MQTT, MQTT + '\nprefix = "/metergate/#"', "sinks.mqtt.prefix", "#", "topic levels", ""),
+    ("variable-id", "ns=2;s=Boiler1.Flow", "Boiler1.Flow", "meters.boiler-1.variables.flow_mass.id", "Boiler1", "ns=2", ""),
+    ("ratio", RATIOS, "ct = 0, pt = 1", "meters.pump-2.ratios.ct", "0", "above 0", ""),
+    # one thing against another
+    ("same-id", 'id = "pump-2"', 'id = "feeder-1"', "meters[2].id", "feeder-1", "of its own", "meters[1]"),
+    ("same-unit", "unit = 2\n", "unit = 1\n", "meters.pump-2.unit", "meters.feeder-1", "of its own", ""),
+    ("unknown-link", 'link = "dcs"', 'link = "dsc"', "meters.boiler-1.link", "dsc", "hall-a, dcs", '"dcs"'),
+    ("unknown-profile", "eastron-sdm630", "eastron-sdm603", "meters.feeder-1.profile", "sdm603", "profiles", "eastron-sdm630"),
+    ("unknown-channel", '"flow_volume"', '"flow_volum"', "meters.water.channels[1]", "flow_volum", "flow_volume", "flow_volume"),
+    ("no-known-channel", '["flow_volume", "volume_forward"]', '["flow"]', "meters.water.channels[1]", "flow", "flow_volume", ""),
+    ("unknown-override", 'unit = "m3"', 'unit = "m3"\n[meters.override.flow_volumes]', "meters.water.override.flow_volumes", "flow_volumes", "channels", "flow_volume"),
+    ("unknown-variant", "unit = 1\n", 'unit = 1\nvariant = "v9"\n', "meters.feeder-1.variant", "v9", "variant", ""),
+    ("unknown-ratio", RATIOS, RATIOS + ", vt = 2", "meters.pump-2.ratios.vt", "2", "ct", ""),
+    ("missing-ratio", RATIOS, "ct = 40", "meters.pump-2.ratios.pt", "nothing", "ratio", "pt = 40"),
+    ("missing-unit-of-menu", 'unit = "m3"', "", "meters.water.override.volume_forward.unit", "nothing", "menu", "m"),
+    ("unit-of-another-dimension", 'unit = "m3"', 'unit = "kWh"', "meters.water.override.volume_forward.unit", "kWh", "m3", ""),
+    ("unit-the-profile-knows", 'unit = "m3"', 'unit = "m3"\n[meters.override.flow_volume]\nunit = "L/h"', "meters.water.override.flow_volume.unit", "L/h", "nothing", "remove"),
+    ("limits-crossed", 'unit = "m3"', 'unit = "m3"\nlow = 2\nhigh = 1', "meters.water.override.volume_forward.low", "2", "at most high, 1", ""),
+    ("energy-kind-of-another-medium", 'kind = "electricity"', 'kind = "natural_gas"', "meters.feeder-1.energy_kind", "natural_gas", "electricity", ""),
+    ("unit-id-missing", "unit = 1\n", "", "meters.feeder-1.unit", "nothing", "unit id", "unit = 1"),
+    ("unit-id-on-opcua", 'link = "dcs"', 'link = "dcs"\nunit = 1', "meters.boiler-1.unit", "1", "belongs to Modbus", "remove"),
+    ("no-profile", FEEDER, "", "meters.feeder-1.profile", "nothing", "profile", "lists them"),
+    ("quantity", 'quantity = "flow_mass"', 'quantity = "flow_mas"', "meters.boiler-1.variables.flow_mass.quantity", "flow_mas", "flow_mass", "flow_mass"),
+    ("variable-unit", VARIABLE, 'unit = "m3/h"', "meters.boiler-1.variables.flow_mass.unit", "m3/h", "t/h", ""),
+    ("variable-twice", VARIABLE, VARIABLE + '\n[meters.variables.flow_mass_2]\nid = "ns=2;s=Boiler1.Flow"\nquantity = "flow_mass"\nunit = "t/h"', "meters.boiler-1.variables.flow_mass_2.id", "flow_mass already", "of its own", ""),
+    ("channels-of-variables", VARIABLE, VARIABLE + '\n[meters.ratios]\nct = 2', "meters.boiler-1.ratios", "a value", "profile", "remove"),
+    ("unit-of-a-variable-overridden", VARIABLE, VARIABLE + '\n[meters.override.flow_mass]\nunit = "t/h"', "meters.boiler-1.override.flow_mass.unit", "a value", "variable itself", "variables.flow_mass"),
+    ("profile-dir", GATEWAY, GATEWAY + '\nprofile_dirs = ["nowhere"]', "gateway.profile_dirs[1]", "nowhere", "folder", ""),
+    ("reserved", SITE_TABLE, '[feed]\nurl = "x"\n[site]\n', "feed", "content", "reserved", "remove"),
+    # files and secrets
+    ("missing-ca", MQTT, MQTT + '\ntls = { enabled = true, ca_file = "ca.crt" }', "sinks.mqtt.tls.ca_file", "no file", "PEM", "create"),
+    ("tls-off", MQTT, MQTT + '\ntls = { ca_file = "site.toml" }', "sinks.mqtt.tls.enabled", "false", "switched on", "enabled = true"),
+    ("key-without-partner", MQTT, MQTT + '\ntls = { enabled = true, cert_file = "site.toml" }', "sinks.mqtt.tls.key_file", "nothing", "cert_file", "key_file"),
+    ("missing-token-file", INFLUX, INFLUX + '\ntoken_file = "no-token"', "sinks.influx.token_file", "no-token", "secret", "create"),
+    ("password-without-user", MQTT, MQTT + '\npassword_file = "site.toml"', "sinks.mqtt.user", "nothing", "belongs", "user"),
+    ("two-sources", INFLUX, INFLUX + '\ntoken_file = "site.toml"\ntoken_credential = "t"', "sinks.influx.token_credential", "token_file", "one source", "one of them"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "path", "found", "expected", "suggestion"),
+    [pytest.param(*m[1:], id=m[0]) for m in MISTAKES],
+)
+def test_one_mistake_is_one_finding(
+    old: str, new: str, path: str, found: str, expected: str, suggestion: str, tmp_path: Path
+) -> None:
+    (tmp_path / "site.toml").write_text("for the tests that need any file\n")
+    (finding,) = findings(changed((old, new)), tmp_path)
+    assert finding.path == path
+    assert found in finding.found
+    assert expected in finding.expected
+    assert suggestion in finding.suggestion
+
+
+def test_the_site_without_mistakes_has_no_finding(tmp_path: Path) -> None:
+    assert findings(SITE, tmp_path) == ()
+
+
+def test_five_mistakes_are_five_findings_in_the_order_of_the_file(tmp_path: Path) -> None:
+    text = changed(
+        ("Asia/Shanghai", "Asia/Shanhai"),
+        ('host = "10.0.0.1"', 'hots = "10.0.0.1"'),
+        ("eastron-sdm630", "eastron-sdm603"),
+        ('unit = "m3"', 'unit = "kWh"'),
+        ('org = "plant"', 'org = "plant"\ntoken = "abc"'),
+    )
+    assert [f.path for f in findings(text, tmp_path)] == [
+        "site.timezone",
+        "links.hall-a.hots",
+        "meters.feeder-1.profile",
+        "meters.water.override.volume_forward.unit",
+        "sinks.influx.token",
+    ]
+
+
+def test_several_mistakes_in_one_meter_are_all_found(tmp_path: Path) -> None:
+    text = changed(
+        ('period = "10s"', "period = 10"),
+        ("eastron-sdm630", "eastron-sdm603"),
+        ('link = "hall-a"', 'link = "hall-b"'),
+        ("unit = 1\n", "unit = 1\nlabels = 3\n"),
+    )
+    assert {f.path for f in findings(text, tmp_path)} == {
+        f"meters.feeder-1.{key}" for key in ("period", "profile", "link", "labels")
+    }
+
+
+def test_a_meter_is_not_blamed_for_its_link(tmp_path: Path) -> None:
+    text = changed(('kind = "modbus-tcp"', 'kind = "zigbee"'))
+    assert [f.path for f in findings(text, tmp_path)] == ["links.hall-a.kind"]
+
+
+def test_two_links_on_one_endpoint_name_each_other(tmp_path: Path) -> None:
+    for host in ("10.0.0.1", "10.0.0.1."):
+        second = f'[[links]]\nid = "hall-b"\nkind = "modbus-tcp"\nhost = "{host}"\n\n[[meters]]'
+        (finding,) = findings(changed(("[[meters]]", second)), tmp_path)
+        assert finding.path == "links.hall-b.host"
+        assert "10.0.0.1:502" in finding.found
+        assert '"hall-a"' in finding.found
+        assert '"hall-b"' in finding.suggestion
+
+
+def test_two_links_on_one_opcua_server_name_each_other(tmp_path: Path) -> None:
+    second = '[[links]]\nid = "dcs-2"\nkind = "opcua"\nurl = "opc.tcp://10.0.0.2/"\n\n[[meters]]'
+    (finding,) = findings(changed(("[[meters]]", second)), tmp_path)
+    assert finding.path == "links.dcs-2.url"
+    assert '"dcs"' in finding.found
+
+
+def test_a_disabled_meter_may_keep_its_unit_id(tmp_path: Path) -> None:
+    assert findings(changed(("unit = 2\n", "unit = 1\nenabled = false\n")), tmp_path) == ()
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('org = "plant"', 'org = "plant"\ntoken = "hunter2"'),
+        ('org = "plant"', 'org = "plant"\napi_key = "hunter2"'),
+        ('host = "127.0.0.1"', 'host = "127.0.0.1"\npassword = "hunter2"'),
+        ('host = "127.0.0.1"', 'host = "127.0.0.1"\npasswd = "hunter2"'),
+        ('host = "127.0.0.1"', 'host = "mqtt://me:hunter2@127.0.0.1"'),
+        ('host = "127.0.0.1"', 'host = "127.0.0.1"\npassword_credential = "hunter2!"'),
+        ("http://127.0.0.1:8086", "http://me:hunter2@127.0.0.1:8086"),
+        ("http://127.0.0.1:8086", "http://127.0.0.1:8086?token=hunter2"),
+        ('org = "plant"', 'org = "plant"\nmy_secret = { a = "hunter2" }'),
+        ('org = "plant"', 'org = "plant"\npassword = hunter2'),
+    ],
+)
+def test_a_secret_is_refused_and_never_repeated(old: str, new: str, tmp_path: Path) -> None:
+    found = findings(changed((old, new)), tmp_path)
+    assert found
+    assert "hunter2" not in report(found)
+    assert "hunter2" not in str(to_json(found))
+
+
+def test_an_inline_secret_says_where_it_belongs(tmp_path: Path) -> None:
+    (finding,) = findings(changed(('org = "plant"', 'org = "plant"\ntoken = "abc"')), tmp_path)
+    assert "token_file" in finding.expected
+    assert "token_credential" in finding.expected
+
+
+def test_report_has_a_paragraph_and_json_an_object_for_each(tmp_path: Path) -> None:
+    found = findings(changed(("10.0.0.1", ""), ("Asia/Shanghai", "x")), tmp_path)
+    assert len(report(found).split("\n\n")) == len(to_json(found)) == 2
+    assert set(to_json(found)[0]) == {"path", "found", "expected", "suggestion"}
+    assert report(found).startswith("site.timezone\n  found     ")
