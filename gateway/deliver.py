@@ -14,7 +14,7 @@ import structlog
 
 from gateway.backoff import Backoff
 from gateway.clock import sleep_for
-from gateway.errors import SinkUnavailable
+from gateway.errors import SinkUnavailable, StorageError
 from gateway.journal_store import RefusalRow
 
 if TYPE_CHECKING:
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 PAUSE_FIRST_S = 0.25
 PAUSE_MAX_S = 30.0
+BACKLOG_PATIENCE_S = (
+    1.0  # a backlog whose turn this long went to live readings comes first once, so it never starves
+)
 
 log = structlog.get_logger("deliver")
 
@@ -65,8 +68,9 @@ class Deliverer:
                     self._up()
                     self.reader.shift()
                     await self._pump()
-                except SinkUnavailable as error:
-                    pause_s = max(self._backoff.next_s(), error.retry_after_s or 0.0)
+                except (SinkUnavailable, StorageError) as error:
+                    asked_s = error.retry_after_s if isinstance(error, SinkUnavailable) else None
+                    pause_s = max(self._backoff.next_s(), asked_s or 0.0)
                     self._down(error)
                 await self._sink.close()
                 await sleep_for(self._clock, pause_s)
@@ -83,7 +87,7 @@ class Deliverer:
             self._health.state, self._health.error = "up", ""
             log.info("sink up", sink=self.id, pending=self.reader.pending)
 
-    def _down(self, error: SinkUnavailable) -> None:
+    def _down(self, error: SinkUnavailable | StorageError) -> None:
         self._health.downs += 1
         if self._health.state != "down" or not self._health.error:
             log.warning("sink down; readings wait in the journal", sink=self.id, error=str(error))
@@ -93,7 +97,10 @@ class Deliverer:
         """Hand over batch after batch. Raises SinkUnavailable."""
         while True:
             batch = await self._next()
-            refusals = await self._sink.write(batch) if batch.frames else []
+            if not batch.frames:
+                self.reader.acknowledge(0, 0)
+                continue
+            refusals = await self._sink.write(batch)
             self._backoff.reset()
             self._health.batches += 1
             self._written_s = self._clock.monotonic()
@@ -111,11 +118,11 @@ class Deliverer:
                 await self._wait(self._draining, collect_s)
                 continue
             pause_s = self._backlog_at_s - self._clock.monotonic()
-            batch = await self.reader.take(backlog=pause_s <= 0)
+            starved = pause_s <= -BACKLOG_PATIENCE_S and self.reader.backlog > 0
+            batch = await self.reader.take(backlog=pause_s <= 0, live=not starved)
             if batch is not None:
                 return batch
-            late = pause_s > 0 and self.reader.backlog
-            await self._wait(self.reader.awake, pause_s if late else None)
+            await self._wait(self.reader.awake, pause_s if pause_s > 0 and self.reader.backlog else None)
 
     async def _wait(self, event: asyncio.Event, delay_s: float | None) -> None:
         """Wait for `event`, at most `delay_s`."""

@@ -4,29 +4,36 @@ Invariants
 
 * A group closes `group_s` after its first record (or at `group_bytes`) and is committed whole or not at all.
 * Nothing that reads can delay an append; an append is a list append.
+* One commit at a time, seen through even if the task that asked for it is cancelled: no group is there twice.
 * While the disk refuses, closed groups wait in memory (at most `WAIT_S` and `WAIT_BYTES`); what overflows is
   counted in a preallocated file and leaves a gap record as soon as the disk takes it.
 * At the size cap the oldest groups go, delivered or not; readers behind are moved up and the loss is counted.
+* A damaged file never stops the gateway: it is moved aside and a new one begins.
 
-What lies on disk: `journal_store`; the bytes of a group: `journal_records`; positions: `journal_reader`.
+On disk: `journal_store`, `journal_records`; a commit and the cap: `journal_commit`; positions: `journal_reader`.
 """
 
 from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
 
+from gateway import journal_commit
 from gateway.clock import NS, sleep_for
 from gateway.errors import StorageError
-from gateway.journal_groups import Committed, OpenGroup, Tail, Waiting
+from gateway.journal_commit import Counters, Draft
+from gateway.journal_groups import OpenGroup, Tail, Waiting, read_groups
+from gateway.journal_layouts import Layouts
 from gateway.journal_losses import LossFile
+from gateway.journal_open import open_store, replace_store
 from gateway.journal_reader import Reader
-from gateway.journal_records import pack, unpack
-from gateway.journal_store import NewGroup, Opened, ReaderState, RefusalRow, Store
+from gateway.journal_records import note
+from gateway.journal_store import REFUSALS_MAX, ReaderState, RefusalRow, StorageDamaged
 from gateway.model import Event, Frame, Gap
 
 if TYPE_CHECKING:
@@ -34,6 +41,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gateway.interfaces import Clock
+    from gateway.journal_commit import Written
+    from gateway.journal_groups import Committed
     from gateway.layout import Layout
 
 T = TypeVar("T")
@@ -42,7 +51,6 @@ WAIT_S = 60.0
 WAIT_BYTES = 64 * 1024 * 1024
 GROUP_BYTES = 256 * 1024
 IDLE_S = 1.0  # positions alone are committed this often
-DROP_SLACK = 64  # the cap frees 1/64 more than it must, so it does not work at every commit
 
 log = structlog.get_logger("journal")
 
@@ -64,43 +72,41 @@ class Journal:
         """folder: where `journal.db` lies. inline: no writer thread (virtual time). Raises StorageError."""
         self._clock = clock
         self._size_max, self._free_min, self._group_s = size_max, free_min, group_s
-        self._executor = None if inline else ThreadPoolExecutor(1, thread_name_prefix="journal")
-        self._store = Store(folder / "journal.db", pages_max=pages_max)
-        found = self._store.load()
+        self._pages_max = pages_max
+        self._store, found, moved_to = open_store(folder / "journal.db", pages_max=pages_max)
         self._losses = LossFile(folder / "journal.loss")
-        self._layouts: dict[int, Layout] = found.layouts
-        self._layout_ids: dict[Layout, int] = {layout: id_ for id_, layout in found.layouts.items()}
-        self._digests = {layout.digest: id_ for id_, layout in found.layouts.items()}
-        self._new_layouts: list[tuple[int, Layout]] = []
-        self._load_counters(found)
+        self._layouts = Layouts(found.layouts, found.digests)
+        self.stepped_at_start = clock.wall_ns() < found.last_ns - NS
+        self._counters = Counters(
+            found.epoch, found.following, found.readings, found.frames, found.last_ns, found.dropped
+        )
+        self.oldest, self.oldest_before = found.oldest, found.oldest_before
+        self.used_bytes = found.used_bytes
         self._readers: dict[str, Reader] = {}
         self._found_readers = found.readers
-        self._open = OpenGroup()
+        self._open = OpenGroup(self.epoch)
         self._waiting = Waiting(WAIT_S, WAIT_BYTES)
         self._tail = Tail()
         self._refusals: list[RefusalRow] = []
-        self._wake = asyncio.Event()
         self._dirty = False
-        self._unrecorded = Gap(0, "journal_dropped", 0, 0, 0)
+        self._damaged = False
+        self._closed = False
         self.error: str | None = None
-
-    def _load_counters(self, found: Opened) -> None:
-        now_ns = self._clock.wall_ns()
-        self.stepped_at_start = now_ns < found.last_ns - NS
-        self.epoch = found.epoch + self.stepped_at_start
-        self.last_ns = 0 if self.stepped_at_start else found.last_ns
-        self.oldest, self.following = found.oldest, found.following
-        self.oldest_before = found.first_readings_before
-        self.readings, self.frames = found.readings, found.frames
-        self.body_bytes = found.body_bytes
+        self._wake = asyncio.Event()
+        self._committing = asyncio.Lock()
+        self._executor = None if inline else ThreadPoolExecutor(1, thread_name_prefix="journal")
+        if self.stepped_at_start:
+            self.new_epoch()
+        if moved_to:
+            self.note(Event(clock.wall_ns(), "journal_damaged", "gateway", {"moved_to": moved_to}))
 
     # -- appending ----------------------------------------------------------------------------------------
 
     def append(self, frame: Frame) -> None:
         """Take a frame; it is durable when its group is committed, at the latest `group_s` later."""
         layout = frame.layout
-        if layout not in self._layout_ids:
-            self._register(layout)
+        if layout not in self._layouts:
+            self._layouts.register(layout)
         group = self._open
         if not group.records:
             self._wake.set()
@@ -109,30 +115,28 @@ class Journal:
             self._close_group()
 
     def note(self, record: Event | Gap) -> None:
-        """Take an event or a gap record."""
+        """Take an event or a gap record. Raises TypeError if its detail is no JSON."""
+        note(record)  # here and not in the writer, where it would spoil the whole group
         self._open.add_note(record, record.time_ns)
         self._wake.set()
+        if self._open.size > GROUP_BYTES:
+            self._close_group()
 
     def new_epoch(self) -> int:
         """Return the epoch that starts now, after a step of the wall clock."""
-        self.epoch += 1
-        self.last_ns = 0
+        self._counters.epoch += 1
+        self._counters.last_ns = 0
         self._dirty = True
+        self._close_group()
+        self._open.epoch = self.epoch
         return self.epoch
-
-    def _register(self, layout: Layout) -> None:
-        id_ = self._digests.get(layout.digest)
-        if id_ is None:
-            id_ = max(self._layouts, default=0) + 1
-            self._new_layouts.append((id_, layout))
-            self._digests[layout.digest] = id_
-            self._layouts[id_] = layout
-        self._layout_ids[layout] = id_
 
     def _close_group(self) -> None:
         if self._open.records:
             self._waiting.put(self._open, self._clock.monotonic())
-            self._open = OpenGroup()
+            self._open = OpenGroup(self.epoch)
+            if self._waiting.size > WAIT_BYTES:
+                self._overflow()
 
     # -- committing ---------------------------------------------------------------------------------------
 
@@ -143,7 +147,7 @@ class Journal:
                 async with asyncio.timeout(IDLE_S):
                     await self._wake.wait()
             except TimeoutError:
-                if not self._dirty:
+                if not self._unsaved():
                     continue
             else:
                 await sleep_for(self._clock, self._group_s)
@@ -153,152 +157,156 @@ class Journal:
                 await sleep_for(self._clock, IDLE_S)
                 self._wake.set()
 
+    def _unsaved(self) -> bool:
+        return bool(
+            self._dirty
+            or self._open.records
+            or self._waiting
+            or self._refusals
+            or self._losses.gap.readings
+            or any(reader.dirty for reader in self._readers.values())
+        )
+
     async def flush(self) -> None:
         """Commit what is open, waiting or dirty now; on failure it waits in memory, within bounds."""
-        self._close_group()
-        self._note_unrecorded()
-        waiting = self._waiting.all()
-        dirty = [reader for reader in self._readers.values() if reader.dirty]
-        if not (waiting or dirty or self._refusals or self._dirty):
-            return
-        states = [reader.snapshot() for reader in dirty]
-        for reader in dirty:
-            reader.dirty = False
-        self._dirty = False
-        refusals, layouts = list(self._refusals), list(self._new_layouts)
-        groups, meta = self._number(waiting)
-        try:
-            await self._in_thread(partial(self._write, waiting, groups, layouts, states, refusals, meta))
-        except StorageError as error:
-            for reader in dirty:
-                reader.dirty = True
-            self._dirty = True
-            self._failed(error)
-            return
+        if self._executor is None:
+            await self._flush()
+        else:
+            await asyncio.shield(asyncio.create_task(self._flush()))
+
+    async def _flush(self) -> None:
+        async with self._committing:
+            if not self._unsaved() or self._closed:
+                return
+            if self._damaged and not await self._begin_anew():
+                return
+            self._close_group()
+            readers = [reader for reader in self._readers.values() if reader.dirty]
+            refusals, self._refusals = self._refusals, []
+            layouts = dict(self._layouts.new)
+            draft = Draft(
+                self._waiting.take(),
+                list(layouts.items()),
+                [reader.snapshot() for reader in readers],
+                refusals,
+                replace(self._counters),
+                self._losses.gap,
+                self._clock.wall_ns(),
+            )
+            for reader in readers:
+                reader.dirty = False
+            self._dirty = False
+            try:
+                written = await self._in_thread(partial(self._write, draft))
+            except StorageError as error:
+                self._waiting.failed()
+                for reader in readers:
+                    reader.dirty = True
+                self._dirty = True
+                self._refusals = (refusals + self._refusals)[-REFUSALS_MAX:]
+                await self._failed(error)
+                return
+            self._layouts.written(layouts)
+            self._committed(draft, written)
+            await self._save_losses()
+
+    def _write(self, draft: Draft) -> Written:
+        return journal_commit.write(self._store, draft, self._layouts.id_of, self._size_max, self._free_min)
+
+    def _committed(self, draft: Draft, written: Written) -> None:
         if self.error is not None:
-            log.warning("journal is written again", waited=len(waiting))
+            log.warning("journal is written again", waited=len(draft.waiting))
             self.error = None
-        del self._refusals[: len(refusals)], self._new_layouts[: len(layouts)]
-        self._committed(waiting, groups)
-        await self._hold_cap()
-
-    def _number(self, waiting: list[OpenGroup]) -> tuple[list[NewGroup], dict[str, int]]:
-        groups = []
-        id_, before, frames, last_ns = self.following, self.readings, self.frames, self.last_ns
-        for group in waiting:
-            new = NewGroup(id_, group.first_ns, group.last_ns, group.frames, group.readings, before, b"")
-            groups.append(new)
-            id_, before, frames = id_ + 1, before + group.readings, frames + group.frames
-            last_ns = max(last_ns, group.last_ns)
-        meta = {
-            "epoch": self.epoch,
-            "following": id_,
-            "readings": before,
-            "frames": frames,
-            "last_ns": last_ns,
-        }
-        return groups, meta
-
-    def _write(
-        self,
-        waiting: list[OpenGroup],
-        groups: list[NewGroup],
-        layouts: list[tuple[int, Layout]],
-        states: list[ReaderState],
-        refusals: list[RefusalRow],
-        meta: dict[str, int],
-    ) -> None:
-        for group, new in zip(waiting, groups, strict=True):
-            new.body = pack(group.records, self._layout_ids.__getitem__)
-        self._store.commit(groups, layouts, states, refusals, meta)
-
-    def _committed(self, waiting: list[OpenGroup], groups: list[NewGroup]) -> None:
-        self._waiting.done(len(waiting))
-        for new in groups:
-            self.following = new.id + 1
-            self.readings += new.readings
-            self.frames += new.frames
-            self.body_bytes += len(new.body)
-            self.last_ns = max(self.last_ns, new.last_ns)
+        self._waiting.done()
+        self._losses.recorded(draft.gap)
+        counters = written.counters
+        if counters.epoch != self.epoch:
+            counters.epoch, counters.last_ns = self.epoch, 0
+        self._counters = counters
+        self.used_bytes = written.used_bytes
         wanted = min((reader.live for reader in self._readers.values()), default=self.following)
-        self._tail.extend(list(zip(waiting, groups, strict=True)), wanted)
-        if groups:
+        records = [*(group.records for group in draft.waiting), []]  # the last for the gap, if there is one
+        self._tail.extend(list(zip(records, written.groups, strict=False)), wanted)
+        self._move_up(written)
+        if written.groups:
             for reader in self._readers.values():
                 reader.awake.set()
 
-    def _failed(self, error: StorageError) -> None:
+    def _move_up(self, written: Written) -> None:
+        dropped = written.dropped
+        if not dropped.following:
+            return
+        self.oldest = dropped.following
+        self.oldest_before += dropped.readings
+        self._tail.forget(self.oldest)
+        behind = sum(reader.move_up(self.oldest, self.oldest_before) for reader in self._readers.values())
+        log.error(
+            "journal is at its cap; oldest readings dropped", dropped=dropped.readings, not_delivered=behind
+        )
+
+    async def _failed(self, error: StorageError) -> None:
         if self.error is None:
             log.error("journal cannot be written; readings wait in memory", error=str(error), wait_s=WAIT_S)
         self.error = str(error)
-        for lost in self._waiting.overflow(self._clock.monotonic()):
-            self._losses.losses.unstored += lost.readings
-            self._count_unrecorded(lost.readings, lost.first_ns, lost.last_ns)
-            log.error("readings lost: the disk did not take them", readings=lost.readings, total=self.lost)
-            self._save_losses()
+        self._damaged = self._damaged or isinstance(error, StorageDamaged)
+        self._overflow()
+        await self._save_losses()
 
-    def _save_losses(self) -> None:
+    def _overflow(self) -> None:
+        self._lose(self._waiting.overflow(self._clock.monotonic()))
+
+    def _lose(self, groups: Iterable[OpenGroup]) -> None:
+        for lost in groups:
+            self._losses.lose(lost.readings, lost.first_ns, lost.last_ns)
+            log.error("readings lost: the disk did not take them", readings=lost.readings, total=self.lost)
+
+    async def _save_losses(self) -> None:
+        if self._losses.saved:
+            return
         try:
-            self._losses.save()
+            await self._in_thread(self._losses.save)
         except StorageError as error:
             log.error("loss counters not written", error=str(error))
 
-    def _count_unrecorded(self, readings: int, first_ns: int, last_ns: int) -> None:
-        gap = self._unrecorded
-        first_ns = min(first_ns, gap.first_ns) if gap.readings else first_ns
-        self._unrecorded = Gap(
-            0, "journal_dropped", first_ns, max(last_ns, gap.last_ns), gap.readings + readings
-        )
-
-    def _note_unrecorded(self) -> None:
-        gap = self._unrecorded
-        if gap.readings and (self._waiting or self.error is None):
-            self._unrecorded = Gap(0, "journal_dropped", 0, 0, 0)
-            now_ns = self._clock.wall_ns()
-            self.note(Gap(now_ns, gap.reason, gap.first_ns, gap.last_ns, gap.readings))
-            self._close_group()
-
-    async def _hold_cap(self) -> None:
+    async def _begin_anew(self) -> bool:
+        """Return whether the damaged file is out of the way and a new one begun."""
         try:
-            free = await self._in_thread(self._store.free_bytes)
-            limit = min(self._size_max, self.body_bytes + free - self._free_min)
-            if self.body_bytes <= limit:
-                return
-            excess = self.body_bytes - limit + self.body_bytes // DROP_SLACK
-            dropped = await self._in_thread(partial(self._store.drop_oldest, excess))
+            replacing = partial(replace_store, self._store, pages_max=self._pages_max)
+            self._store, moved_to = await self._in_thread(replacing)
         except StorageError as error:
-            self._failed(error)
-            return
-        self.oldest, freed, readings, first_ns, last_ns = (dropped[0] or self.oldest, *dropped[1:])
-        self.body_bytes -= freed
-        self.oldest_before += readings
-        behind = sum(reader.move_up(self.oldest, self.oldest_before) for reader in self._readers.values())
-        self._losses.losses.dropped += readings
-        self._losses.losses.undelivered += behind
-        self._save_losses()
-        self._count_unrecorded(readings, first_ns, last_ns)
-        log.error(
-            "journal is at its cap; oldest readings dropped",
-            dropped=readings,
-            not_delivered=behind,
-            limit=limit,
-        )
+            await self._failed(error)
+            return False
+        self._damaged = False
+        gone = self.readings - self.oldest_before
+        first = self._tail.first  # what is still in memory can still be delivered
+        self.oldest = first.id if first else self.following
+        self.oldest_before = first.readings_after - first.readings if first else self.readings
+        for reader in self._readers.values():
+            reader.move_up(self.oldest, self.oldest_before)
+            reader.dirty = True
+        self._layouts.all_new()
+        self._dirty = True
+        detail = {"moved_to": moved_to, "readings": gone}
+        self.note(Event(self._clock.wall_ns(), "journal_damaged", "gateway", detail))
+        return True
 
     # -- reading ------------------------------------------------------------------------------------------
 
     async def reader(self, name: str) -> Reader:
         """Return the reader of that name at its durable positions; a new one starts at the live end."""
-        state = self._found_readers.pop(name, None) or ReaderState(name, self.following)
-        ids = [state.live, *(id_ for pair in state.backlog for id_ in pair)]
-        before = await self._in_thread(partial(self._store.readings_before, ids))
-        reader = Reader(self, state, before)
-        self._readers[name] = reader
-        self._dirty = True
+        state = self._found_readers.pop(name, None) or ReaderState(name, self.following, self.readings)
+        reader = self._readers[name] = Reader(self, state)
         reader.dirty = True
         return reader
 
     async def forget_other_readers(self) -> None:
         """Delete the positions of sinks that are no longer configured."""
-        await self._in_thread(partial(self._store.delete_readers, list(self._found_readers)))
+        gone = list(self._found_readers)
+        try:
+            await self._in_thread(partial(self._store.delete_readers, gone))
+        except StorageError as error:
+            log.error("positions of removed sinks stay for now", sinks=gone, error=str(error))
+            return
         self._found_readers.clear()
 
     async def fetch(self, first: int, until: int, readings_max: int) -> list[Committed]:
@@ -306,28 +314,13 @@ class Journal:
         found = self._tail.fetch(first, until, readings_max)
         if found is not None:
             return found
-        return await self._in_thread(partial(self._fetch, first, until, readings_max))
-
-    def _fetch(self, first: int, until: int, readings_max: int) -> list[Committed]:
-        found = []
-        for row in self._store.read(first, until, readings_max):
-            after = row.readings_before + row.readings
-            try:
-                if not row.intact:
-                    raise ValueError("checksum does not hold")
-                records = list(unpack(row.body, self._layouts.__getitem__))
-            except (ValueError, KeyError) as error:
-                log.error("journal group is damaged and skipped", group=row.id, error=str(error))
-                found.append(Committed(row.id, [], row.readings, after, damaged=True))
-                continue
-            frames = [record for record in records if isinstance(record, Frame)]
-            found.append(Committed(row.id, frames, row.readings, after))
-        return found
+        layout_of = self._layouts.get
+        return await self._in_thread(lambda: read_groups(self._store, layout_of, first, until, readings_max))
 
     def refuse(self, rows: Iterable[RefusalRow]) -> None:
         """Record frames that a destination refused for good, with its reason."""
         self._refusals.extend(rows)
-        self._dirty = True
+        del self._refusals[:-REFUSALS_MAX]
 
     async def refusals(self, limit: int = 20) -> list[RefusalRow]:
         """Return the newest refusals, newest first."""
@@ -336,40 +329,70 @@ class Journal:
     # -- state --------------------------------------------------------------------------------------------
 
     @property
+    def epoch(self) -> int:
+        """Return the current epoch."""
+        return self._counters.epoch
+
+    @property
+    def last_ns(self) -> int:
+        """Return the newest time journaled in this epoch, 0 if none."""
+        return self._counters.last_ns
+
+    @property
+    def following(self) -> int:
+        """Return the id the next committed group gets."""
+        return self._counters.following
+
+    @property
+    def readings(self) -> int:
+        """Return how many readings were ever committed."""
+        return self._counters.readings
+
+    @property
     def lost(self) -> int:
-        """Return readings lost for ever: never stored, or dropped before a sink had them."""
-        return self._losses.losses.unstored + self._losses.losses.undelivered
+        """Return readings lost for ever: never stored, or gone before a sink had them (summed over sinks)."""
+        return self._losses.losses.unstored + self._missed()
+
+    def _missed(self) -> int:
+        return sum(reader.missed for reader in self._readers.values())
 
     def layouts(self) -> list[Layout]:
         """Return every layout the journal knows, oldest first."""
-        return [self._layouts[id_] for id_ in sorted(self._layouts)]
+        return self._layouts.all()
 
     def figures(self) -> dict[str, Any]:
         """Return the journal's state for health and commands."""
         return {
             "readings": self.readings,
-            "frames": self.frames,
+            "frames": self._counters.frames,
             "epoch": self.epoch,
-            "bytes": self.body_bytes,
+            "bytes": self.used_bytes,
             "oldest_group": self.oldest,
             "next_group": self.following,
             "waiting_groups": len(self._waiting),
             "unstored": self._losses.losses.unstored,
-            "dropped": self._losses.losses.dropped,
-            "dropped_undelivered": self._losses.losses.undelivered,
+            "dropped": self._counters.dropped,
+            "dropped_undelivered": self._missed(),
             "error": self.error,
         }
 
     async def close(self) -> None:
-        """Commit what is left and close the files; errors are logged, nothing is deleted."""
-        try:
-            await self.flush()
-            await self._in_thread(self._store.close)
-        except StorageError as error:
-            log.error("journal did not close cleanly", error=str(error))
-        self._losses.close()
-        if self._executor is not None:
-            self._executor.shutdown(wait=False)
+        """Commit what is left and close the files; what the disk refuses is counted. May be called twice."""
+        await self.flush()
+        async with self._committing:
+            if self._closed:
+                return
+            self._closed = True
+            self._close_group()
+            self._lose(self._waiting.take())
+            await self._save_losses()
+            try:
+                await self._in_thread(self._store.close)
+            except StorageError as error:
+                log.error("journal did not close cleanly", error=str(error))
+            self._losses.close()
+            if self._executor is not None:
+                self._executor.shutdown(wait=False)
 
     async def _in_thread(self, function: Callable[[], T]) -> T:
         if self._executor is None:

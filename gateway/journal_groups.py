@@ -4,24 +4,32 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+import structlog
+
+from gateway.journal_records import unpack
+from gateway.journal_store import StorageDamaged
 from gateway.model import Frame
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from gateway.journal_records import Record
-    from gateway.journal_store import NewGroup
+    from gateway.journal_store import NewGroup, Store
+    from gateway.layout import Layout
 
 RECORD_OVERHEAD = 64  # bytes a record costs in memory beside its raw bytes, roughly
 TAIL_READINGS = 200_000
 
+log = structlog.get_logger("journal")
+
 
 @dataclass(slots=True)
 class OpenGroup:
-    """Records that will be committed together. size: bytes in memory, roughly; closed_s: monotonic."""
+    """Records of one epoch that will be committed together. size: bytes in memory, roughly; closed_s: monotonic."""
 
+    epoch: int = 0
     records: list[Record] = field(default_factory=list)
     size: int = 0
     readings: int = 0
@@ -50,24 +58,24 @@ class OpenGroup:
             self.first_ns = time_ns
 
 
-@dataclass(slots=True, frozen=True)
-class Committed:
-    """A committed group, decoded. readings_after: journaled readings up to and including it."""
+class Committed(NamedTuple):
+    """A committed group, decoded; a damaged one has no frames. readings_after: journaled up to and including it."""
 
     id: int
     frames: list[Frame]
     readings: int
     readings_after: int
-    damaged: bool = False
 
 
 class Waiting:
-    """Closed groups that wait for the disk, bounded in time and bytes."""
+    """Closed groups that wait for the disk, bounded in time and bytes; those a commit has taken stay put."""
 
     def __init__(self, wait_s: float, bytes_max: int) -> None:
         """wait_s: longest wait of a group; bytes_max: most memory all of them may take."""
         self._wait_s, self._bytes_max = wait_s, bytes_max
-        self._groups: deque[OpenGroup] = deque()
+        self._groups: list[OpenGroup] = []
+        self._taken = 0
+        self.size = 0
 
     def __len__(self) -> int:
         """Return how many groups wait."""
@@ -77,24 +85,32 @@ class Waiting:
         """Take a closed group."""
         group.closed_s = now_s
         self._groups.append(group)
+        self.size += group.size
 
-    def all(self) -> list[OpenGroup]:
-        """Return every waiting group, oldest first."""
+    def take(self) -> list[OpenGroup]:
+        """Return every waiting group, oldest first; `done` or `failed` must follow."""
+        self._taken = len(self._groups)
         return list(self._groups)
 
-    def done(self, count: int) -> None:
-        """Forget the `count` oldest: they are on disk."""
-        for _ in range(count):
-            self._groups.popleft()
+    def done(self) -> None:
+        """Forget the groups taken: they are on disk."""
+        self.size -= sum(group.size for group in self._groups[: self._taken])
+        del self._groups[: self._taken]
+        self._taken = 0
+
+    def failed(self) -> None:
+        """Keep the groups taken: the disk did not take them."""
+        self._taken = 0
 
     def overflow(self, now_s: float) -> list[OpenGroup]:
         """Remove and return the groups that waited too long or do not fit, oldest first."""
-        size = sum(group.size for group in self._groups)
-        lost = []
-        while self._groups and (size > self._bytes_max or self._groups[0].closed_s < now_s - self._wait_s):
-            group = self._groups.popleft()
-            size -= group.size
+        lost: list[OpenGroup] = []
+        for group in self._groups[self._taken :]:
+            if self.size <= self._bytes_max and (self._taken or group.closed_s >= now_s - self._wait_s):
+                break
+            self.size -= group.size
             lost.append(group)
+        del self._groups[self._taken : self._taken + len(lost)]
         return lost
 
 
@@ -106,14 +122,25 @@ class Tail:
         self._groups: deque[Committed] = deque()
         self._readings = 0
 
-    def extend(self, groups: Sequence[tuple[OpenGroup, NewGroup]], wanted: int) -> None:
-        """Take groups just committed; keep those from id `wanted` on, within `TAIL_READINGS`."""
-        for group, new in groups:
-            frames = [record for record in group.records if isinstance(record, Frame)]
+    @property
+    def first(self) -> Committed | None:
+        """Return the oldest group that is still here."""
+        return self._groups[0] if self._groups else None
+
+    def extend(self, groups: Sequence[tuple[Sequence[Record], NewGroup]], wanted: int) -> None:
+        """Take the records of groups just committed; keep those from id `wanted` on, within `TAIL_READINGS`."""
+        for records, new in groups:
+            frames = [record for record in records if isinstance(record, Frame)]
             after = new.readings_before + new.readings
             self._groups.append(Committed(new.id, frames, new.readings, after))
             self._readings += new.readings
-        while self._groups and (self._groups[0].id < wanted or self._readings > TAIL_READINGS):
+        self.forget(wanted)
+        while self._readings > TAIL_READINGS:
+            self._readings -= self._groups.popleft().readings
+
+    def forget(self, wanted: int) -> None:
+        """Let go of groups below id `wanted`."""
+        while self._groups and self._groups[0].id < wanted:
             self._readings -= self._groups.popleft().readings
 
     def fetch(self, first: int, until: int, readings_max: int) -> list[Committed] | None:
@@ -129,3 +156,28 @@ class Tail:
             if total >= readings_max:
                 break
         return found
+
+
+def read_groups(
+    store: Store, layout_of: Callable[[int], Layout], first: int, until: int, readings_max: int
+) -> list[Committed]:
+    """Return groups from disk, decoded; blocks. A damaged one comes without frames, so that readers pass it."""
+    try:
+        rows = store.read(first, until, readings_max)
+    except StorageDamaged:
+        try:
+            rows = store.read(first, first + 1, 1)
+        except StorageDamaged as error:
+            log.error("journal group cannot be read and is skipped", group=first, error=str(error))
+            return [Committed(first, [], 0, 0)]
+    found = []
+    for row in rows:
+        frames: list[Frame] = []
+        try:
+            if not row.intact:
+                raise ValueError("checksum does not hold")
+            frames = [record for record in unpack(row.body, layout_of) if isinstance(record, Frame)]
+        except (ValueError, KeyError) as error:
+            log.error("journal group is damaged and skipped", group=row.id, error=str(error))
+        found.append(Committed(row.id, frames, row.readings, row.readings_before + row.readings))
+    return found

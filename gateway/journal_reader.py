@@ -2,20 +2,21 @@
 
 Each advances over contiguous acknowledgements only. After an outage the lag becomes a backlog range, so that live
 readings go first and the backlog follows behind them; order holds within each.
+
+Every journaled reading below a position is delivered, refused or missed, and nothing else: `missed` is what the
+position passed without an acknowledgement (dropped at the cap, damaged, gone with a lost file).
 """
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from gateway.journal_store import ReaderState
+from gateway.journal_store import ReaderState, Span
 from gateway.model import Batch
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from gateway.journal import Journal
 
 SHIFT_GROUPS = 20  # a lag of more groups than this is backlog: a second of the busiest gateway
@@ -32,106 +33,122 @@ class _Range:
     start_before: int
     until_before: int
 
+    def advance(self, start: int, start_before: int) -> int:
+        """Move the start on; return how many readings it passed. Never moves back."""
+        if start <= self.start:
+            return 0
+        passed = min(start_before, self.until_before) - self.start_before
+        self.start = min(start, self.until)
+        self.start_before += max(passed, 0)
+        return max(passed, 0)
+
+
+class _Taken(NamedTuple):
+    """A batch on its way: which range it came from and what it covers."""
+
+    span: _Range
+    until: int
+    until_before: int
+
 
 class Reader:
     """Positions of one sink. Used by one task."""
 
-    def __init__(self, journal: Journal, state: ReaderState, before: Mapping[int, int]) -> None:
-        """before: readings journaled before each group id that `state` names and the journal still has."""
+    def __init__(self, journal: Journal, state: ReaderState) -> None:
+        """state: as it was made durable; positions the journal has not or no longer are corrected."""
         self._journal = journal
         self.name = state.name
         self.delivered, self.refused, self.missed = state.delivered, state.refused, state.missed
         self.awake = asyncio.Event()
         self.dirty = False
-
-        def known(id_: int) -> int:
-            if id_ >= journal.following:
-                return journal.readings
-            return before.get(id_, journal.oldest_before)
-
-        self.live = min(state.live, journal.following)
-        self._live_before = known(self.live)
-        self._backlog = [_Range(a, b, known(a), known(b)) for a, b in state.backlog]
-        self._taken: tuple[bool, int, int, int] | None = None
+        live_before = min(state.live_before, journal.readings)
+        self._live = _Range(state.live, journal.following, live_before, journal.readings)
+        if state.live >= journal.following:
+            self._live.start, self._live.start_before = journal.following, journal.readings
+        spans = (span for span in state.backlog if span.until <= journal.following)
+        self._backlog = [_Range(*span) for span in spans]
+        self._taken: _Taken | None = None
         self.move_up(journal.oldest, journal.oldest_before)
+
+    @property
+    def live(self) -> int:
+        """Return the id of the first live group that is not acknowledged."""
+        return self._live.start
 
     @property
     def pending(self) -> int:
         """Return how many journaled readings are still to be delivered."""
-        return self._journal.readings - self._live_before + self.backlog
+        return self._journal.readings - self._live.start_before + self.backlog
 
     @property
     def backlog(self) -> int:
         """Return how many of the pending readings are backlog."""
-        return sum(r.until_before - r.start_before for r in self._backlog)
+        return sum(span.until_before - span.start_before for span in self._backlog)
 
     def snapshot(self) -> ReaderState:
         """Return the positions as they are to be made durable."""
-        ranges = [(r.start, r.until) for r in self._backlog]
-        return ReaderState(self.name, self.live, ranges, self.delivered, self.refused, self.missed)
+        spans = [Span(s.start, s.until, s.start_before, s.until_before) for s in self._backlog]
+        live = self._live
+        counts = (self.delivered, self.refused, self.missed)
+        return ReaderState(self.name, live.start, live.start_before, spans, *counts)
 
     def shift(self) -> None:
         """After an outage: make the lag a backlog range, so that live readings go first."""
-        following = self._journal.following
-        if following - self.live > SHIFT_GROUPS:
-            before = self._journal.readings
-            self._backlog.append(_Range(self.live, following, self._live_before, before))
-            self.live, self._live_before = following, before
+        self._taken = None
+        self._extend()
+        live = self._live
+        if live.until - live.start > SHIFT_GROUPS:
+            self._backlog.append(live)
+            self._live = _Range(live.until, live.until, live.until_before, live.until_before)
             self.dirty = True
 
-    async def take(self, *, backlog: bool) -> Batch | None:
-        """Return the next batch: live first, else backlog if allowed, else None. Ask `awake` for more."""
+    def _extend(self) -> None:
+        self._live.until, self._live.until_before = self._journal.following, self._journal.readings
+
+    async def take(self, *, backlog: bool, live: bool = True) -> Batch | None:
+        """Return the next batch: live first (if wanted), else backlog if allowed, else None. Ask `awake` for more.
+
+        A batch without frames covers events, or groups that are gone: acknowledge it all the same.
+        Raises StorageError if the disk cannot be read.
+        """
         self.awake.clear()
-        journal = self._journal
-        if self.live < journal.following:
-            groups = await journal.fetch(self.live, journal.following, LIVE_READINGS)
-            late = False
+        self._extend()
+        if live and self._live.start < self._live.until:
+            span, most = self._live, LIVE_READINGS
         elif backlog and self._backlog:
-            span = self._backlog[0]
-            groups = await journal.fetch(span.start, span.until, BACKLOG_READINGS)
-            late = True
+            span, most = self._backlog[0], BACKLOG_READINGS
         else:
             return None
-        if not groups:  # dropped at the cap while we asked
-            self.move_up(journal.oldest, journal.oldest_before)
-            return None
-        damaged = sum(group.readings for group in groups if group.damaged)
-        self._taken = (late, groups[-1].id + 1, groups[-1].readings_after, damaged)
+        late = span is not self._live
+        first, until, until_before = span.start, span.until, span.until_before
+        groups = await self._journal.fetch(first, until, most)
+        if groups:
+            until, until_before = groups[-1].id + 1, groups[-1].readings_after
+        self._taken = _Taken(span, until, until_before)
         frames = [frame for group in groups for frame in group.frames]
-        return Batch(frames, groups[0].id, groups[-1].id, late)
+        return Batch(frames, groups[0].id if groups else first, until - 1, late)
 
     def acknowledge(self, delivered: int, refused: int) -> None:
         """Advance over the batch taken last; counts are readings."""
         assert self._taken is not None, "nothing taken"
-        late, until, before, damaged = self._taken
+        span, until, until_before = self._taken
         self._taken = None
+        # Less than 0 if the cap dropped groups of this batch while the sink was writing it: not missed after all.
+        self._miss(span.advance(until, until_before) - delivered - refused)
         self.delivered += delivered
         self.refused += refused
-        self.missed += damaged
         self.dirty = True
-        if not late:
-            self.live, self._live_before = max(self.live, until), max(self._live_before, before)
-            return
-        if not self._backlog:  # dropped at the cap while the sink was writing
-            return
-        span = self._backlog[0]
-        span.start, span.start_before = max(span.start, until), max(span.start_before, before)
-        if span.start >= span.until:
-            del self._backlog[0]
+        self._backlog = [s for s in self._backlog if s.start < s.until]
 
     def move_up(self, oldest: int, oldest_before: int) -> int:
         """Skip groups below `oldest`, which are gone; return how many undelivered readings that lost."""
-        lost = 0
-        for span in self._backlog:
-            if span.start < oldest:
-                reached = min(oldest_before, span.until_before)
-                lost += max(0, reached - span.start_before)
-                span.start, span.start_before = min(oldest, span.until), max(reached, span.start_before)
+        self._extend()
+        lost = sum(span.advance(oldest, oldest_before) for span in (*self._backlog, self._live))
         self._backlog = [span for span in self._backlog if span.start < span.until]
-        if self.live < oldest:
-            lost += max(0, oldest_before - self._live_before)
-            self.live, self._live_before = oldest, max(oldest_before, self._live_before)
-        if lost:
-            self.missed += lost
-            self.dirty = True
+        self._miss(lost)
         return lost
+
+    def _miss(self, readings: int) -> None:
+        if readings:
+            self.missed += readings
+            self.dirty = True

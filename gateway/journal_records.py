@@ -4,8 +4,9 @@ Bytes <-> values only; no file, no clock. A group body is records one after anot
 
     u8 kind | u32 length of the rest | rest                         (little endian)
 
-    kind 1 sample:  u32 layout id | u32 epoch | i64 time_ns | i64 device_time_ns (min = none) | u8 has flags
-                    | u16 flags x channels, only if has flags | raw
+    kind 1 sample:  u32 layout id | u32 epoch | i64 time_ns | i64 device_time_ns (min = none) | u8 flags form
+                    | flags | raw
+                    flags form 0: all 0, nothing follows; 1: u16 x channels; 2: one u16 for every channel
     kind 2 event:   JSON    kind 3 gap: JSON
 """
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from gateway.layout import Layout
 
 SAMPLE, EVENT, GAP = 1, 2, 3
+NO_FLAGS, FLAGS, ONE_FLAG = 0, 1, 2
 NO_TIME = -(1 << 63)
 
 _HEAD = struct.Struct("<BI")
@@ -38,29 +40,34 @@ Record = Frame | Event | Gap
 def pack(records: Iterable[Record], layout_id: Callable[[Layout], int]) -> bytes:
     """Return the records as one group body. layout_id: the id under which the journal knows a layout."""
     chunks: list[bytes] = []
+    sample = _SAMPLE.pack
+    add = chunks.append
     for record in records:
         if isinstance(record, Frame):
-            flags = record.flags.tobytes() if any(record.flags) else b""
-            device_time_ns = NO_TIME if record.device_time_ns is None else record.device_time_ns
-            chunks.append(
-                _SAMPLE.pack(
-                    SAMPLE,
-                    _SAMPLE_REST + len(flags) + len(record.raw),
-                    layout_id(record.layout),
-                    record.epoch,
-                    record.time_ns,
-                    device_time_ns,
-                    bool(flags),
-                )
-            )
-            if flags:
-                chunks.append(flags)
-            chunks.append(record.raw)
+            layout, raw, flags = record.layout, record.raw, b""
+            form = NO_FLAGS
+            if record.flags != layout.no_flags:
+                flags, form = record.flags.tobytes(), FLAGS
+                if flags == flags[:2] * len(record.flags):  # the clock's doubt lies on every channel
+                    flags, form = flags[:2], ONE_FLAG
+            device_ns = record.device_time_ns
+            if device_ns is None:
+                device_ns = NO_TIME
+            length = _SAMPLE_REST + len(flags) + len(raw)
+            id_ = layout_id(layout)
+            add(sample(SAMPLE, length, id_, record.epoch, record.time_ns, device_ns, form))
+            if form:
+                add(flags)
+            add(raw)
         else:
-            body = orjson.dumps(asdict(record))
-            chunks.append(_HEAD.pack(EVENT if isinstance(record, Event) else GAP, len(body)))
-            chunks.append(body)
+            add(note(record))
     return b"".join(chunks)
+
+
+def note(record: Event | Gap) -> bytes:
+    """Return an event or a gap as record bytes. Raises TypeError if its detail is no JSON."""
+    body = orjson.dumps(asdict(record))
+    return _HEAD.pack(EVENT if isinstance(record, Event) else GAP, len(body)) + body
 
 
 def unpack(body: bytes, layout: Callable[[int], Layout]) -> Iterator[Record]:
@@ -79,27 +86,38 @@ def unpack(body: bytes, layout: Callable[[int], Layout]) -> Iterator[Record]:
             raise ValueError(f"record of {length} bytes at byte {position} is cut")
         if kind == SAMPLE:
             yield _sample(body, position, following, layout)
-        elif kind == EVENT:
-            yield Event(**orjson.loads(body[position + _HEAD.size : following]))
-        elif kind == GAP:
-            yield Gap(**orjson.loads(body[position + _HEAD.size : following]))
+        elif kind in {EVENT, GAP}:
+            yield _note(kind, body[position + _HEAD.size : following])
         else:
             raise ValueError(f"unknown record kind {kind} at byte {position}")
         position = following
 
 
+def _note(kind: int, body: bytes) -> Event | Gap:
+    fields = orjson.loads(body)
+    try:
+        return Event(**fields) if kind == EVENT else Gap(**fields)
+    except TypeError as error:
+        raise ValueError(f"record of kind {kind} has other fields: {error}") from error
+
+
 def _sample(body: bytes, position: int, following: int, layout_of: Callable[[int], Layout]) -> Frame:
     if following - position < _SAMPLE.size:
         raise ValueError(f"sample at byte {position} is cut")
-    _, _, layout_id, epoch, time_ns, device_time_ns, has_flags = _SAMPLE.unpack_from(body, position)
+    _, _, layout_id, epoch, time_ns, device_ns, form = _SAMPLE.unpack_from(body, position)
     layout = layout_of(layout_id)
     start = position + _SAMPLE.size
-    flags = array("H", layout.no_flags)
-    if has_flags:
-        size = 2 * len(flags)
+    if form == NO_FLAGS:
+        flags = layout.no_flags[:]
+    else:
+        count = len(layout.no_flags)
+        size = 2 if form == ONE_FLAG else 2 * count
+        if form not in {FLAGS, ONE_FLAG} or start + size > following:
+            raise ValueError(f"sample at byte {position} has flags of form {form} that do not fit")
         flags = array("H", body[start : start + size])
+        if form == ONE_FLAG:
+            flags *= count
         start += size
     raw = body[start:following]
     values = layout.decode(raw, flags)
-    device = None if device_time_ns == NO_TIME else device_time_ns
-    return Frame(layout, epoch, time_ns, device, raw, values, flags)
+    return Frame(layout, epoch, time_ns, None if device_ns == NO_TIME else device_ns, raw, values, flags)

@@ -4,7 +4,8 @@ Everything here blocks and belongs to the journal's one writer thread. apsw brin
 3.40.1 has the WAL-reset corruption bug (https://sqlite.org/wal.html#walresetbug).
 
 Invariants: group ids are consecutive and ascending in commit order; a layout's row is committed with or before
-the first group that uses it; a reader's position never points past the newest group + 1 nor before the oldest.
+the first group that uses it and is never deleted; what the cap drops, the gap record that says so and the groups
+it makes room for are one transaction.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import apsw
 import orjson
+import structlog
 
 from gateway.errors import StorageError
 from gateway.layout import Layout
@@ -33,11 +35,30 @@ CREATE TABLE IF NOT EXISTS groups (
     id INTEGER PRIMARY KEY, first_ns INTEGER, last_ns INTEGER, frames INTEGER NOT NULL, readings INTEGER NOT NULL,
     readings_before INTEGER NOT NULL, crc INTEGER NOT NULL, body BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS readers (
-    name TEXT PRIMARY KEY, live INTEGER NOT NULL, backlog BLOB NOT NULL, delivered INTEGER NOT NULL,
-    refused INTEGER NOT NULL, missed INTEGER NOT NULL) WITHOUT ROWID;
+    name TEXT PRIMARY KEY, live INTEGER NOT NULL, live_before INTEGER NOT NULL, backlog TEXT NOT NULL,
+    delivered INTEGER NOT NULL, refused INTEGER NOT NULL, missed INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS refusals (
     id INTEGER PRIMARY KEY, reader TEXT, meter TEXT, epoch INTEGER, time_ns INTEGER, readings INTEGER, reason TEXT);
 """
+
+log = structlog.get_logger("journal")
+
+
+class StorageFull(StorageError):
+    """The disk or the file's own limit leaves no room."""
+
+
+class StorageDamaged(StorageError):
+    """The file is no journal any more; it must be put aside and a new one begun."""
+
+
+def _failure(what: str, path: Path, error: apsw.Error) -> StorageError:
+    text = f"cannot {what} journal {path}: {error}"
+    if isinstance(error, apsw.FullError):
+        return StorageFull(text)
+    if isinstance(error, apsw.CorruptError | apsw.NotADBError):
+        return StorageDamaged(text)
+    return StorageError(text)
 
 
 class GroupRow(NamedTuple):
@@ -65,13 +86,23 @@ class NewGroup:
     body: bytes
 
 
+class Span(NamedTuple):
+    """Groups start <= id < until; *_before: readings journaled before that group."""
+
+    start: int
+    until: int
+    start_before: int
+    until_before: int
+
+
 @dataclass(slots=True)
 class ReaderState:
-    """A reader's positions: `live` and each range of `backlog` are half-open over group ids."""
+    """A reader's positions: the first live group not acknowledged yet, and the ranges of its backlog."""
 
     name: str
     live: int
-    backlog: list[tuple[int, int]] = field(default_factory=list)
+    live_before: int
+    backlog: list[Span] = field(default_factory=list)
     delivered: int = 0
     refused: int = 0
     missed: int = 0
@@ -88,20 +119,43 @@ class RefusalRow(NamedTuple):
     reason: str
 
 
+class Dropped(NamedTuple):
+    """The oldest groups, below id `following`, that the cap takes or took; following 0: none."""
+
+    following: int = 0
+    readings: int = 0
+    first_ns: int = 0
+    last_ns: int = 0
+
+
 @dataclass(slots=True)
 class Opened:
-    """What a journal file held when it was opened."""
+    """What a journal file held when it was opened. digests: of every layout, also of those that cannot be read."""
 
     epoch: int
     last_ns: int
     oldest: int
+    oldest_before: int
     following: int
     readings: int
     frames: int
-    body_bytes: int
+    dropped: int
+    used_bytes: int
     layouts: dict[int, Layout]
+    digests: dict[str, int]
     readers: dict[str, ReaderState]
-    first_readings_before: int
+
+
+@dataclass(slots=True)
+class Commit:
+    """Everything one transaction makes durable."""
+
+    groups: Sequence[NewGroup]
+    layouts: Sequence[tuple[int, Layout]]
+    readers: Sequence[ReaderState]
+    refusals: Sequence[RefusalRow]
+    meta: dict[str, int]
+    drop_below: int = 0
 
 
 class Store:
@@ -112,6 +166,9 @@ class Store:
         self.path = path
         try:
             self._db = apsw.Connection(str(path))
+        except apsw.Error as error:
+            raise _failure("open", path, error) from error
+        try:
             self._db.set_busy_timeout(5000)
             for pragma in ("journal_mode=WAL", "synchronous=FULL", "journal_size_limit=16777216"):
                 self._db.execute(f"PRAGMA {pragma}")
@@ -121,10 +178,13 @@ class Store:
             found = self._value("SELECT value FROM meta WHERE key='format'")
             if found is None:
                 self._db.execute("INSERT INTO meta VALUES ('format', ?), ('epoch', 0)", (FORMAT,))
+            self._page_bytes = self._value("PRAGMA page_size") or 4096
         except apsw.Error as error:
-            raise StorageError(f"cannot open journal {path}: {error}") from error
+            self._db.close(True)
+            raise _failure("open", path, error) from error
         if found not in (None, FORMAT):
-            raise StorageError(f"journal {path} has format {found}, this version writes {FORMAT}")
+            self._db.close(True)
+            raise StorageDamaged(f"journal {path} has format {found}, this version writes {FORMAT}")
 
     def _value(self, sql: str, bindings: tuple[int | str, ...] = ()) -> int | None:
         row = self._db.execute(sql, bindings).fetchone()
@@ -137,78 +197,92 @@ class Store:
             last = self._db.execute(
                 "SELECT id, readings_before + readings FROM groups ORDER BY id DESC LIMIT 1"
             ).fetchone()
-            following = self._value("SELECT value FROM meta WHERE key='following'") or 1
-            readings = self._value("SELECT value FROM meta WHERE key='readings'") or 0
-            layouts = {
-                id_: Layout.from_dict(orjson.loads(body))
-                for id_, body in self._db.execute("SELECT id, body FROM layouts")
-            }
+            meta = dict(self._db.execute("SELECT key, value FROM meta"))
+            following, readings = meta.get("following", 1), meta.get("readings", 0)
+            if last:
+                following, readings = max(following, last[0] + 1), max(readings, last[1])
+            layouts, digests = self._load_layouts()
             readers = {
-                name: ReaderState(name, live, [(a, b) for a, b in orjson.loads(backlog)], *counts)
-                for name, live, backlog, *counts in self._db.execute("SELECT * FROM readers")
+                name: ReaderState(
+                    name, live, before, [Span(*span) for span in orjson.loads(backlog)], *counts
+                )
+                for name, live, before, backlog, *counts in self._db.execute("SELECT * FROM readers")
             }
             return Opened(
-                epoch=self._value("SELECT value FROM meta WHERE key='epoch'") or 0,
-                last_ns=self._value("SELECT value FROM meta WHERE key='last_ns'") or 0,
+                epoch=meta.get("epoch", 0),
+                last_ns=meta.get("last_ns", 0),
                 oldest=first[0] if first else following,
-                following=last[0] + 1 if last else following,
-                readings=last[1] if last else readings,
-                frames=self._value("SELECT value FROM meta WHERE key='frames'") or 0,
-                body_bytes=self._value("SELECT total(length(body)) FROM groups") or 0,
+                oldest_before=first[1] if first else readings,
+                following=following,
+                readings=readings,
+                frames=meta.get("frames", 0),
+                dropped=meta.get("dropped", 0),
+                used_bytes=self.used_bytes(),
                 layouts=layouts,
+                digests=digests,
                 readers=readers,
-                first_readings_before=first[1] if first else readings,
             )
-        except (apsw.Error, KeyError, TypeError, ValueError) as error:
-            raise StorageError(f"journal {self.path} is damaged: {error}") from error
-
-    def commit(
-        self,
-        groups: Sequence[NewGroup],
-        layouts: Iterable[tuple[int, Layout]],
-        readers: Iterable[ReaderState],
-        refusals: Iterable[RefusalRow],
-        meta: dict[str, int],
-    ) -> None:
-        """Make groups, layouts, positions, refusals and counters durable in one transaction."""
-        try:
-            with self._db:
-                for id_, layout in layouts:
-                    body = orjson.dumps(layout.to_dict())
-                    self._db.execute(
-                        "INSERT OR IGNORE INTO layouts VALUES (?, ?, ?)", (id_, layout.digest, body)
-                    )
-                for g in groups:
-                    self._db.execute(
-                        "INSERT INTO groups VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                        (
-                            g.id,
-                            g.first_ns,
-                            g.last_ns,
-                            g.frames,
-                            g.readings,
-                            g.readings_before,
-                            zlib.crc32(g.body),
-                            g.body,
-                        ),
-                    )
-                for r in readers:
-                    self._db.execute(
-                        "INSERT OR REPLACE INTO readers VALUES (?, ?, ?, ?, ?, ?)",
-                        (r.name, r.live, orjson.dumps(r.backlog), r.delivered, r.refused, r.missed),
-                    )
-                for refusal in refusals:
-                    self._db.execute("INSERT INTO refusals VALUES (NULL, ?, ?, ?, ?, ?, ?)", tuple(refusal))
-                    self._db.execute(
-                        "DELETE FROM refusals WHERE id <= (SELECT max(id) FROM refusals) - ?", (REFUSALS_MAX,)
-                    )
-                for key, value in meta.items():
-                    self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
         except apsw.Error as error:
-            raise StorageError(f"cannot write journal {self.path}: {error}") from error
+            raise _failure("read", self.path, error) from error
+        except (TypeError, ValueError) as error:
+            raise StorageDamaged(f"journal {self.path} is damaged: {error}") from error
+
+    def _load_layouts(self) -> tuple[dict[int, Layout], dict[str, int]]:
+        layouts, digests = {}, {}
+        for id_, digest, body in self._db.execute("SELECT id, digest, body FROM layouts ORDER BY id"):
+            digests[digest] = id_
+            try:
+                layouts[id_] = Layout.from_dict(orjson.loads(body))
+            except (KeyError, TypeError, ValueError) as error:
+                log.error(
+                    "journaled layout cannot be read; its samples are skipped", id=id_, error=repr(error)
+                )
+        return layouts, digests
+
+    def commit(self, commit: Commit) -> None:
+        """Make all of it durable in one transaction, or none of it."""
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                self._apply(commit)
+                self._db.execute("COMMIT")
+            finally:
+                if self._db.in_transaction:  # a full disk makes SQLite roll back by itself
+                    self._db.execute("ROLLBACK")
+        except apsw.Error as error:
+            raise _failure("write", self.path, error) from error
+
+    def _apply(self, commit: Commit) -> None:
+        execute = self._db.execute
+        if commit.drop_below:  # first, so that the new groups find its pages free
+            execute("DELETE FROM groups WHERE id < ?", (commit.drop_below,))
+        for id_, layout in commit.layouts:
+            body = orjson.dumps(layout.to_dict())
+            execute("INSERT OR REPLACE INTO layouts VALUES (?, ?, ?)", (id_, layout.digest, body))
+        for g in commit.groups:
+            row = (g.id, g.first_ns, g.last_ns, g.frames, g.readings, g.readings_before)
+            values = (*row, zlib.crc32(g.body), g.body)
+            execute("INSERT INTO groups VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
+        for r in commit.readers:
+            backlog = orjson.dumps([list(span) for span in r.backlog]).decode()
+            counts = (r.delivered, r.refused, r.missed)
+            execute(
+                "INSERT OR REPLACE INTO readers VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (r.name, r.live, r.live_before, backlog, *counts),
+            )
+        for refusal in commit.refusals:
+            execute("INSERT INTO refusals VALUES (NULL, ?, ?, ?, ?, ?, ?)", tuple(refusal))
+        if commit.refusals:
+            newest = "(SELECT max(id) FROM refusals)"
+            execute(f"DELETE FROM refusals WHERE id <= {newest} - ?", (REFUSALS_MAX,))  # noqa: S608
+        for key, value in commit.meta.items():
+            execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
 
     def read(self, first: int, until: int, readings_max: int) -> list[GroupRow]:
-        """Return committed groups from id `first` up to below `until`: at least one, then up to `readings_max`."""
+        """Return committed groups from id `first` up to below `until`: at least one, then up to `readings_max`.
+
+        Raises StorageDamaged if the file cannot be read there.
+        """
         rows: list[GroupRow] = []
         total = 0
         sql = (
@@ -223,41 +297,22 @@ class Store:
                 if total >= readings_max:
                     break
         except apsw.Error as error:
-            raise StorageError(f"cannot read journal {self.path}: {error}") from error
+            raise _failure("read", self.path, error) from error
         return rows
 
-    def readings_before(self, ids: Sequence[int]) -> dict[int, int]:
-        """Return for each group id how many readings were journaled before it (ids that are gone are left out)."""
-        found = {}
+    def oldest_groups(self, excess_bytes: int) -> Dropped:
+        """Return the oldest groups whose bodies hold at least `excess_bytes`, or all there are."""
+        freed = readings = following = first_ns = last_ns = 0
+        sql = "SELECT id, length(body), readings, first_ns, last_ns FROM groups ORDER BY id"
         try:
-            for id_ in ids:
-                value = self._value("SELECT readings_before FROM groups WHERE id=?", (id_,))
-                if value is not None:
-                    found[id_] = value
-        except apsw.Error as error:
-            raise StorageError(f"cannot read journal {self.path}: {error}") from error
-        return found
-
-    def drop_oldest(self, excess_bytes: int) -> tuple[int, int, int, int, int]:
-        """Delete the oldest groups until `excess_bytes` of bodies are gone.
-
-        Returns (next oldest id, bytes, readings, first_ns, last_ns) of what was dropped.
-        """
-        freed = readings = following = 0
-        first_ns = last_ns = 0
-        try:
-            sql = "SELECT id, length(body), readings, first_ns, last_ns FROM groups ORDER BY id"
             for id_, size, count, first, last in self._db.execute(sql):
-                first_ns = min(first_ns or first, first)
-                last_ns = max(last_ns, last)
+                first_ns, last_ns = min(first_ns or first, first), max(last_ns, last)
                 freed, readings, following = freed + size, readings + count, id_ + 1
                 if freed >= excess_bytes:
                     break
-            if following:
-                self._db.execute("DELETE FROM groups WHERE id < ?", (following,))
         except apsw.Error as error:
-            raise StorageError(f"cannot shrink journal {self.path}: {error}") from error
-        return following, freed, readings, first_ns, last_ns
+            raise _failure("shrink", self.path, error) from error
+        return Dropped(following, readings, first_ns, last_ns)
 
     def delete_readers(self, names: Iterable[str]) -> None:
         """Forget readers whose sinks are no longer configured."""
@@ -265,15 +320,33 @@ class Store:
             for name in names:
                 self._db.execute("DELETE FROM readers WHERE name=?", (name,))
         except apsw.Error as error:
-            raise StorageError(f"cannot write journal {self.path}: {error}") from error
+            raise _failure("write", self.path, error) from error
 
-    def free_bytes(self) -> int:
-        """Return the free space of the file system, for an unprivileged writer."""
+    def used_bytes(self) -> int:
+        """Return how much of the file is in use; pages freed inside it are not."""
+        try:
+            pages = self._value("PRAGMA page_count") or 0
+            return (pages - (self._value("PRAGMA freelist_count") or 0)) * self._page_bytes
+        except apsw.Error as error:
+            raise _failure("read", self.path, error) from error
+
+    def room_bytes(self, free_min: int) -> int:
+        """Return what can still be written: pages freed inside the file, and the disk above its reserve."""
         try:
             stat = os.statvfs(self.path.parent)
+            inside = (self._value("PRAGMA freelist_count") or 0) * self._page_bytes
         except OSError as error:
             raise StorageError(f"cannot stat {self.path.parent}: {error}") from error
-        return stat.f_bavail * stat.f_frsize
+        except apsw.Error as error:
+            raise _failure("read", self.path, error) from error
+        return inside + max(0, stat.f_bavail * stat.f_frsize - free_min)
+
+    def checkpoint(self) -> None:
+        """Move the write-ahead log into the file, so that the log starts over in the blocks it has."""
+        try:
+            self._db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_RESTART)
+        except apsw.Error as error:
+            raise _failure("write", self.path, error) from error
 
     def refusals(self, limit: int) -> list[RefusalRow]:
         """Return the newest refusals, newest first."""
@@ -284,11 +357,11 @@ class Store:
             )
             return [RefusalRow(*row) for row in rows]
         except apsw.Error as error:
-            raise StorageError(f"cannot read journal {self.path}: {error}") from error
+            raise _failure("read", self.path, error) from error
 
     def close(self) -> None:
-        """Close the file; the write-ahead log is merged. Raises StorageError."""
+        """Close the file; the write-ahead log is merged. Raises StorageError; may be called twice."""
         try:
             self._db.close()
         except apsw.Error as error:
-            raise StorageError(f"cannot close journal {self.path}: {error}") from error
+            raise _failure("close", self.path, error) from error

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 SLEEP_MAX_S = 10.0  # a step of the wall clock is noticed at least this often
 METER_PAUSE_MAX_S = 60.0
 LINK_PAUSE_FIRST_S = 0.5
+STEP_NS = NS  # wall time that jumps by more than this against monotonic time is a step, not a correction
 
 log = structlog.get_logger("poll")
 
@@ -54,14 +55,32 @@ class Recorder:
         self._journal, self._clock, self._health = journal, clock, health
         self._last_ns: dict[str, int] = {}
         self._checkers: dict[Layout, Checker] = {}
+        self._newest: dict[tuple[str, float], Layout] = {}
         self._floor_ns = journal.last_ns
+        self._offset_ns = self._offset()
         self.clock_flag = 0
+        self.watch_clock()
 
-    def new_epoch(self) -> None:
-        """Start a new epoch: time may run from an earlier moment again."""
-        self._journal.new_epoch()
+    def _offset(self) -> int:
+        return self._clock.wall_ns() - round(self._clock.monotonic() * NS)
+
+    def watch_clock(self) -> None:
+        """Start a new epoch if wall time has stepped against monotonic time since the last call; note its state."""
+        self.clock_flag = 0 if self._clock.state().synchronised else int(Flag.CLOCK)
+        before_ns, self._offset_ns = self._offset_ns, self._offset()
+        step_ns = self._offset_ns - before_ns
+        if abs(step_ns) > STEP_NS:
+            self._step(step_ns)
+
+    def _step(self, step_ns: int) -> None:
+        epoch = self._journal.new_epoch()
         self._last_ns.clear()
         self._floor_ns = 0
+        for checker in self._checkers.values():
+            checker.clock_stepped()
+        step_s = round(step_ns / NS, 3)
+        log.error("wall clock stepped; a new epoch begins", step_s=step_s, epoch=epoch)
+        self.event("clock_step", "gateway", step_s=step_s, epoch=epoch)
 
     def record(self, layout: Layout, sample: Sample) -> None:
         """Check one sample and append it."""
@@ -69,27 +88,48 @@ class Recorder:
         values = layout.decode(sample.raw, flags)
         checker = self._checkers.get(layout)
         if checker is None:
-            checker = self._checkers[layout] = Checker(layout)
+            checker = self._checker(layout)
         time_ns = sample.time_ns // MS_NS * MS_NS
         last_ns = self._last_ns.get(layout.meter, self._floor_ns)
         if time_ns <= last_ns:
-            time_ns = last_ns + MS_NS
+            time_ns = self._later(layout.meter, time_ns, last_ns)
         self._last_ns[layout.meter] = time_ns
         checker.check(time_ns, values, flags)
         health = self._health
         meter = health.meters[layout.meter]
-        if any(flags):
-            meter.flagged += len(flags) - flags.count(0)
+        count = len(flags)
+        if flags != layout.no_flags:
+            meter.flagged += count - flags.count(0)
             if self.clock_flag:
                 flags = array("H", (flag | self.clock_flag for flag in flags))
         elif self.clock_flag:
-            flags = array("H", (self.clock_flag,)) * len(flags)
+            flags = array("H", (self.clock_flag,)) * count
         frame = Frame(layout, self._journal.epoch, time_ns, sample.device_time_ns, sample.raw, values, flags)
         self._journal.append(frame)
-        meter.readings += len(flags)
+        meter.readings += count
         meter.last_ns = time_ns
         health.frames += 1
-        health.readings += len(flags)
+        health.readings += count
+
+    def _checker(self, layout: Layout) -> Checker:
+        """Return the checks of a layout not seen before; one equal to its predecessor goes on with its memory."""
+        key = layout.meter, layout.period_s
+        before, self._newest[key] = self._newest.get(key), layout
+        known = None if before is None else self._checkers.pop(before)
+        checker = known if known and before and before.digest == layout.digest else Checker(layout)
+        self._checkers[layout] = checker
+        return checker
+
+    def _later(self, meter: str, time_ns: int, last_ns: int) -> int:
+        """Return the time of a sample that is not later than the meter's last one, made unique."""
+        now_ns = self._clock.wall_ns()
+        if last_ns > now_ns:  # the clock was put back; do not wait for the watch to see it
+            self.watch_clock()
+            last_ns = self._last_ns.get(meter, self._floor_ns)
+        if last_ns > now_ns + STEP_NS:  # an answer from before the step opened this epoch
+            self._step(now_ns - last_ns)
+            last_ns = 0
+        return time_ns if time_ns > last_ns else last_ns + MS_NS
 
     def event(self, kind: str, subject: str, **detail: object) -> None:
         """Journal a transition (kinds: docs/specs/journal.md)."""
@@ -121,6 +161,8 @@ class LinkPoller:
             target.meter: Backoff(target.period_s, METER_PAUSE_MAX_S, spread) for target in targets
         }
         self._silent: set[str] = set()
+        self._rest_until_s: dict[str, float] = {}
+        self._mute = False  # the link was given up because no meter answered: it is up when one does
 
     async def run(self) -> None:
         """Keep the link open and its meters read, for ever."""
@@ -128,7 +170,7 @@ class LinkPoller:
             while True:
                 try:
                     await self._link.open()
-                    self._up()
+                    self._opened()
                     await self._serve()
                 except LinkDown as error:
                     self._down(error)
@@ -137,14 +179,21 @@ class LinkPoller:
         finally:
             await self._link.close()
 
-    def _up(self) -> None:
+    def _opened(self) -> None:
         self._own.ups += 1
+        if not self._mute:
+            self._up()
+        self._silent.clear()
+        self._rest_until_s.clear()
+        for target in self._targets:
+            target.reconnected()
+
+    def _up(self) -> None:
+        self._mute = False
         if self._own.state != "up":
             self._own.state, self._own.error = "up", ""
             log.info("link up", link=self.id)
             self._recorder.event("link_up", self.id)
-        for target in self._targets:
-            target.reconnected()
 
     def _down(self, error: LinkDown) -> None:
         self._own.downs += 1
@@ -156,19 +205,19 @@ class LinkPoller:
     async def _serve(self) -> None:
         """Read every target at its times. Raises LinkDown."""
         clock = self._clock
-        timetable = Timetable([round(t.period_s * NS) for t in self._targets], clock.wall_ns())
-        self._silent.clear()
+        wall_ns, now_s = clock.wall_ns(), clock.monotonic()
+        timetable = Timetable([round(t.period_s * NS) for t in self._targets], wall_ns)
+        offset_ns = wall_ns - round(now_s * NS)
         while True:
             due_ns, index = timetable.head()
-            wait_s = (due_ns - clock.wall_ns()) / NS
-            if wait_s > 0:
-                await clock.sleep_until(clock.monotonic() + min(wait_s, SLEEP_MAX_S))
-                now_ns = clock.wall_ns()
-                if now_ns < due_ns:
-                    period_ns = round(self._targets[index].period_s * NS)
-                    if due_ns - now_ns > period_ns + NS:  # the wall clock went back
-                        timetable.restart(now_ns)
-                    continue
+            wall_ns, now_s = clock.wall_ns(), clock.monotonic()
+            before_ns, offset_ns = offset_ns, wall_ns - round(now_s * NS)
+            if abs(offset_ns - before_ns) > STEP_NS:  # nothing was missed, and nothing is due twice
+                timetable.restart(wall_ns)
+                continue
+            if wall_ns < due_ns:
+                await clock.sleep_until(now_s + min((due_ns - wall_ns) / NS, SLEEP_MAX_S))
+                continue
             target = self._targets[index]
             pause_s = await self._read(target)
             skipped = timetable.done(clock.wall_ns(), round(pause_s * NS))
@@ -178,6 +227,9 @@ class LinkPoller:
     async def _read(self, target: Target) -> float:
         """Read one target; return the pause its meter has earned, 0 if it answered."""
         meter = self._health.meters[target.meter]
+        rest_s = self._rest_until_s.get(target.meter, 0.0) - self._clock.monotonic()
+        if rest_s > 0:  # another period of a meter that is off
+            return rest_s
         meter.polls += 1
         self._own.polls += 1
         try:
@@ -188,6 +240,9 @@ class LinkPoller:
         layout = poll.layout
         for sample in samples:
             self._recorder.record(layout, sample)
+        if self._own.state != "up":
+            self._up()
+        self._backoff.reset()
         if meter.state != "on":
             self._answered(target)
         return 0.0
@@ -199,7 +254,7 @@ class LinkPoller:
         self._recorder.event("meter_on", target.meter)
         meter.state, meter.error = "on", ""
         self._meter_backoff[target.meter].reset()
-        self._backoff.reset()
+        self._rest_until_s.pop(target.meter, None)
         self._silent.clear()
 
     def _failed(self, target: Target, error: DeviceError) -> float:
@@ -215,20 +270,21 @@ class LinkPoller:
         if error.reason == "timeout":
             self._silent.add(target.meter)
             if len(self._silent) == len(self._meter_backoff):
+                self._mute = True
                 raise LinkDown(f"none of the {len(self._silent)} meters answers; last: {error}")
-        return self._meter_backoff[target.meter].next_s()
+        else:
+            self._silent.discard(target.meter)
+        backoff = self._meter_backoff[target.meter]
+        first = not backoff.failures
+        pause_s = backoff.next_s()
+        if first and error.reason != "timeout":  # it did answer: one spoilt answer costs one poll
+            return 0.0
+        self._rest_until_s[target.meter] = self._clock.monotonic() + pause_s
+        return pause_s
 
 
-async def watch_clock(clock: Clock, recorder: Recorder, *, step_s: float = 1.0) -> None:
+async def watch_clock(clock: Clock, recorder: Recorder, *, every_s: float = 1.0) -> None:
     """Start a new epoch when the wall clock steps, and flag readings while it is not synchronised."""
-    offset_s = clock.wall_ns() / NS - clock.monotonic()
     while True:
-        synchronised = clock.state().synchronised
-        recorder.clock_flag = 0 if synchronised else int(Flag.CLOCK)
-        await sleep_for(clock, step_s)
-        now_s = clock.wall_ns() / NS - clock.monotonic()
-        if abs(now_s - offset_s) > step_s:
-            log.error("wall clock stepped; a new epoch begins", step_s=round(now_s - offset_s, 3))
-            recorder.new_epoch()
-            recorder.event("clock_step", "gateway", step_s=round(now_s - offset_s, 3))
-        offset_s = now_s
+        recorder.watch_clock()
+        await sleep_for(clock, every_s)

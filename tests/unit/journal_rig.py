@@ -1,0 +1,77 @@
+"""What the journal's tests share: a small journal in a folder, frames to put into it, a disk that refuses."""
+
+from __future__ import annotations
+
+import struct
+from array import array
+from typing import TYPE_CHECKING, Any
+
+from gateway.journal import Journal
+from gateway.layout import Layout, Part, Slot
+from gateway.model import Channel, Frame
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from gateway.interfaces import Clock
+    from gateway.journal_reader import Reader
+
+START_NS = 1_700_000_000_000_000_000
+MS_NS = 1_000_000
+GIB = 1 << 30
+
+
+def small_layout(meter: str = "m-1", channels: int = 2, coefficient: str = "0.1") -> Layout:
+    """Return a layout of u16 gauges."""
+    return Layout(
+        meter,
+        1.0,
+        tuple(Channel(f"power_{i}", "power_active", "W", "gauge") for i in range(channels)),
+        tuple(Slot((Part("u16"),), coefficient=coefficient) for _ in range(channels)),
+    )
+
+
+def frame(layout: Layout, n: int, *, epoch: int = 0, flags: tuple[int, ...] = ()) -> Frame:
+    """Return the n-th frame of a layout: `n` in every channel, n milliseconds after the start."""
+    raw = struct.pack(">H", n % 60_000) * len(layout.slots)
+    marks = array("H", flags or layout.no_flags)
+    return Frame(layout, epoch, START_NS + n * MS_NS, None, raw, layout.decode(raw, marks), marks)
+
+
+def open_journal(folder: Path, clock: Clock, **options: Any) -> Journal:
+    """Return an inline journal without limits, unless `options` set some."""
+    settings: dict[str, Any] = {"size_max": GIB, "free_min": 0, "inline": True} | options
+    return Journal(folder, clock, **settings)
+
+
+def disk_refuses(journal: Journal, refuses: bool) -> None:
+    """Make the database read-only (or writable again), as a disk with an error is."""
+    journal._store._db.execute(f"PRAGMA query_only={int(refuses)}")
+
+
+def kill(journal: Journal) -> None:
+    """End a journal as a kill does: what was not committed is gone."""
+    journal._store.close()
+    journal._losses.close()
+    if journal._executor is not None:
+        journal._executor.shutdown(wait=True)
+
+
+Told = tuple[str, int, int, bytes, tuple[int, ...], tuple[float, ...]]
+
+
+def told(*frames: Frame) -> list[Told]:
+    """Return what the frames say, comparable across a restart, after which layouts are other objects."""
+    return [(f.layout.meter, f.epoch, f.time_ns, f.raw, tuple(f.flags), tuple(f.values)) for f in frames]
+
+
+async def drain(reader: Reader, *, most: int = 10_000) -> list[Told]:
+    """Return what every frame the reader has says, acknowledged batch by batch."""
+    frames: list[Told] = []
+    for _ in range(most):
+        batch = await reader.take(backlog=True)
+        if batch is None:
+            return frames
+        frames += told(*batch.frames)
+        reader.acknowledge(batch.readings, 0)
+    raise AssertionError("the reader never came to an end")
