@@ -21,7 +21,6 @@ import struct
 from array import array
 from dataclasses import dataclass, field, fields
 from decimal import Context, Decimal
-from functools import cache
 from operator import itemgetter, mul
 from typing import TYPE_CHECKING, Any
 
@@ -38,14 +37,9 @@ _ABSENT, _SENTINEL = int(ABSENT), int(Flag.SENTINEL)  # plain integers: an IntFl
 _EXACT = Context(prec=60)  # wider than any register times any coefficient, so nothing is rounded
 
 
-@cache
-def _names(kind: type) -> tuple[str, ...]:
-    return tuple(entry.name for entry in fields(kind))
-
-
 def _fields(entry: Channel | Slot | Part) -> dict[str, Any]:
     """Return an object's fields by name; `asdict` copies deeply and took two thirds of compiling a layout."""
-    return {name: getattr(entry, name) for name in _names(type(entry))}
+    return {name: getattr(entry, name) for name in _FIELDS[type(entry)]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +73,11 @@ class Slot:
     def size(self) -> int:
         """Return the slot's length in bytes."""
         return sum(wire.TYPES[part.type].size for part in self.parts)
+
+
+_FIELDS: dict[type, tuple[str, ...]] = {
+    kind: tuple(entry.name for entry in fields(kind)) for kind in (Channel, Slot, Part)
+}
 
 
 @dataclass(frozen=True, eq=False)
