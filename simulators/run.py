@@ -108,12 +108,11 @@ async def serve(plan: Plan, clock: Clock | None = None, *, start_ns: int | None 
     clock = SystemClock() if clock is None else clock
     site = Site(plan, clock.wall_ns() if start_ns is None else start_ns)
     running = RunningSite(plan, site)
-    try:
+    async with contextlib.AsyncExitStack() as started:
+        started.push_async_callback(running.stop)
         for link in plan.links:
             running.links[link.id] = await _serve_link(site, link, clock)
-    except BaseException:
-        await running.stop()
-        raise
+        started.pop_all()  # all listen: it is the caller's to stop
     return running
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import tomllib
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -125,6 +126,19 @@ async def test_trouble_by_hand(modbus_plan: Plan) -> None:
         assert not (await client.read_input_registers(0, count=2, device_id=1)).isError()
     finally:
         client.close()
+        await running.stop()
+
+
+@pytest.mark.asyncio
+async def test_a_taken_port_leaves_nothing_behind(modbus_plan: Plan) -> None:
+    running = await serve(modbus_plan)
+    try:
+        taken = replace(modbus_plan.links[0], id="again", port=running.ports["hall"])
+        with pytest.raises((OSError, RuntimeError)):
+            await serve(replace(modbus_plan, links=(*modbus_plan.links, taken)))
+        with pytest.raises(LookupError, match="proxy"):
+            running.proxy("hall")
+    finally:
         await running.stop()
 
 
