@@ -43,6 +43,7 @@ def _opcua(config: OpcuaConfig, clock: Clock) -> Link:
         name=config.id,
         user=config.user,
         password=password,
+        stale_after_s=config.stale_after_s,
     )
 
 
@@ -82,6 +83,7 @@ def _influx(config: InfluxConfig, directory: Directory, clock: Clock) -> Sink:
         directory=directory,
         clock=clock,
         measurement=config.measurement,
+        tls=_tls(config.tls),
         gzip=config.gzip,
         timeout_s=config.timeout_s,
     )

@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from gateway.config_meters import check_meters
-from gateway.config_models import MqttConfig
+from gateway.config_models import InfluxConfig, MqttConfig
 from gateway.errors import Finding
 from gateway.secret_files import credential_file
 
@@ -32,7 +32,7 @@ def check(draft: Draft) -> list[Finding]:
     for entry in outer:
         if entry.value is not None:
             findings += _secrets(entry.path, entry.value, entry.body)
-        if isinstance(entry.value, MqttConfig):
+        if isinstance(entry.value, MqttConfig | InfluxConfig):
             findings += _tls(f"{entry.path}.tls", entry.value.tls)
     return findings + list(check_meters(draft))
 

@@ -169,6 +169,12 @@ class OpcuaConfig(LinkTable):
         default="", validate_default=True, description="File that holds the password."
     )
     password_credential: str = Field(default="", description="systemd credential that holds the password.")
+    stale_after_s: Annotated[Seconds, within("0s", "7d")] = Field(
+        default="0s",
+        validate_default=True,
+        alias="stale_after",
+        description="A source time older than this flags STALE; 0s: never, for servers that stamp the last change.",
+    )
 
     def endpoint(self) -> str:
         """Return the URL in one spelling."""
@@ -296,6 +302,10 @@ class InfluxConfig(SinkTable):
     token_file: File = Field(default="", validate_default=True, description="File that holds the token.")
     token_credential: str = Field(default="", description="systemd credential that holds the token.")
     measurement: str = Field(default="meter", min_length=1, description="Measurement of every line.")
+    tls: TlsConfig = Field(
+        default=TlsConfig(),
+        description="Own CA or client certificate of an https URL; enabled where one is named.",
+    )
     gzip: bool = Field(default=True, description="Compress requests.")
     flush_s: Annotated[Seconds, within("0s", "10min")] = Field(
         default="1s",
