@@ -118,14 +118,17 @@ def profiles(
     json: Json = False,
 ) -> None:
     """List the meter types this gateway knows, with how far each can be trusted."""
-    from drivers.profiles import describe
+    from drivers.profiles import UnknownProfile, describe
     from gateway.assembly import library
     from gateway.config import load
     from gateway.tables import print_profile, print_profiles
 
     path = config_path(config)
     known = library(load(path) if config is not None or path.exists() else None)
-    rows = [describe(known.get(name)) for name in ([id] if id else known.ids())]
+    try:
+        rows = [describe(known.get(name)) for name in ([id] if id else known.ids())]
+    except UnknownProfile as error:
+        raise MetergateError(f"{error}; `metergate profiles` lists them all") from error
     if json:
         print_json(rows[0] if id else rows)
     elif id:
