@@ -135,7 +135,9 @@ async def test_an_address_beyond_the_meter(link: ModbusTcpLink) -> None:
 async def test_units(link: ModbusTcpLink) -> None:
     (sample,) = await link.read(make_poll([holding(0)], unit=2, timeout_s=1))
     assert sample.raw == UNIT_2_FIRST.to_bytes(2)
-    with pytest.raises(DeviceError, match=r"unit 3: exception 4 \("):  # pymodbus 3.16's word for a unit it lacks
+    with pytest.raises(
+        DeviceError, match=r"unit 3: exception 4 \("
+    ):  # pymodbus 3.16's word for a unit it lacks
         await link.read(make_poll([holding(0)], unit=3, timeout_s=1))
 
 
