@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 
 PAUSE_FIRST_S = 0.25
 PAUSE_MAX_S = 30.0
+OUTAGE_S = 5.0  # what waited longer than this for its sink is backlog
 BACKLOG_PATIENCE_S = (
-    1.0  # a backlog whose turn this long went to live readings comes first once, so it never starves
+    1.0  # a backlog that waited this long behind live readings comes first once, so it never starves
 )
 
 log = structlog.get_logger("deliver")
@@ -57,6 +58,7 @@ class Deliverer:
         self._backoff = Backoff(PAUSE_FIRST_S, pause_max_s)
         self._backlog_at_s = 0.0
         self._written_s = clock.monotonic() - flush_s
+        self._failing_since_s: float | None = float("-inf") if reader.pending else None
         self._draining = asyncio.Event()
 
     async def run(self) -> None:
@@ -65,8 +67,9 @@ class Deliverer:
             while True:
                 try:
                     await self._sink.open()
-                    self._up()
-                    self.reader.shift()
+                    if not self.reader.pending:
+                        self._up()
+                    self.reader.shift(outage=self._failing_s() > OUTAGE_S)
                     await self._pump()
                 except (SinkUnavailable, StorageError) as error:
                     asked_s = error.retry_after_s if isinstance(error, SinkUnavailable) else None
@@ -82,13 +85,21 @@ class Deliverer:
         self._draining.set()
         self.reader.awake.set()
 
+    def _failing_s(self) -> float:
+        """Return how long ago the sink last took something, counted from its first failure."""
+        return 0.0 if self._failing_since_s is None else self._clock.monotonic() - self._failing_since_s
+
     def _up(self) -> None:
+        """The sink took something, or there is nothing it could refuse: only then an outage is over."""
+        self._failing_since_s = None
         if self._health.state != "up":
             self._health.state, self._health.error = "up", ""
             log.info("sink up", sink=self.id, pending=self.reader.pending)
 
     def _down(self, error: SinkUnavailable | StorageError) -> None:
         self._health.downs += 1
+        if self._failing_since_s is None:
+            self._failing_since_s = self._clock.monotonic()
         if self._health.state != "down" or not self._health.error:
             log.warning("sink down; readings wait in the journal", sink=self.id, error=str(error))
         self._health.state, self._health.error = "down", str(error)
@@ -102,6 +113,7 @@ class Deliverer:
                 continue
             refusals = await self._sink.write(batch)
             self._backoff.reset()
+            self._up()
             self._health.batches += 1
             self._written_s = self._clock.monotonic()
             refused = self._record(batch, refusals) if refusals else 0

@@ -92,12 +92,12 @@ class Reader:
         counts = (self.delivered, self.refused, self.missed)
         return ReaderState(self.name, live.start, live.start_before, spans, *counts)
 
-    def shift(self) -> None:
-        """After an outage: make the lag a backlog range, so that live readings go first."""
+    def shift(self, *, outage: bool = False) -> None:
+        """Make the lag a backlog range, so that live readings go first: after an outage, or if it is long."""
         self._taken = None
         self._extend()
         live = self._live
-        if live.until - live.start > SHIFT_GROUPS:
+        if live.until - live.start > (0 if outage else SHIFT_GROUPS):
             self._backlog.append(live)
             self._live = _Range(live.until, live.until, live.until_before, live.until_before)
             self.dirty = True

@@ -100,6 +100,8 @@ def test_a_short_lag_stays_live(tmp_path: Path) -> None:
         journal, reader = await filled(tmp_path, SHIFT_GROUPS)
         reader.shift()
         assert reader.backlog == 0
+        reader.shift(outage=True)
+        assert reader.backlog == reader.pending > 0
         await journal.close()
 
     run(main())
