@@ -6,6 +6,7 @@ Exit codes: 0 done · 1 a failure said on stderr · 2 wrong usage · 78 the conf
 from __future__ import annotations
 
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,7 +20,8 @@ SYSTEM_CONFIG = Path("/etc/metergate/site.toml")
 
 app = typer.Typer(
     name="metergate",
-    help="Edge gateway for energy, water and carbon meters: reads them, keeps every reading, delivers it.",
+    help="Edge gateway for energy, water and carbon meters: reads them, keeps every reading, delivers it. "
+    "Begin with `metergate demo`.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -31,6 +33,13 @@ Config = Annotated[
     typer.Option("--config", "-c", help="Site file. Default: ./site.toml, else /etc/metergate/site.toml."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+class LogStyle(StrEnum):
+    """How log lines look."""
+
+    TEXT = "text"
+    JSON = "json"
 
 
 def config_path(given: Path | None) -> Path:
@@ -50,7 +59,7 @@ def print_json(value: Any) -> None:
 @app.command()
 def run(
     config: Config = None,
-    log_style: Annotated[str, typer.Option("--log", help="Log lines as `text` or `json`.")] = "text",
+    log_style: Annotated[LogStyle, typer.Option("--log", help="How log lines look.")] = LogStyle.TEXT,
     summary: Annotated[
         Path | None, typer.Option(help="Write the final figures as JSON to this file when the gateway stops.")
     ] = None,
@@ -67,7 +76,7 @@ def run(
     from gateway.loop import run as run_loop
 
     site = load(config_path(config))
-    log.configure(site.gateway.log_level, "json" if log_style == "json" else "text")
+    log.configure(site.gateway.log_level, log_style.value)
     figures = run_loop(gateway_app.serve(site, library(site), SystemClock()))
     if summary is not None:
         summary.write_bytes(orjson.dumps(figures))
@@ -75,7 +84,10 @@ def run(
 
 @app.command()
 def check(config: Config = None, json: Json = False) -> None:
-    """Check a site file: every problem with its key path, what was found, what was expected and what to try."""
+    """Check a site file: every problem with its key path, what was found, what was expected and what to try.
+
+    Talks to no meter. Exit code 78 if the file cannot be used.
+    """
     from gateway import config as site_config
     from gateway.config_summary import summary
 
@@ -98,7 +110,7 @@ def check(config: Config = None, json: Json = False) -> None:
 
 @app.command()
 def status(config: Config = None, json: Json = False) -> None:
-    """Show the running gateway: links, meters, sinks, journal, losses."""
+    """Show the running gateway: links, meters, sinks, journal, losses. Run it as the gateway's user or as root."""
     from gateway.config import load
     from gateway.control import ask
     from gateway.tables import print_status
@@ -117,7 +129,10 @@ def profiles(
     config: Config = None,
     json: Json = False,
 ) -> None:
-    """List the meter types this gateway knows, with how far each can be trusted."""
+    """List the meter types this gateway knows, with how far each can be trusted.
+
+    `one-source`: the register map comes from one document; compare the first readings with the meter's display.
+    """
     from drivers.profiles import UnknownProfile, describe
     from gateway.assembly import library
     from gateway.config import load
