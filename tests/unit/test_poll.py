@@ -1,0 +1,255 @@
+"""One link's task: isolation, identity of samples, epochs, quiet logs."""
+
+from __future__ import annotations
+
+import asyncio
+from array import array
+from typing import TYPE_CHECKING
+
+import pytest
+import structlog
+
+from gateway.health import Health, LinkHealth, MeterHealth
+from gateway.model import Flag, Frame, Sample
+from gateway.poll import LinkPoller, Recorder, watch_clock
+from simulators.fakes import FakeLink, Trouble, fake_site
+from simulators.virtual import VirtualClock, run
+from tests.sim.plant import FakeTarget
+from tests.unit.journal_rig import MS_NS, START_NS, open_journal, small_layout
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from gateway.journal import Journal
+    from gateway.model import Event, Gap
+
+LAYOUT = small_layout()
+S = 1_000_000_000
+
+
+def sample(time_ns: int) -> Sample:
+    return Sample(time_ns, None, b"\0\1\0\2", array("H", [0, 0]))
+
+
+def records(journal: Journal) -> list[Frame | Event | Gap]:
+    waiting = [record for group in journal._waiting.take() for record in group.records]
+    return waiting + journal._open.records
+
+
+def frames(journal: Journal) -> list[tuple[int, int]]:
+    return [(r.epoch, r.time_ns - START_NS) for r in records(journal) if isinstance(r, Frame)]
+
+
+class Bench:
+    """A recorder on a journal nobody commits."""
+
+    def __init__(self, folder: Path) -> None:
+        self.clock = VirtualClock(START_NS)
+        self.journal = open_journal(folder, self.clock)
+        self.health = Health(meters={"m-1": MeterHealth("link-1")})
+        self.recorder = Recorder(self.journal, self.clock, self.health)
+
+
+def test_times_are_whole_milliseconds_and_rise_strictly(tmp_path: Path) -> None:
+    async def main() -> None:
+        bench = Bench(tmp_path)
+        await asyncio.sleep(1)
+        for offset_ns in (500_600, 700_700, 2_999_999, 1_000_000):
+            bench.recorder.record(LAYOUT, sample(START_NS + offset_ns))
+        assert frames(bench.journal) == [(0, 0), (0, MS_NS), (0, 2 * MS_NS), (0, 3 * MS_NS)]
+
+    run(main())
+
+
+def test_times_rise_over_a_restart_with_a_clock_a_little_behind(tmp_path: Path) -> None:
+    async def main() -> None:
+        bench = Bench(tmp_path)
+        bench.recorder.record(LAYOUT, sample(START_NS + 500 * MS_NS))
+        await bench.journal.close()
+        again = Bench(tmp_path)
+        again.recorder.record(LAYOUT, sample(START_NS))
+        assert frames(again.journal) == [(0, 501 * MS_NS)]
+
+    run(main())
+
+
+def test_a_step_back_is_noticed_with_the_first_sample_after_it(tmp_path: Path) -> None:
+    async def main() -> None:
+        bench = Bench(tmp_path)
+        await asyncio.sleep(60)
+        bench.recorder.record(LAYOUT, sample(bench.clock.wall_ns()))
+        bench.clock.step(-30)
+        bench.recorder.record(LAYOUT, sample(bench.clock.wall_ns()))
+        bench.recorder.watch_clock()
+        assert frames(bench.journal) == [(0, 60 * S), (1, 30 * S)]
+
+    run(main())
+
+
+def test_an_answer_from_before_the_step_does_not_hold_time_back(tmp_path: Path) -> None:
+    async def main() -> None:
+        bench = Bench(tmp_path)
+        await asyncio.sleep(60)
+        before = sample(bench.clock.wall_ns())
+        bench.clock.step(-30)
+        bench.recorder.watch_clock()
+        bench.recorder.record(LAYOUT, before)
+        bench.recorder.record(LAYOUT, sample(bench.clock.wall_ns()))
+        times = frames(bench.journal)
+        assert [epoch for epoch, _ in times] == [1, 2]
+        assert times[-1][1] == 30 * S
+
+    run(main())
+
+
+def test_a_slew_is_no_step(tmp_path: Path) -> None:
+    async def main() -> None:
+        bench = Bench(tmp_path)
+        task = asyncio.create_task(watch_clock(bench.clock, bench.recorder))
+        for _ in range(100):
+            bench.clock.step(0.3)
+            await asyncio.sleep(1)
+        assert bench.journal.epoch == 0
+        bench.clock.step(1.5)
+        await asyncio.sleep(2)
+        assert bench.journal.epoch == 1
+        task.cancel()
+
+    run(main())
+
+
+def test_an_unsynchronised_clock_is_one_more_doubt(tmp_path: Path) -> None:
+    async def main() -> None:
+        bench = Bench(tmp_path)
+        bench.clock.synchronised = False
+        bench.recorder.watch_clock()
+        flags = array("H", [int(Flag.STALE), 0])
+        bench.recorder.record(LAYOUT, Sample(START_NS, None, b"\0\1\0\2", flags))
+        bench.recorder.record(LAYOUT, sample(START_NS + S))
+        marks = [list(r.flags) for r in records(bench.journal) if isinstance(r, Frame)]
+        assert marks == [[8 | 512, 512], [512, 512]]
+        assert bench.health.meters["m-1"].flagged == 1
+
+    run(main())
+
+
+def test_layouts_compiled_anew_keep_the_memory_of_the_checks_and_do_not_pile_up(tmp_path: Path) -> None:
+    async def main() -> None:
+        bench = Bench(tmp_path)
+        for n in range(20):
+            bench.recorder.record(small_layout(), sample(START_NS + n * S))
+        assert len(bench.recorder._checkers) == 1
+        before = bench.recorder._checkers.copy()
+        bench.recorder.record(small_layout(), sample(START_NS + 100 * S))
+        assert list(bench.recorder._checkers.values()) == list(before.values())
+        bench.recorder.record(small_layout(coefficient="2"), sample(START_NS + 200 * S))
+        assert list(bench.recorder._checkers.values()) != list(before.values())
+
+    run(main())
+
+
+class Line:
+    """A link under test with its poller."""
+
+    def __init__(self, folder: Path, meters: int, troubles: list[Trouble], *, timeout_s: float = 0.5) -> None:
+        self.clock = VirtualClock(START_NS)
+        self.polls = fake_site(meters, 3, 10.0, timeout_s=timeout_s)["link-1"]
+        self.health = Health(
+            links={"link-1": LinkHealth("fake")},
+            meters={poll.meter: MeterHealth("link-1", 10.0) for poll in self.polls},
+        )
+        self.journal = open_journal(folder, self.clock)
+        self.link = FakeLink(self.clock, troubles)
+        recorder = Recorder(self.journal, self.clock, self.health)
+        targets = [FakeTarget(poll) for poll in self.polls]
+        self.poller = LinkPoller("link-1", self.link, list(targets), recorder, self.clock, self.health)
+
+    async def go(self, until_s: float) -> list[str]:
+        """Poll until then; return the log events."""
+        with structlog.testing.capture_logs() as logs:
+            task = asyncio.create_task(self.poller.run())
+            await asyncio.sleep(until_s)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        return [entry["event"] for entry in logs]
+
+
+def test_a_dead_meter_is_probed_at_a_growing_pause_and_told_once(tmp_path: Path) -> None:
+    async def main() -> None:
+        line = Line(tmp_path, 3, [Trouble("dead", 15, 400, who="m-002")])
+        events = await line.go(600)
+        assert events == ["link up", "meter off", "meter answers again"]
+        assert line.link.read_count["m-001"] == line.link.read_count["m-003"] == 59
+        assert 6 <= line.link.failures["m-002", "timeout"] <= 10
+
+    run(main())
+
+
+def test_one_spoilt_answer_costs_one_poll(tmp_path: Path) -> None:
+    async def main() -> None:
+        line = Line(tmp_path, 2, [Trouble("garbage", 15, 25, who="m-002")])
+        await line.go(100.5)
+        assert (line.link.read_count["m-001"], line.link.read_count["m-002"]) == (10, 10)
+
+    run(main())
+
+
+def test_a_line_whose_meters_are_all_silent_is_down_until_one_answers(tmp_path: Path) -> None:
+    async def main() -> None:
+        line = Line(tmp_path, 2, [Trouble("dead", 15, 300)])
+        events = await line.go(500)
+        assert [event for event in events if event.startswith("link")] == ["link up", "link down", "link up"]
+        assert line.health.links["link-1"].state == "up"
+        assert line.link.open_count > 3  # it is opened anew meanwhile
+
+    run(main())
+
+
+def test_pauses_between_attempts_begin_anew_after_an_outage(tmp_path: Path) -> None:
+    async def main() -> None:
+        line = Line(tmp_path, 1, [Trouble("down", 100, 300), Trouble("down", 1000, 1001)])
+        await line.go(1050)
+        assert line.link.read_count["m-001"] >= 10 + 60 + 3  # at 1010 it is read again
+
+    run(main())
+
+
+def test_a_meter_with_two_periods_costs_one_timeout_when_it_is_dead(tmp_path: Path) -> None:
+    async def main() -> None:
+        line = Line(tmp_path, 2, [Trouble("dead", 15, 400, who="m-001")])
+        line.poller = LinkPoller(
+            "link-1",
+            line.link,
+            [FakeTarget(line.polls[0]), FakeTarget(line.polls[0]), FakeTarget(line.polls[1])],
+            line.poller._recorder,
+            line.clock,
+            line.health,
+        )
+        await line.go(30)
+        assert line.link.failures["m-001", "timeout"] == 1
+
+    run(main())
+
+
+@pytest.mark.parametrize("step_s", [-3600, -5, 5, 3600])
+def test_a_clock_step_costs_no_burst_and_no_long_pause(tmp_path: Path, step_s: float) -> None:
+    async def main() -> None:
+        line = Line(tmp_path, 1, [])
+        task = asyncio.create_task(line.go(100.5))
+        await asyncio.sleep(32)
+        line.clock.step(step_s)
+        await task
+        assert 9 <= line.link.read_count["m-001"] <= 11
+        assert line.health.meters["m-001"].skipped == 0
+
+    run(main())
+
+
+def test_overruns_are_skipped_and_counted(tmp_path: Path) -> None:
+    async def main() -> None:
+        line = Line(tmp_path, 1, [Trouble("slow", 0, 15, delay_s=25)], timeout_s=60)
+        await line.go(100.5)
+        assert line.health.meters["m-001"].skipped == 2
+
+    run(main())
