@@ -13,13 +13,14 @@ import argparse
 import json
 import math
 import platform
+import resource
 import shutil
 import signal
 import sys
 import tempfile
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,15 @@ from tests.servers import Mosquitto, VictoriaMetrics
 
 WARM_UP_S = 5.0  # after the start of the gateway, at least
 WINDOW_AT = 0.6  # of a period after the wall grid, where a burst of polls is long over
-STEP_PERIODS_MS = (300, 150, 100, 75, 60, 50)  # of max-rate; 500 meters: 50 000 … 300 000 readings/s
+STEP_METERS = (
+    1,
+    2,
+    3,
+    4,
+    5,
+    6,
+)  # times the meters of the other workloads; 500 make 60 000 … 360 000 readings/s
+STEP_PERIOD_MS = 250  # short enough to need few meters, long enough that a burst of polls is not a stall
 STEP_S, STEP_WARM_UP_S = 8.0, 3.0
 HELD = 0.99
 INFLUX_PENDING_S = 3.0  # a second is collected, a request takes its time; more than this is falling behind
@@ -93,7 +102,7 @@ def _sleep_until(wall_s: float) -> None:
 
 
 def measure(
-    workload: Workload, options: Options, folder: Path, period_ms: int, seconds: float, warm_up_s: float
+    workload: Workload, options: Options, folder: Path, period_ms: int, warm_up_s: float
 ) -> dict[str, Any]:
     """Return the figures of one run of the gateway. Raises BenchError, RuntimeError."""
     folder.mkdir()
@@ -119,7 +128,7 @@ def measure(
             pids["database"] = database.pid
         spawned_s = time.time()
         gateway.wait_for_meters()
-        window = next_window(max(time.time(), spawned_s + warm_up_s), seconds, period_ms)
+        window = next_window(max(time.time(), spawned_s + warm_up_s), options.seconds, period_ms)
         _sleep_until(window.from_ms / 1000)
         before = {name: cpu_s(pid) for name, pid in pids.items()}
         _sleep_until(window.to_ms / 1000)
@@ -174,6 +183,7 @@ def _figures(
     missing = _missing(final["readings"], pending[MQTT_SINK], arrived["frames_all"] * width)
     return {
         "workload": name,
+        "meters": arrived["meters"],
         "readings_per_s": readings / seconds,
         "delivered_fraction": readings / nominal,
         "cpu_s_per_million": spent["gateway"] / readings * 1e6 if readings else None,
@@ -198,16 +208,16 @@ def climb(workload: Workload, options: Options, folder: Path) -> dict[str, Any]:
     """Return the figures of the highest rate that held, with every step tried."""
     best: dict[str, Any] | None = None
     steps = []
-    for period_ms in STEP_PERIODS_MS:
-        nominal = options.meters * len(CHANNELS) * 1000 / period_ms
-        console.print(f"  {workload.name}: {nominal:,.0f} readings/s (every {period_ms} ms) …")
-        seconds = min(STEP_S, options.seconds)
-        step_folder = folder.with_name(f"{folder.name}-{period_ms}")
-        figures = measure(workload, options, step_folder, period_ms, seconds, STEP_WARM_UP_S)
+    for times in STEP_METERS:
+        step = replace(options, meters=times * options.meters, seconds=min(STEP_S, options.seconds))
+        nominal = step.meters * len(CHANNELS) * 1000 / STEP_PERIOD_MS
+        console.print(f"  {workload.name}: {step.meters} meters, {nominal:,.0f} readings/s …")
+        step_folder = folder.with_name(f"{folder.name}-{step.meters}")
+        figures = measure(workload, step, step_folder, STEP_PERIOD_MS, STEP_WARM_UP_S)
         in_time, pending = figures["in_time_fraction"], figures["influx_pending"]
         held = in_time >= HELD and pending <= INFLUX_PENDING_S * nominal
         steps.append(
-            {"period_ms": period_ms, "nominal_per_s": round(nominal), "in_time_fraction": round(in_time, 4)}
+            {"meters": step.meters, "nominal_per_s": round(nominal), "in_time_fraction": round(in_time, 4)}
             | {"influx_pending": pending, "latency_p99_ms": figures["latency_p99_ms"]}
             | {"cores": figures["cores"], "held": held}
         )
@@ -230,8 +240,8 @@ def run(workloads: list[Workload], options: Options, folder: Path) -> list[dict[
             figures = climb(workload, options, own)
         else:
             console.print(f"  {workload.name}: {options.meters} meters, {options.seconds:g} s …")
-            figures = measure(workload, options, own, 1000, options.seconds, WARM_UP_S)
-        results.append(judged(figures | {"meters": options.meters, "python": platform.python_version()}))
+            figures = measure(workload, options, own, 1000, WARM_UP_S)
+        results.append(judged(figures | {"python": platform.python_version()}))
     return results
 
 
@@ -253,6 +263,8 @@ def main(argv: list[str] | None = None) -> int:
     arguments = _arguments(argv)
     console.quiet = arguments.json
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    _, files_max = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files_max, files_max))  # a socket a meter; inherited
     workloads = [w for w in WORKLOADS if not arguments.only or w.name in arguments.only]
     options = Options(arguments.meters, arguments.seconds, arguments.delay_ms, arguments.pin)
     # Not /tmp, which is often in memory: the journal must pay for its disk.
