@@ -126,13 +126,17 @@ class Stream(asyncio.BufferedProtocol):
         self._stats.bytes_received += nbytes
         filled = self._filled + nbytes
         sole = self._sole
-        if sole is not None and filled == sole.size and self._buffer.startswith(sole.prefix):
+        if (
+            sole is not None
+            and filled == sole.size
+            and self._buffer.startswith(sole.prefix)
+            and not sole.answer.done()  # else the waiting task was cancelled: the slow path counts it
+        ):
             self._filled = 0
             self._sole = None
             self._pending.clear()
-            if not sole.answer.done():
-                self._stats.answers += 1
-                sole.answer.set_result((self._wall_ns(), bytes(self._view[PREFIX_SIZE:filled])))
+            self._stats.answers += 1
+            sole.answer.set_result((self._wall_ns(), bytes(self._view[PREFIX_SIZE:filled])))
             return
         self._filled = filled
         self._cut()

@@ -229,6 +229,40 @@ async def test_transaction_ids_skip_zero() -> None:
         assert [request.transaction for request in server.requests] == [0xFFFF, 1]
 
 
+async def _received(link: ModbusTcpLink, n_bytes: int) -> None:
+    """Return once the link has received so many bytes in all."""
+    async with asyncio.timeout(1):
+        while link.stats.bytes_received < n_bytes:  # noqa: ASYNC110 - counters set no event
+            await asyncio.sleep(0)
+
+
+async def test_the_answer_to_a_cancelled_read_is_counted() -> None:
+    async with linked(lambda _: None) as (server, link):
+        reading = asyncio.create_task(link.read(POLL))
+        request = await server.asked()
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+        server.send(request.own())
+        await _received(link, 13)
+        assert dict(link.stats.discarded) == {"late": 1}
+        assert link.stats.answers == 0
+
+
+async def test_an_answer_said_twice_is_counted_once() -> None:
+    async with linked(lambda _: None) as (server, link):
+        reading = asyncio.create_task(link.read(POLL))
+        request = await server.asked()
+        server.send(request.own()[:5])  # in two pieces, so that it is not the fast path that takes it
+        await _received(link, 5)
+        server.send(request.own()[5:])
+        await reading
+        server.send(request.own())
+        await _received(link, 26)
+        assert dict(link.stats.discarded) == {"transaction": 1}
+        assert link.stats.answers == 1
+
+
 async def test_a_cancelled_read_leaves_nothing_behind() -> None:
     async with linked(lambda _: None) as (server, link):
         reading = asyncio.create_task(link.read(POLL))
