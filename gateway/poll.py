@@ -201,6 +201,10 @@ class LinkPoller:
             log.warning("link down", link=self.id, error=str(error))
             self._recorder.event("link_down", self.id, error=str(error))
         self._own.state, self._own.error = "down", str(error)
+        for target in self._targets:
+            meter = self._health.meters[target.meter]
+            if meter.state == "on":  # nobody can tell whether it still is
+                meter.state, meter.error = "unknown", f"link {self.id} is down"
 
     async def _serve(self) -> None:
         """Read every target at its times. Raises LinkDown."""
