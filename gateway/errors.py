@@ -1,11 +1,11 @@
 """The operating errors of the gateway, in one tree; anything else that is raised is a bug.
 
-    MetergateError
-    ├── ConfigError        start refused (exit 78), carries every finding
-    ├── DeviceError        one meter, one poll: flag, count, go on
-    ├── LinkDown           the connection is gone: close, back off, reopen
-    ├── SinkUnavailable    retry the whole batch later
-    └── StorageError       the journal cannot be written or read
+MetergateError
+├── ConfigError        start refused (exit 78), carries every finding
+├── DeviceError        one meter, one poll: flag, count, go on
+├── LinkDown           the connection is gone: close, back off, reopen
+├── SinkUnavailable    retry the whole batch later
+└── StorageError       the journal cannot be written or read
 """
 
 from __future__ import annotations

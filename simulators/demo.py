@@ -234,7 +234,9 @@ def demo_folder(keep: Path | None) -> Iterator[Path]:
     if keep is not None:
         keep.mkdir(parents=True, exist_ok=True)
         if any(keep.iterdir()):
-            raise MetergateError(f"{keep} is not empty; name a new folder with --keep, so nothing of yours is mixed in")
+            raise MetergateError(
+                f"{keep} is not empty; name a new folder with --keep, so nothing of yours is mixed in"
+            )
         yield keep.resolve()
         return
     with tempfile.TemporaryDirectory(prefix="metergate-demo-") as name:
