@@ -18,13 +18,14 @@ from gateway.deliver import Deliverer
 from gateway.errors import ConfigError, Finding
 from gateway.health import Health, LinkHealth, MeterHealth, SinkHealth
 from gateway.journal import Journal
+from gateway.model import Event
 from gateway.notify import notify, watchdog
 from gateway.poll import LinkPoller, Recorder, watch_clock
 from gateway.supervise import supervise
 from gateway.targets import SiteDirectory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Awaitable, Callable, Iterator
     from pathlib import Path
 
     from drivers.profiles import Library
@@ -106,6 +107,10 @@ class Gateway:
         recorder.event(
             "start", self.site.gateway.id, software=__version__, config=self.site.digest, pid=os.getpid()
         )
+        self._note_config(recorder)
+        self.directory.replaced = lambda layout: recorder.event(
+            "layout", layout.meter, digest=layout.digest, ratios=dict(layout.ratios)
+        )
         if self.journal.stepped_at_start:
             log.warning("the wall clock is behind the journal; a new epoch begins", epoch=self.journal.epoch)
         await self._make_deliverers()
@@ -137,8 +142,29 @@ class Gateway:
         site = self.site
         return {"links": len(site.links), "meters": len(self.health.meters), "sinks": len(site.sinks)}
 
-    async def _supervised(self, name: str, run: Any) -> None:
-        await supervise(name, run, self._clock, self.health, reraise=self._reraise)
+    async def _supervised(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
+        await supervise(name, run, self._clock, self.health, crashed=self._crashed, reraise=self._reraise)
+
+    def _crashed(self, name: str, error: str) -> None:
+        kind, _, id_ = name.partition(" ")
+        if kind == "link":
+            self.health.links[id_].state, self.health.links[id_].error = "down", f"bug: {error}"
+        elif kind == "sink":
+            self.health.sinks[id_].state, self.health.sinks[id_].error = "down", f"bug: {error}"
+        self.journal.note(Event(self._clock.wall_ns(), "crash", name, {"error": error}))
+
+    def _note_config(self, recorder: Recorder) -> None:
+        """Journal a change of configuration since the last run."""
+        kept = self.site.gateway.state_dir / "config.digest"
+        try:
+            before = kept.read_text() if kept.exists() else ""
+            if before != self.site.digest:
+                kept.write_text(self.site.digest)
+        except OSError as error:
+            log.warning("cannot keep the configuration's digest", file=str(kept), error=str(error))
+            return
+        if before not in ("", self.site.digest):
+            recorder.event("config", self.site.gateway.id, before=before, after=self.site.digest)
 
     async def _make_deliverers(self) -> None:
         for config in self.site.sinks:

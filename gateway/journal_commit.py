@@ -101,6 +101,9 @@ def _reuse_log(store: Store) -> None:
         log.warning("write-ahead log not merged", error=str(error))
 
 
+_NO_LAYOUTS: dict[Layout, int] = {}  # a gap record needs none
+
+
 def _commit(store: Store, draft: Draft, bodies: list[bytes], dropped: Dropped) -> Written:
     counters = draft.counters
     id_, readings = counters.following, counters.readings
@@ -115,7 +118,7 @@ def _commit(store: Store, draft: Draft, bodies: list[bytes], dropped: Dropped) -
     gap = joined(draft.gap, dropped.readings, dropped.first_ns, dropped.last_ns)
     if gap.readings:
         record = Gap(draft.now_ns, gap.reason, gap.first_ns, gap.last_ns, gap.readings)
-        body = pack([record], {}.__getitem__)
+        body = pack([record], _NO_LAYOUTS.__getitem__)
         groups.append(NewGroup(id_, draft.now_ns, draft.now_ns, 0, 0, readings, body))
         id_ += 1
     gone = counters.dropped + dropped.readings

@@ -25,9 +25,18 @@ log = structlog.get_logger("supervise")
 
 
 async def supervise(
-    name: str, run: Callable[[], Awaitable[None]], clock: Clock, health: Health, *, reraise: bool = False
+    name: str,
+    run: Callable[[], Awaitable[None]],
+    clock: Clock,
+    health: Health,
+    *,
+    crashed: Callable[[str, str], None] = lambda name, error: None,
+    reraise: bool = False,
 ) -> None:
-    """Run `run` until it returns or is cancelled, starting it again after every bug."""
+    """Run `run` until it returns or is cancelled, starting it again after every bug.
+
+    crashed: told the name and the error of each bug before the pause.
+    """
     backoff = Backoff(1.0, PAUSE_MAX_S)
     while True:
         started_s = clock.monotonic()
@@ -38,6 +47,7 @@ async def supervise(
             if reraise:
                 raise
             health.crashes[name] += 1
+            crashed(name, repr(error))
             log.exception("bug: task restarted", task=name, times=health.crashes[name], error=repr(error))
         if clock.monotonic() - started_s > PAUSE_MAX_S:
             backoff.reset()

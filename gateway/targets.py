@@ -14,7 +14,7 @@ from gateway.errors import DeviceError
 from gateway.interfaces import Poll
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from decimal import Decimal
 
     from drivers.profiles import Profile
@@ -33,11 +33,15 @@ class SiteDirectory:
         """meters: enabled ones, in site-file order."""
         self.gateway, self.software, self.config_digest = gateway, software, config_digest
         self.meters = meters
+        self.replaced: Callable[[Layout], None] = lambda _: None
         self._layouts: dict[tuple[str, float], Layout] = {}
 
     def announce(self, layout: Layout) -> None:
-        """Put a layout in force, in place of the earlier one of the same meter and period."""
-        self._layouts[layout.meter, layout.period_s] = layout
+        """Put a layout in force, in place of the earlier one of the same meter and period; tell `replaced`."""
+        key = layout.meter, layout.period_s
+        before, self._layouts[key] = self._layouts.get(key), layout
+        if before is not None and before.digest != layout.digest:
+            self.replaced(layout)
 
     def layouts(self) -> list[Layout]:
         """Return the layouts in force, in the order they became known."""
