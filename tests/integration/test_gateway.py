@@ -16,6 +16,9 @@ import pytest
 
 from gateway.control import ask
 from gateway.errors import MetergateError
+from gateway.journal_records import unpack
+from gateway.journal_store import Store
+from gateway.model import Event
 from simulators.run import DEMO_FILE
 from tests.integration.site import GatewayProcess, SimulatedSite, wait_until
 
@@ -144,6 +147,33 @@ def test_the_control_socket_is_for_its_owner_and_answers_nonsense_with_help(offl
     assert not path.exists()
     with pytest.raises(ConnectionError, match="no gateway answers"):
         ask(path, "status")
+
+
+def test_a_changed_site_file_is_an_event_between_stop_and_start(offline: GatewayProcess) -> None:
+    site_file = offline.log.parent / "site.toml"
+    for change in ("", 'labels = { hall = "A" }\n', ""):
+        head, mark, tail = site_file.read_text().partition('[[meters]]\nid = "feeder-1"\n')
+        site_file.write_text(head + mark + change + tail)
+        offline.start()
+        offline.status()
+        assert offline.end() == 0
+    events = [(event.kind, event.subject) for event in journaled_events(offline.log.parent / "state")]
+    kinds = [kind for kind, _ in events if kind in ("start", "stop", "config")]
+    assert kinds == ["start", "stop", "start", "config", "stop", "start", "stop"]
+    assert ("link_down", "hall-a") in events
+
+
+def journaled_events(state: Path) -> list[Event]:
+    """Return the events of a journal nobody has open, in order."""
+    store = Store(state / "journal.db")
+    found = store.load()
+    records = [
+        record
+        for row in store.read(found.oldest, found.following, 1 << 60)
+        for record in unpack(row.body, found.layouts.__getitem__)
+    ]
+    store.close()
+    return [record for record in records if isinstance(record, Event)]
 
 
 def test_a_simulated_site_is_read_and_a_stop_leaves_nothing_undone(tmp_path: Path) -> None:
