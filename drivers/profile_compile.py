@@ -7,9 +7,10 @@ canonical value    = value of the meter x unit factor + unit offset
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Context, Decimal, InvalidOperation
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
 
 from drivers.profile_model import CONFIGURED
 from gateway.config_values import nearest
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from drivers.profile_model import ChannelTable, Profile
     from gateway.quantity import Quantity
 
+COMPILED_MAX = 256  # kept results of `compile`; a site has a handful of meter types, each with a few ratios
 _WIDE = Context(prec=120)  # wider than any product of factors here, so nothing is rounded
 _OPCUA_VALUE = (Part("ua"),)
 
@@ -100,6 +102,28 @@ def _unknown(path: str, found: str, known: Sequence[str] | Mapping[str, object],
     return Finding(path, f'"{found}"', expected, f'did you mean "{near}"?' if near else "")
 
 
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What a compiled layout depends on; the profile counts by its digest, since its tables cannot be hashed."""
+
+    profile: Profile = field(compare=False)
+    digest: str
+    keys: tuple[str, ...]
+    ratios: tuple[tuple[str, Decimal], ...]
+    overrides: tuple[tuple[str, ChannelOverride], ...]
+    variant: str
+
+
+class _Compiled(NamedTuple):
+    """What every meter of one type, with equal ratios and overrides, has in common."""
+
+    channels: tuple[Channel, ...]
+    slots: tuple[Slot, ...]
+    evidence: Mapping[str, str]
+    name: str
+    sources: tuple[Hashable, ...]
+
+
 def compile(
     profile: Profile,
     meter_id: str,
@@ -114,6 +138,17 @@ def compile(
     ratios: what `ratio_values` returned; kept whole in the layout as evidence.
     Raises ConfigError with every missing ratio, unit or reference, and every unit that does not fit.
     """
+    better = tuple((overrides or {}).items())
+    found = _compile(_Wanted(profile, profile.digest, tuple(keys), tuple(ratios.items()), better, variant))
+    layout = Layout(meter_id, period_s, found.channels, found.slots, found.evidence, found.name)
+    return layout, found.sources
+
+
+@lru_cache(COMPILED_MAX)
+def _compile(wanted: _Wanted) -> _Compiled:
+    """Return the common part. Kept: a site compiles each meter twice (check, first poll), hundreds of them alike."""
+    profile, keys, variant = wanted.profile, wanted.keys, wanted.variant
+    ratios, overrides = dict(wanted.ratios), dict(wanted.overrides)
     findings: list[Finding] = []
     channels: list[Channel] = []
     slots: list[Slot] = []
@@ -122,7 +157,7 @@ def compile(
     findings += [_ratio_missing(name) for name in sorted(missing)]
     for key in keys:
         table = profile.channel(key, variant)
-        override = (overrides or {}).get(key, _NOTHING)
+        override = overrides.get(key, _NOTHING)
         converted = _converted(key, table, override, findings)
         if converted is None or missing:
             continue
@@ -135,9 +170,9 @@ def compile(
         sources.append(table.id or tuple(source for _, source in profile.resolve(table)))
     if findings:
         raise ConfigError(findings)
-    evidence = {name: text_of(value) for name, value in ratios.items()}
-    name = f"{profile.id}@{profile.digest}" + (f"/{variant}" if variant else "")
-    return Layout(meter_id, period_s, tuple(channels), tuple(slots), evidence, name), tuple(sources)
+    evidence = {name: text_of(value) for name, value in wanted.ratios}
+    name = f"{profile.id}@{wanted.digest}" + (f"/{variant}" if variant else "")
+    return _Compiled(tuple(channels), tuple(slots), evidence, name, tuple(sources))
 
 
 def _product(factors: Iterable[Decimal]) -> Decimal:

@@ -15,6 +15,8 @@ from gateway.errors import ConfigError, DeviceError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from gateway.layout import Layout
+
 GOOD = """
 schema = 1
 id = "good"
@@ -322,6 +324,26 @@ def test_opcua_variables_of_a_site() -> None:
     assert [finding.path for finding in caught.value.findings] == [
         "variables.a.quantity", "variables.b.reference", "variables.b.unit", "variables.b.factor"
     ]  # fmt: skip
+
+
+def test_meters_alike_share_what_was_compiled_and_no_others(good: profiles.Profile) -> None:
+    def compiled(meter: str, period_s: float, unit: str = "kg", ct: int = 40) -> Layout:
+        ratios = {"ct": Decimal(ct), "scale": Decimal("0.01")}
+        overrides = {"mass": ChannelOverride(unit=unit)}
+        return profiles.compile(good, meter, period_s, ("volume_forward", "mass"), ratios, overrides)[0]
+
+    first, second = compiled("m-1", 1.0), compiled("m-2", 10.0)
+    assert (first.meter, first.period_s, second.meter, second.period_s) == ("m-1", 1.0, "m-2", 10.0)
+    assert first.slots is second.slots
+    assert first.channels is second.channels
+    assert first.digest != second.digest
+    others = [compiled("m-1", 1.0), compiled("m-1", 1.0, "t"), compiled("m-1", 1.0, ct=80)]
+    assert [tuple(slot.coefficient for slot in layout.slots) for layout in others] == [
+        ("0.00004", "0.0005"),
+        ("0.00004", "0.5"),
+        ("0.00008", "0.0005"),
+    ]
+    assert [layout.ratios["ct"] for layout in others] == ["40", "40", "80"]
 
 
 def test_an_opcua_profile_names_its_variables(tmp_path: Path) -> None:
