@@ -6,15 +6,19 @@ import asyncio
 import ctypes
 import time
 from datetime import UTC, datetime
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 from gateway.model import ClockState
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from gateway.interfaces import Clock
 
 NS = 1_000_000_000
 MS_NS = 1_000_000
+WAKES_PER_S = 1000  # moments at which a sleeping task may wake
 
 _STA_UNSYNC = 0x0040  # Source: Linux uapi/linux/timex.h
 _TIME_ERROR = 5
@@ -35,6 +39,87 @@ class _Timex(ctypes.Structure):
     )
 
 
+class Alarm:
+    """A call that waits for its tick."""
+
+    __slots__ = ("cancelled", "ring", "tick", "when_s")
+
+    def __init__(self, when_s: float, tick: int, ring: Callable[[], None]) -> None:
+        """when_s: the moment asked for, on the loop's own scale; the tick ends after it."""
+        self.when_s, self.tick, self.ring = when_s, tick, ring
+        self.cancelled = False
+
+
+class _Tick:
+    """Alarms of one tick in the order they came, and the loop timer they share."""
+
+    __slots__ = ("alarms", "timer")
+
+    def __init__(self, timer: asyncio.TimerHandle) -> None:
+        self.timer = timer
+        self.alarms: dict[Alarm, None] = {}
+
+
+class Ticks:
+    """Timers of one event loop, many for the price of one: what is due within one tick shares a loop timer.
+
+    500 links wake at the same moment of the wall grid, and their timeouts end together. Never early, at most
+    a tick late; with 1000 a second or fewer, ticks are whole milliseconds, the unit of uvloop's timers.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, per_s: int) -> None:
+        """per_s: ticks a second."""
+        self._loop = loop
+        self._per_s = per_s
+        self._ticks: dict[int, _Tick] = {}
+
+    def __len__(self) -> int:
+        """Return how many loop timers are set."""
+        return len(self._ticks)
+
+    def call_at(self, when_s: float, ring: Callable[[], None]) -> Alarm:
+        """Call `ring` once the loop's time has passed `when_s`, unless it is cancelled before."""
+        number = int(when_s * self._per_s) + 1
+        tick = self._ticks.get(number)
+        if tick is None:
+            tick = _Tick(self._loop.call_at(number / self._per_s, self._end, number))
+            self._ticks[number] = tick
+        alarm = Alarm(when_s, number, ring)
+        tick.alarms[alarm] = None
+        return alarm
+
+    def cancel(self, alarm: Alarm) -> None:
+        """Do not ring; may be called at any time, again too."""
+        alarm.cancelled = True
+        tick = self._ticks.get(alarm.tick)
+        if tick is None:
+            return
+        tick.alarms.pop(alarm, None)
+        if not tick.alarms:
+            tick.timer.cancel()
+            del self._ticks[alarm.tick]
+
+    def _end(self, number: int) -> None:
+        self._ring(iter(list(self._ticks.pop(number).alarms)))
+
+    def _ring(self, alarms: Iterator[Alarm]) -> None:
+        rung = False
+        try:
+            for alarm in alarms:
+                if not alarm.cancelled:
+                    alarm.ring()
+            rung = True
+        finally:
+            if not rung:  # a bug in one, which the loop reports; the others are still due
+                self._loop.call_soon(self._ring, alarms)
+
+
+@lru_cache(4)
+def shared_ticks(loop: asyncio.AbstractEventLoop, per_s: int) -> Ticks:
+    """Return the ticks everybody on this loop shares. Bounded, so that loops that are gone do not stay."""
+    return Ticks(loop, per_s)
+
+
 class SystemClock:
     """The clock of the machine, for the running event loop."""
 
@@ -52,8 +137,17 @@ class SystemClock:
 
     async def sleep_until(self, monotonic_s: float) -> None:
         """Return when monotonic time has reached `monotonic_s`; always yields to the loop once."""
-        delay_s = monotonic_s - time.monotonic()
-        await asyncio.sleep(max(delay_s, 0))
+        if monotonic_s <= time.monotonic():
+            await asyncio.sleep(0)
+            return
+        loop = asyncio.get_running_loop()
+        ticks = shared_ticks(loop, WAKES_PER_S)
+        reached: asyncio.Future[None] = loop.create_future()
+        alarm = ticks.call_at(monotonic_s, partial(_reach, reached))
+        try:
+            await reached
+        finally:
+            ticks.cancel(alarm)
 
     def state(self) -> ClockState:
         """Return what the kernel says (adjtimex, read only)."""
@@ -66,6 +160,11 @@ class SystemClock:
         scale = 1e9 if timex.status & _STA_NANO else 1e6
         synchronised = answer != _TIME_ERROR and not timex.status & _STA_UNSYNC
         return ClockState(synchronised, timex.offset / scale, timex.maxerror / 1e6)
+
+
+def _reach(reached: asyncio.Future[None]) -> None:
+    if not reached.done():  # the waiting task may have been cancelled in this very round
+        reached.set_result(None)
 
 
 async def sleep_for(clock: Clock, delay_s: float) -> None:
