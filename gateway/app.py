@@ -218,8 +218,9 @@ class Gateway:
     def _alive(self) -> bool:
         return self._clock.monotonic() - self._round_s < LAG_MAX_S
 
-    async def _status(self, _: dict[str, Any]) -> dict[str, Any]:
-        return self.figures()
+    async def _status(self, request: dict[str, Any]) -> dict[str, Any]:
+        more = {"values": self.health.values()} if request.get("values") is True else {}
+        return self.figures() | more
 
     def figures(self) -> dict[str, Any]:
         """Return the state of everything as plain JSON values; counts are readings."""

@@ -109,14 +109,18 @@ def check(config: Config = None, json: Json = False) -> None:
 
 
 @app.command()
-def status(config: Config = None, json: Json = False) -> None:
+def status(
+    config: Config = None,
+    values: Annotated[bool, typer.Option("--values", help="With the newest value of every channel.")] = False,
+    json: Json = False,
+) -> None:
     """Show the running gateway: links, meters, sinks, journal, losses. Run it as the gateway's user or as root."""
     from gateway.config import load
     from gateway.control import ask
     from gateway.tables import print_status
 
     site = load(config_path(config))
-    figures = ask(site.gateway.socket_path, "status")
+    figures = ask(site.gateway.socket_path, "status", values=values)
     if json:
         print_json(figures)
     else:

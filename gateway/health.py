@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gateway.model import Frame
 
 
 @dataclass(slots=True)
 class MeterHealth:
-    """One meter. state: unknown, on, off. failures: reason -> polls that failed so."""
+    """One meter. state: unknown, on, off. failures: reason -> polls that failed so. latest: period -> frame."""
 
     link: str
     period_s: float = 0.0
@@ -19,6 +23,7 @@ class MeterHealth:
     flagged: int = 0
     skipped: int = 0
     last_ns: int = 0
+    latest: dict[float, Frame] = field(default_factory=dict)
     error: str = ""
     failures: Counter[str] = field(default_factory=Counter)
 
@@ -56,6 +61,17 @@ class Health:
     crashes: Counter[str] = field(default_factory=Counter)
     frames: int = 0
     readings: int = 0
+
+    def values(self) -> dict[str, dict[str, tuple[float | None, str, int]]]:
+        """Return meter -> channel -> (newest value or None, unit, flags)."""
+        return {
+            id_: {
+                channel.key: (None if math.isnan(value) else value, channel.unit, flag)
+                for frame in meter.latest.values()
+                for channel, value, flag in zip(frame.layout.channels, frame.values, frame.flags, strict=True)
+            }
+            for id_, meter in self.meters.items()
+        }
 
     def figures(self) -> dict[str, Any]:
         """Return all of it as plain JSON values."""

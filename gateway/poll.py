@@ -108,6 +108,7 @@ class Recorder:
         self._journal.append(frame)
         meter.readings += count
         meter.last_ns = time_ns
+        meter.latest[layout.period_s] = frame
         health.frames += 1
         health.readings += count
 

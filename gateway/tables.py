@@ -10,6 +10,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from gateway.clock import iso
+from gateway.model import Flag
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -48,7 +49,8 @@ def links_table(figures: Mapping[str, Any]) -> Table:
 
 def meters_table(figures: Mapping[str, Any], rows_max: int | None = None) -> Table:
     """Return the meters of a status; with `rows_max`, those that are not well come first and the rest is counted."""
-    table = Table("meter", "link", "state", "readings", "flagged", "failed", "age", "last error")
+    table = Table("meter", "link", "state", "readings", "flagged", "failed", "age")
+    table.add_column("newest values" if "values" in figures else "", overflow="fold")
     table.title, table.title_justify = "Meters 计量器具", "left"
     now_ns = figures["gateway"]["time_ns"]
     meters = list(figures["meters"].items())
@@ -65,10 +67,37 @@ def meters_table(figures: Mapping[str, Any], rows_max: int | None = None) -> Tab
             f"{meter['flagged']:,}",
             f"{failed:,}",
             age,
-            meter["error"],
+            Text(meter["error"], style="red") if meter["error"] else _glimpse(figures, id_),
         )
     if rows_max is not None and len(meters) > rows_max:
         table.caption = f"… and {len(meters) - rows_max} more, all well or further down"
+    return table
+
+
+_TELLING = ("power_active", "flow_", "power_thermal", "concentration", "pressure", "temperature", "humidity")
+
+
+def _glimpse(figures: Mapping[str, Any], meter: str) -> str:
+    """Return the two values of a meter that say most: a rate and a counter."""
+    values = figures.get("values", {}).get(meter, {})
+    rates = [key for prefix in _TELLING for key in values if key.startswith(prefix)]
+    totals = [key for key in rates if key.endswith("_total")]
+    counters = [key for key in values if key.startswith(("energy_", "volume", "mass"))]
+    chosen = [*(totals or rates)[:1], *counters[:1]] or list(values)[:2]
+    return "   ".join(f"{key} {_number(*values[key])}" for key in chosen)
+
+
+def _number(value: float | None, unit: str, _flags: int) -> str:
+    return "absent" if value is None else f"{value:,.6g} {unit}"
+
+
+def values_table(figures: Mapping[str, Any]) -> Table:
+    """Return the newest value of every channel, with its flags."""
+    table = Table("meter", "channel", "value", "unit", "flags", title="Values 最新值", title_justify="left")
+    for meter, values in figures["values"].items():
+        for key, (value, unit, flags) in values.items():
+            names = " ".join(flag.name or "" for flag in Flag if flags & flag)
+            table.add_row(meter, key, "absent" if value is None else repr(value), unit, names)
     return table
 
 
@@ -107,6 +136,8 @@ def print_status(figures: Mapping[str, Any]) -> None:
     gateway = figures["gateway"]
     out.print(f"gateway {gateway['id']} {gateway['software']} at {iso(gateway['time_ns'])}")
     out.print(status_view(figures))
+    if "values" in figures:
+        out.print(values_table(figures))
 
 
 def print_profiles(rows: Iterable[Mapping[str, Any]]) -> None:

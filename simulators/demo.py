@@ -6,6 +6,8 @@ Everything listens on free loopback ports, lives in one folder and is stopped by
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import getpass
 import os
 import shutil
 import signal
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 START_S = 30.0
 STOP_S = 8.0
 REFRESH_S = 1.0
-ROWS = 18
+ROWS_MIN, ROWS_BESIDE = 8, 26  # meters shown; lines everything else takes
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,12 @@ class Options:
     file: Path | None
     seed: int | None
     keep: Path | None
+
+
+def _end_with_parent() -> None:
+    """Have the kernel end this child when the demo is killed. Source: prctl(2), PR_SET_PDEATHSIG = 1."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 
 
 @dataclass(slots=True)
@@ -82,6 +90,7 @@ class Stage:
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # Ctrl-C is ours to pass on, in the right order
+                preexec_fn=_end_with_parent,  # noqa: PLW1509 - this program has one thread
             )
         process = Process(name, popen, log)
         self.processes.append(process)
@@ -136,6 +145,7 @@ def start_broker(stage: Stage) -> tuple[str, str]:
         conf = stage.folder / "mosquitto.conf"
         conf.write_text(
             f"listener {port} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\npersistence false\n"
+            f"user {getpass.getuser()}\n"  # another user would outlive the demo
         )
         process = stage.start("mosquitto", program, "-c", conf)
         words, protocol = f"mosquitto ({program}), MQTT 5, 127.0.0.1:{port}", "5"
@@ -256,7 +266,7 @@ def watch(stage: Stage, gateway: Process, socket_path: Path, options: Options) -
             if gateway.ended():
                 raise MetergateError(f"the gateway ended: {gateway.last_words()}")
             try:
-                figures = ask(socket_path, "status")
+                figures = ask(socket_path, "status", values=True)
             except ConnectionError:
                 if time.monotonic() - asked_s > START_S:
                     raise
@@ -265,7 +275,10 @@ def watch(stage: Stage, gateway: Process, socket_path: Path, options: Options) -
             if end_s is None:
                 end_s = time.monotonic() + (options.duration_s or float("inf"))
             if view is not None:
-                view.update(status_view(figures, rows_max=ROWS), refresh=True)
+                view.update(
+                    status_view(figures, rows_max=max(ROWS_MIN, stage.console.height - ROWS_BESIDE)),
+                    refresh=True,
+                )
             elif not options.json:
                 stage.console.print(f"{figures['readings']:,} readings, {figures['lost']} lost")
             time.sleep(max(0.0, min(REFRESH_S, end_s - time.monotonic())))
@@ -297,7 +310,8 @@ def main(options: Options) -> int:
     with demo_folder(options.keep) as folder:
         stage = Stage(folder, console)
         summary_file = folder / "summary.json"
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.default_int_handler)
         try:
             broker_sink, broker = start_broker(stage)
             database_sink, database = start_database(stage)
