@@ -132,15 +132,16 @@ def compile(
     ratios: Mapping[str, Decimal],
     overrides: Mapping[str, ChannelOverride] | None = None,
     variant: str = "",
+    energy_kind: str = "",
 ) -> tuple[Layout, tuple[Hashable, ...]]:
     """Return the layout of `keys` and where each comes from: tuples of RegisterSource, or OPC UA node ids.
 
-    ratios: what `ratio_values` returned; kept whole in the layout as evidence.
+    ratios: what `ratio_values` returned; kept whole in the layout as evidence. energy_kind: of the meter.
     Raises ConfigError with every missing ratio, unit or reference, and every unit that does not fit.
     """
     better = tuple((overrides or {}).items())
     found = _compile(_Wanted(profile, profile.digest, tuple(keys), tuple(ratios.items()), better, variant))
-    layout = Layout(meter_id, period_s, found.channels, found.slots, found.evidence, found.name)
+    layout = Layout(meter_id, period_s, found.channels, found.slots, found.evidence, found.name, energy_kind)
     return layout, found.sources
 
 
@@ -261,7 +262,7 @@ def _report(quantity: Quantity, *wishes: bool | None) -> bool:
 
 
 def compile_variables(
-    meter_id: str, period_s: float, variables: Mapping[str, VariableSpec]
+    meter_id: str, period_s: float, variables: Mapping[str, VariableSpec], energy_kind: str = ""
 ) -> tuple[Layout, tuple[str, ...]]:
     """Return the layout of a meter whose OPC UA variables the site file names, and their node ids.
 
@@ -304,7 +305,8 @@ def compile_variables(
         )
     if findings:
         raise ConfigError(findings)
-    return Layout(meter_id, period_s, tuple(channels), tuple(slots)), tuple(v.id for v in variables.values())
+    layout = Layout(meter_id, period_s, tuple(channels), tuple(slots), energy_kind=energy_kind)
+    return layout, tuple(v.id for v in variables.values())
 
 
 def _number(path: str, text: str, findings: list[Finding]) -> Decimal | None:

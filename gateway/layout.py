@@ -86,6 +86,8 @@ class Layout:
 
     ratios: name -> decimal string as read or configured; already inside the coefficients, kept as evidence.
     profile: "name@digest" of the profile it was compiled from. Equal digests mean equal meaning.
+    energy_kind: what flows through the meter; here, and not looked up in the site file of the day, so that
+    what a sink makes of a journaled sample never depends on when it is delivered. "": not told.
     """
 
     meter: str
@@ -94,6 +96,7 @@ class Layout:
     slots: tuple[Slot, ...]
     ratios: Mapping[str, str] = field(default_factory=dict)
     profile: str = ""
+    energy_kind: str = ""
 
     def __post_init__(self) -> None:
         """Compile the fast path. Raises ValueError if channels and slots do not match."""
@@ -210,7 +213,7 @@ class Layout:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the layout as plain JSON values, whole: `from_dict` gives an equal layout back."""
-        return {
+        body = {
             "meter": self.meter,
             "period_s": self.period_s,
             "profile": self.profile,
@@ -220,6 +223,7 @@ class Layout:
                 {**_fields(slot), "parts": [_fields(part) for part in slot.parts]} for slot in self.slots
             ],
         }
+        return body | ({"energy_kind": self.energy_kind} if self.energy_kind else {})
 
     @classmethod
     def from_dict(cls, body: Mapping[str, Any]) -> Layout:
@@ -240,4 +244,5 @@ class Layout:
             ),
             ratios=body["ratios"],
             profile=body["profile"],
+            energy_kind=body.get("energy_kind", ""),
         )

@@ -123,6 +123,7 @@ class ProfileTarget:
                 ratios,
                 channel_overrides(self._meter),
                 self._meter.variant,
+                self._meter.energy_kind,
             )
             unit = 0 if self._meter.unit is None else self._meter.unit
             limits = self._profile.limits
@@ -146,7 +147,8 @@ class VariablesTarget:
         """keys: the variables of this period."""
         self.meter, self.period_s = meter.id, period_s
         specs = variable_specs(meter)
-        layout, sources = profiles.compile_variables(meter.id, period_s, {key: specs[key] for key in keys})
+        own = {key: specs[key] for key in keys}
+        layout, sources = profiles.compile_variables(meter.id, period_s, own, meter.energy_kind)
         self._poll = Poll(meter.id, 0, layout, sources, timeout_s)
         directory.announce(layout)
 

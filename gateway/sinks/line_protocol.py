@@ -35,21 +35,14 @@ class _Template(NamedTuple):
 class Encoder:
     """Frames of one gateway to lines.
 
-    Tags come from the directory; a meter that is no longer configured has neither `link` nor `energy_kind`.
+    Tags are the gateway's id and what the frame's layout says, never what the site file says today: a meter that
+    moved to another link during an outage stays one series, and a repeat is the same line.
     """
 
     def __init__(self, directory: Directory, measurement: str = "meter") -> None:
         """Raises ValueError if a name cannot be written in line protocol."""
         self._measurement = escape(measurement, ", ")
         self._gateway = escape(directory.gateway)
-        self._tags = {
-            info.id: b"".join(
-                b",%b=%b" % (key, escape(value))
-                for key, value in ((b"link", info.link), (b"energy_kind", info.energy_kind))
-                if value  # a tag value may not be empty
-            )
-            for info in directory.meters
-        }
         self._templates: dict[str, _Template] = {}
 
     def lines(self, frames: Iterable[Frame]) -> list[bytes | None]:
@@ -84,11 +77,12 @@ class Encoder:
         return b"%b%b %b %d" % (template.head, epoch, b",".join(fields), time_ms)
 
     def _compile(self, layout: Layout) -> _Template:
+        kind = layout.energy_kind  # a tag value may not be empty
         head = b"%b,gateway=%b,meter=%b%b" % (
             self._measurement,
             self._gateway,
             escape(layout.meter),
-            self._tags.get(layout.meter, b""),
+            b",energy_kind=" + escape(kind) if kind else b"",
         )
         keys = tuple(escape(channel.key) for channel in layout.channels)
         literal = [part.replace(b"%", b"%%") for part in (head, *keys)]

@@ -33,7 +33,11 @@ class FakeDirectory:
         return list(self.in_force)
 
 
-def make_layout(meter: str, keys: tuple[str, ...] = ("power_active", "energy_active_import_total")) -> Layout:
+def make_layout(
+    meter: str,
+    keys: tuple[str, ...] = ("power_active", "energy_active_import_total"),
+    energy_kind: str = "electricity",
+) -> Layout:
     channels = tuple(
         Channel(
             key,
@@ -43,7 +47,8 @@ def make_layout(meter: str, keys: tuple[str, ...] = ("power_active", "energy_act
         )
         for key in keys
     )
-    return Layout(meter, 10.0, channels, tuple(Slot((Part("f32"),)) for _ in keys), profile="fake@1")
+    slots = tuple(Slot((Part("f32"),)) for _ in keys)
+    return Layout(meter, 10.0, channels, slots, profile="fake@1", energy_kind=energy_kind)
 
 
 def make_info(meter: str) -> MeterInfo:

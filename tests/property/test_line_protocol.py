@@ -9,7 +9,6 @@ from typing import NamedTuple
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.model import MeterInfo
 from gateway.sinks.line_protocol import Encoder
 from tests.fakes.frames import FakeDirectory, make_frame, make_layout
 
@@ -68,7 +67,7 @@ def parse(line: bytes) -> Parsed:
 
 @given(st.data())
 def test_what_is_written_reads_back(data: st.DataObject) -> None:
-    meter, gateway, link, kind, measurement = (data.draw(names) for _ in range(5))
+    meter, gateway, kind, measurement = (data.draw(names) for _ in range(4))
     keys = tuple(
         data.draw(
             st.lists(names.filter(lambda k: not k.startswith("flag")), min_size=1, max_size=6, unique=True)
@@ -82,8 +81,8 @@ def test_what_is_written_reads_back(data: st.DataObject) -> None:
     )
     epoch = data.draw(st.sampled_from([0, 0, 1, 2**31]))
     time_ms = data.draw(st.integers(0, 2**43))
-    layout = make_layout(meter, keys)
-    site = FakeDirectory([MeterInfo(meter, "", link, "", kind)], [layout], gateway=gateway)
+    layout = make_layout(meter, keys, kind)
+    site = FakeDirectory([], [layout], gateway=gateway)
     frame = make_frame(layout, values, flags=flags, epoch=epoch, time_ns=time_ms * 10**6)
 
     (line,) = Encoder(site, measurement).lines([frame])
@@ -97,7 +96,7 @@ def test_what_is_written_reads_back(data: st.DataObject) -> None:
         assert not wanted
         return
     parsed = parse(line)
-    tags = {"gateway": gateway, "meter": meter, "link": link, "energy_kind": kind}
+    tags = {"gateway": gateway, "meter": meter, "energy_kind": kind}
     assert parsed == (measurement, tags | ({"epoch": str(epoch)} if epoch else {}), wanted, time_ms)
     for key, value in parsed.fields.items():
         assert isinstance(value, int if key == "flag" or key in {f"flag_{k}" for k in keys} else float)
@@ -108,7 +107,7 @@ def test_what_is_written_reads_back(data: st.DataObject) -> None:
 @given(st.lists(st.sampled_from([0, 1, 2]), max_size=8))
 def test_a_frame_encodes_the_same_alone_and_among_others(kinds: list[int]) -> None:
     layout = make_layout("m-1", ("a", "b"))
-    site = FakeDirectory([MeterInfo("m-1", "", "hall-a", "", "electricity")], [layout])
+    site = FakeDirectory([], [layout])
     frames = [make_frame(layout, [1.5, math.nan if kind == 1 else 2.0], flags=[0, kind]) for kind in kinds]
     together = Encoder(site).lines(frames)
     assert together == [Encoder(site).lines([frame])[0] for frame in frames]

@@ -120,10 +120,11 @@ def test_the_journal_gives_an_equal_layout_back() -> None:
         Slot((Part("f32"),), transform="pf_4q"),
         ratios={"ct": "40"},
         profile="eastron-sdm630@0123456789ab",
+        energy_kind="electricity",
     )
     again = Layout.from_dict(orjson.loads(orjson.dumps(made.to_dict())))
     assert again.to_dict() == made.to_dict()
-    assert again.digest == made.digest
+    assert (again.digest, again.energy_kind) == (made.digest, "electricity")
     assert both(again, "0001000000003f80" + "3f800000") == both(made, "0001000000003f80" + "3f800000")
 
 
@@ -134,6 +135,9 @@ def test_the_digest_stands_for_the_meaning() -> None:
     assert layout(Slot((Part("u16"),), "0.2")).digest != made.digest
     assert layout(Slot((Part("u16"),), "0.1"), ratios={"ct": "2"}).digest != made.digest
     assert layout(Slot((Part("u16"),), "0.1")).digest == made.digest
+    electric = layout(Slot((Part("u16"),), "0.1"), energy_kind="electricity")
+    assert electric.digest == "383aa834df96e3a0"
+    assert Layout.from_dict(made.to_dict()).energy_kind == ""  # journaled before layouts named it
 
 
 def test_what_does_not_fit_is_refused() -> None:

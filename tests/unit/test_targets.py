@@ -88,6 +88,7 @@ def test_ratios_of_the_meter_are_in_the_layout_and_read_once(tmp_path: Path) -> 
         assert coefficients(poll) == [Decimal("0.1"), Decimal("0.1") * 40 / 1000]  # V; W to kW
         assert coefficients(await slow.poll(link)) == [40]
         assert poll.layout.ratios == {"ct": "40", "pt": "1"}
+        assert poll.layout.energy_kind == "electricity"
         assert await fast.poll(link) is poll
         assert link.reads == 1, "both periods of a meter share its ratios"
 
