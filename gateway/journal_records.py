@@ -8,13 +8,15 @@ Bytes <-> values only; no file, no clock. A group body is records one after anot
                     | flags | raw
                     flags form 0: all 0, nothing follows; 1: u16 x channels; 2: one u16 for every channel
     kind 2 event:   JSON    kind 3 gap: JSON
+
+Later versions add kinds and JSON fields and change none: what is not known is passed over.
 """
 
 from __future__ import annotations
 
 import struct
 from array import array
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import TYPE_CHECKING
 
 import orjson
@@ -35,6 +37,7 @@ _SAMPLE = struct.Struct("<BIIIqqB")
 _SAMPLE_REST = _SAMPLE.size - _HEAD.size
 
 Record = Frame | Event | Gap
+_KNOWN = {kind: frozenset(entry.name for entry in fields(kind)) for kind in (Event, Gap)}
 
 
 def pack(records: Iterable[Record], layout_id: Callable[[Layout], int]) -> bytes:
@@ -71,7 +74,7 @@ def note(record: Event | Gap) -> bytes:
 
 
 def unpack(body: bytes, layout: Callable[[int], Layout]) -> Iterator[Record]:
-    """Yield the records of a group body in the order they were appended.
+    """Yield the records of a group body in the order they were appended; those of kinds not known are left out.
 
     layout: looks an id up. Raises ValueError on a body that is cut or that no writer of ours made,
     KeyError on an unknown layout.
@@ -86,19 +89,19 @@ def unpack(body: bytes, layout: Callable[[int], Layout]) -> Iterator[Record]:
             raise ValueError(f"record of {length} bytes at byte {position} is cut")
         if kind == SAMPLE:
             yield _sample(body, position, following, layout)
-        elif kind in {EVENT, GAP}:
-            yield _note(kind, body[position + _HEAD.size : following])
-        else:
-            raise ValueError(f"unknown record kind {kind} at byte {position}")
+        elif kind == EVENT:
+            yield _note(Event, body[position + _HEAD.size : following])
+        elif kind == GAP:
+            yield _note(Gap, body[position + _HEAD.size : following])
         position = following
 
 
-def _note(kind: int, body: bytes) -> Event | Gap:
-    fields = orjson.loads(body)
+def _note(kind: type[Event | Gap], body: bytes) -> Event | Gap:
+    known = _KNOWN[kind]
     try:
-        return Event(**fields) if kind == EVENT else Gap(**fields)
-    except TypeError as error:
-        raise ValueError(f"record of kind {kind} has other fields: {error}") from error
+        return kind(**{key: value for key, value in orjson.loads(body).items() if key in known})
+    except (AttributeError, TypeError) as error:
+        raise ValueError(f"{kind.__name__} record has other fields: {error}") from error
 
 
 def _sample(body: bytes, position: int, following: int, layout_of: Callable[[int], Layout]) -> Frame:

@@ -80,6 +80,11 @@ _FIELDS: dict[type, tuple[str, ...]] = {
 }
 
 
+def _known(kind: type, entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an entry without the keys this version does not know."""
+    return {key: value for key, value in entry.items() if key in _FIELDS[kind]}
+
+
 @dataclass(frozen=True, eq=False)
 class Layout:
     """Channels of one (meter, period) with the rule that turns raw bytes into their values.
@@ -227,14 +232,17 @@ class Layout:
 
     @classmethod
     def from_dict(cls, body: Mapping[str, Any]) -> Layout:
-        """Return the layout a journal holds. Raises KeyError, TypeError or ValueError on a damaged one."""
+        """Return the layout a journal holds. Raises KeyError, TypeError or ValueError on a damaged one.
+
+        Keys a later version added are ignored: one that changes how bytes are read comes with a new type or transform.
+        """
         return cls(
             meter=body["meter"],
             period_s=body["period_s"],
-            channels=tuple(Channel(**channel) for channel in body["channels"]),
+            channels=tuple(Channel(**_known(Channel, channel)) for channel in body["channels"]),
             slots=tuple(
                 Slot(
-                    parts=tuple(Part(**part) for part in slot["parts"]),
+                    parts=tuple(Part(**_known(Part, part)) for part in slot["parts"]),
                     coefficient=slot["coefficient"],
                     offset=slot["offset"],
                     sentinels=tuple(slot["sentinels"]),

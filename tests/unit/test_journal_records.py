@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import struct
 from array import array
 
 import pytest
 
 from gateway.journal_records import note, pack, unpack
+from gateway.layout import Layout
 from gateway.model import Event, Flag, Frame, Gap
 from tests.unit.journal_rig import START_NS, frame, small_layout
 
@@ -71,7 +73,7 @@ def test_a_body_cut_anywhere_is_refused(cut: int) -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        b"\x09\x00\x00\x00\x00",
+        b"\x09\x01\x00\x00\x00",
         b"\x02\x01\x00\x00\x00{",
         b"\x02\x02\x00\x00\x00{}",
         b"\x03\x02\x00\x00\x00[]",
@@ -82,6 +84,30 @@ def test_a_body_cut_anywhere_is_refused(cut: int) -> None:
 def test_bytes_no_writer_of_ours_made_are_refused(body: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
         unpacked(body)
+
+
+def test_what_a_later_version_adds_is_passed_over() -> None:
+    event = b'{"time_ns":1,"kind":"start","subject":"g","detail":{},"added":{"x":1}}'
+    gap = b'{"time_ns":1,"reason":"journal_dropped","first_ns":2,"last_ns":3,"readings":4,"added":5}'
+    body = b"".join(
+        struct.pack("<BI", kind, len(rest)) + rest
+        for kind, rest in ((9, b"?"), (2, event), (200, b""), (3, gap))
+    )
+    whole = frame(LAYOUT, 1)
+    assert unpacked(packed(whole) + body + packed(whole)) == [
+        whole,
+        Event(1, "start", "g", {}),
+        Gap(1, "journal_dropped", 2, 3, 4),
+        whole,
+    ]
+
+
+def test_a_layout_of_a_later_version_is_read() -> None:
+    body = LAYOUT.to_dict()
+    for entry in (body, *body["channels"], *body["slots"], *body["slots"][0]["parts"]):
+        entry["added"] = [1]
+    again = Layout.from_dict(body)
+    assert (again.to_dict(), again.digest) == (LAYOUT.to_dict(), LAYOUT.digest)
 
 
 def test_an_unknown_layout_is_named() -> None:
