@@ -111,7 +111,7 @@ class JournalConfig(Table):
         default="50ms",
         validate_default=True,
         alias="group",
-        description="How long a commit group stays open.",
+        description="Longest time a commit group stays open; no more than one commit in this time.",
     )
 
 

@@ -2,7 +2,7 @@
 
 Invariants
 
-* A group closes `group_s` after its first record (or at `group_bytes`) and is committed whole or not at all.
+* A group closes `group_s` after its first record at the latest (`Pace`) and is committed whole or not at all.
 * Nothing that reads can delay an append; an append is a list append.
 * One commit at a time, seen through even if the task that asked for it is cancelled: no group is there twice.
 * While the disk refuses, closed groups wait in memory (at most `WAIT_S` and `WAIT_BYTES`); what overflows is
@@ -27,7 +27,7 @@ from gateway import journal_commit
 from gateway.clock import NS, sleep_for
 from gateway.errors import StorageError
 from gateway.journal_commit import Counters, Draft
-from gateway.journal_groups import OpenGroup, Tail, Waiting, read_groups
+from gateway.journal_groups import OpenGroup, Pace, Tail, Waiting, read_groups
 from gateway.journal_layouts import Layouts
 from gateway.journal_losses import LossFile
 from gateway.journal_open import open_store, replace_store
@@ -71,8 +71,7 @@ class Journal:
     ) -> None:
         """folder: where `journal.db` lies. inline: no writer thread (virtual time). Raises StorageError."""
         self._clock = clock
-        self._size_max, self._free_min, self._group_s = size_max, free_min, group_s
-        self._pages_max = pages_max
+        self._size_max, self._free_min, self._pages_max = size_max, free_min, pages_max
         self._store, found, moved_to = open_store(folder / "journal.db", pages_max=pages_max)
         self._losses = LossFile(folder / "journal.loss")
         self._layouts = Layouts(found.layouts, found.digests)
@@ -85,6 +84,7 @@ class Journal:
         self._readers: dict[str, Reader] = {}
         self._found_readers = found.readers
         self._open = OpenGroup(self.epoch)
+        self._pace = Pace(clock, group_s)
         self._waiting = Waiting(WAIT_S, WAIT_BYTES)
         self._tail = Tail()
         self._refusals: list[RefusalRow] = []
@@ -92,7 +92,6 @@ class Journal:
         self._damaged = False
         self._closed = False
         self.error: str | None = None
-        self._wake = asyncio.Event()
         self._committing = asyncio.Lock()
         self._executor = None if inline else ThreadPoolExecutor(1, thread_name_prefix="journal")
         if self.stepped_at_start:
@@ -109,7 +108,7 @@ class Journal:
             self._layouts.register(layout)
         group = self._open
         if not group.records:
-            self._wake.set()
+            self._pace.start()
         group.add_frame(frame)
         if group.size > GROUP_BYTES:
             self._close_group()
@@ -117,8 +116,8 @@ class Journal:
     def note(self, record: Event | Gap) -> None:
         """Take an event or a gap record. Raises TypeError if its detail is no JSON."""
         note(record)  # here and not in the writer, where it would spoil the whole group
+        self._pace.start()
         self._open.add_note(record, record.time_ns)
-        self._wake.set()
         if self._open.size > GROUP_BYTES:
             self._close_group()
 
@@ -145,17 +144,16 @@ class Journal:
         while True:
             try:
                 async with asyncio.timeout(IDLE_S):
-                    await self._wake.wait()
+                    await self._pace.started.wait()
             except TimeoutError:
                 if not self._unsaved():
                     continue
             else:
-                await sleep_for(self._clock, self._group_s)
-            self._wake.clear()
+                await self._pace.over(lambda: self._open.size)
             await self.flush()
             if self.error is not None:
                 await sleep_for(self._clock, IDLE_S)
-                self._wake.set()
+                self._pace.start()
 
     def _unsaved(self) -> bool:
         return bool(

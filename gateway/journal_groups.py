@@ -1,7 +1,8 @@
-"""Commit groups in memory: the one being filled, those waiting for the disk, the newest committed ones."""
+"""Commit groups in memory: the one being filled and until when, those waiting for the disk, the newest committed."""
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
@@ -15,12 +16,14 @@ from gateway.model import Frame
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from gateway.interfaces import Clock
     from gateway.journal_records import Record
     from gateway.journal_store import NewGroup, Store
     from gateway.layout import Layout
 
 RECORD_OVERHEAD = 64  # bytes a record costs in memory beside its raw bytes, roughly
 TAIL_READINGS = 200_000
+QUIET_S = 0.01  # the answers to one burst of polls lie closer together than this
 
 log = structlog.get_logger("journal")
 
@@ -56,6 +59,41 @@ class OpenGroup:
         self.last_ns = max(self.last_ns, time_ns)
         if not self.first_ns or time_ns < self.first_ns:
             self.first_ns = time_ns
+
+
+class Pace:
+    """When to commit: `group_s` after the first record, or when none has come for `QUIET_S`, looked at that often.
+
+    Polls come in bursts on the wall grid, and when one is over, waiting on would only delay it. That is not done within
+    `group_s` of the last time, else meters spread over the second would cause a commit each, and commits wear flash:
+    there are never more than 1 / `group_s` a second (20).
+    """
+
+    def __init__(self, clock: Clock, group_s: float) -> None:
+        """group_s: the longest a record waits."""
+        self._clock, self._group_s = clock, group_s
+        self._first_s = self._last_s = clock.monotonic() - group_s
+        self.started = asyncio.Event()
+
+    def start(self) -> None:
+        """Note that there is something to commit."""
+        if not self.started.is_set():
+            self._first_s = self._clock.monotonic()
+            self.started.set()
+
+    async def over(self, size: Callable[[], int]) -> None:
+        """Return when it is time. size: of the open group, in bytes."""
+        clock = self._clock
+        end_s = self._first_s + self._group_s
+        early_s = self._last_s + self._group_s
+        if early_s - QUIET_S > clock.monotonic():
+            await clock.sleep_until(min(early_s - QUIET_S, end_s))
+        before = -1
+        while size() != before and clock.monotonic() < end_s:
+            before = size()
+            await clock.sleep_until(min(clock.monotonic() + QUIET_S, end_s))
+        self._last_s = clock.monotonic()
+        self.started.clear()
 
 
 class Committed(NamedTuple):

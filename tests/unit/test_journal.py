@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
@@ -37,25 +38,63 @@ def clock() -> VirtualClock:
     return VirtualClock(START_NS)
 
 
-def test_a_group_is_committed_after_group_s_and_survives_a_kill(tmp_path: Path) -> None:
+def test_a_burst_is_one_group_committed_when_it_is_over_and_survives_a_kill(tmp_path: Path) -> None:
     async def main() -> None:
         journal = open_journal(tmp_path, clock(), group_s=0.05)
         reader = await journal.reader("sink")
         task = asyncio.create_task(journal.run())
         await asyncio.sleep(1.2)
-        journal.append(frame(LAYOUT, 1))
-        await asyncio.sleep(0.04)
-        assert journal.readings == 0
-        journal.append(frame(LAYOUT, 2))
-        await asyncio.sleep(0.02)
-        assert (journal.readings, journal.following) == (4, 2)  # one group
-        journal.append(frame(LAYOUT, 3))
+        for n in range(1, 5):
+            journal.append(frame(LAYOUT, n))
+            await asyncio.sleep(0.008)
+            assert journal.readings == 0
+        await asyncio.sleep(0.009)
+        assert (journal.readings, journal.following) == (8, 2)  # one group
+        journal.append(frame(LAYOUT, 5))
         task.cancel()
         kill(journal)
         again = open_journal(tmp_path, clock())
         reader = await again.reader("sink")
-        assert await drain(reader) == told(frame(LAYOUT, 1), frame(LAYOUT, 2))
+        assert await drain(reader) == told(*(frame(LAYOUT, n) for n in range(1, 5)))
         await again.close()
+
+    run(main())
+
+
+@pytest.mark.parametrize("group_s", [0.001, 0.05, 0.5])
+@pytest.mark.parametrize("every_s", [0.001, 0.009, 0.011, 0.015, 0.049, 0.051, 0.3])
+def test_no_record_waits_longer_than_group_s_and_no_load_commits_more_often(
+    tmp_path: Path, group_s: float, every_s: float
+) -> None:
+    async def main() -> None:
+        time = clock()
+        journal = open_journal(tmp_path, time, group_s=group_s)
+        reader = await journal.reader("sink")
+        commits: list[tuple[float, int]] = []
+        appends: list[float] = []
+
+        async def watch() -> None:
+            while True:
+                await reader.awake.wait()
+                reader.awake.clear()
+                commits.append((time.monotonic(), journal.readings // 2))
+
+        tasks = [asyncio.create_task(journal.run()), asyncio.create_task(watch())]
+        while time.monotonic() < 10:
+            appends.append(time.monotonic())
+            journal.append(frame(LAYOUT, len(appends)))
+            await asyncio.sleep(every_s)
+        await asyncio.sleep(1)
+        assert commits[-1][1] == len(appends)
+        done = 0
+        for at_s, frames in commits:
+            assert at_s - appends[done] <= group_s + 1e-5
+            done = frames
+        starts = [at_s for at_s, _ in commits]
+        assert all(after - before >= group_s - 1e-5 for before, after in pairwise(starts))
+        for task in tasks:
+            task.cancel()
+        await journal.close()
 
     run(main())
 
