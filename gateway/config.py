@@ -160,9 +160,10 @@ def _draft(body: Mapping[str, Any], path: Path, findings: list[Finding]) -> Draf
         _entries("meters", tables, {"": MeterConfig}, context, findings),
         _entries("sinks", tables, SINK_KINDS, context, findings),
     )
-    for name in RESERVED:
-        if tables.get(name, {}) not in ({}, []):
-            expected = "an empty table: the name is reserved for a later version"
+    for name, shape in RESERVED.items():
+        if tables.get(name, shape()) != shape():
+            what = f"an empty list, {name} = []" if shape is list else "an empty table"
+            expected = f"{what}: the name is reserved for a later version"
             findings.append(Finding(name, "content", expected, "remove it"))
     return draft
 

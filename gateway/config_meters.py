@@ -45,13 +45,14 @@ def check_meters(draft: Draft) -> Iterator[Finding]:
         path, meter, doubtful = entry.path, entry.value, entry.doubtful
         if meter.link not in protocols and "link" not in doubtful:
             yield unknown(f"{path}.link", meter.link, protocols, "links")
-        protocol = protocols.get(meter.link, "")
+        on_link = protocols.get(meter.link, frozenset())
+        protocol = protocol_of(meter, on_link, library)
         if "unit" not in doubtful:
             yield from _unit(path, meter, protocol, units)
         if not doubtful & {"profile", "variables"}:
             yield from _source(path, meter, protocol)
         if meter.profile in library.ids():
-            yield from _profiled(entry, meter, protocol, library, broken)
+            yield from _profiled(entry, meter, on_link, library, broken)
         elif meter.profile and complete:
             yield unknown(f"{path}.profile", meter.profile, library.ids(), "profiles")
         yield from _limits(path, meter)
@@ -64,13 +65,27 @@ def profile_library(dirs: Iterable[Path]) -> Library:
     return profiles.Library([*dirs, profiles.shipped_dir()])
 
 
-def _link_protocols(draft: Draft) -> dict[str, str]:
-    """Return link id -> protocol, "" where the link is too wrong to tell."""
+def _link_protocols(draft: Draft) -> dict[str, frozenset[str]]:
+    """Return link id -> protocols that can be read on it; none where the link is too wrong to tell."""
     found = {}
     for entry in draft.links:
         kind = LINK_KINDS.get(str(entry.body.get("kind")))
-        found[str(entry.body.get("id"))] = kind.protocol if kind and issubclass(kind, LinkTable) else ""
+        known = kind.protocols if kind is not None and issubclass(kind, LinkTable) else frozenset()
+        found[str(entry.body.get("id"))] = known
     return found
+
+
+def protocol_of(meter: MeterConfig, on_link: frozenset[str], library: Library) -> str:
+    """Return how a meter is read: the link's only protocol, else its profile's or its variables'; "": cannot be told."""
+    if len(on_link) == 1:
+        return next(iter(on_link))
+    if meter.variables:
+        return "opcua" if "opcua" in on_link else ""
+    try:
+        of_profile = library.get(meter.profile).protocol if meter.profile in library.ids() else ""
+    except ConfigError:  # reported with the profile
+        return ""
+    return of_profile if of_profile in on_link else ""
 
 
 def _unit(
@@ -114,7 +129,11 @@ def _source(path: str, meter: MeterConfig, protocol: str) -> Iterator[Finding]:
 
 
 def _profiled(
-    entry: Entry[MeterConfig], meter: MeterConfig, protocol: str, library: Library, broken: set[str]
+    entry: Entry[MeterConfig],
+    meter: MeterConfig,
+    on_link: frozenset[str],
+    library: Library,
+    broken: set[str],
 ) -> Iterator[Finding]:
     """Yield what a meter's profile says against its table; a broken profile is reported once."""
     path, doubtful = entry.path, entry.doubtful
@@ -126,9 +145,9 @@ def _profiled(
         broken.add(meter.profile)
         yield from error.findings
         return
-    if protocol not in {"", profile.protocol}:
+    if on_link and profile.protocol not in on_link:
         found = f'"{profile.id}", a meter type read by {profile.protocol}'
-        expected = f"one read by {protocol}, as the link is"
+        expected = f"one read by {' or '.join(sorted(on_link))}, as the link is"
         yield Finding(f"{path}.profile", found, expected, "correct profile or link")
     fitting = plausible(profile.medium)
     if meter.energy_kind not in fitting and "energy_kind" not in doubtful:

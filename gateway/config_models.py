@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 STATE_DIR = "/var/lib/metergate"
-RESERVED = ("aggregates", "inventory", "feed")
-"""Tables that are known keys and must be empty for now."""
+RESERVED: Mapping[str, type] = {"aggregates": list, "inventory": dict, "feed": dict}
+"""Keys that are known and must be an empty list or table for now."""
 
 Timeout = Annotated[Seconds, within("10ms", "10min")]
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -118,7 +118,7 @@ class JournalConfig(Table):
 class LinkTable(Table):
     """What every kind of link has."""
 
-    protocol: ClassVar[str]  # of the profiles that can be read on it
+    protocols: ClassVar[frozenset[str]]  # those of the profiles that can be read on it
     endpoint_key: ClassVar[str]  # the key that says where it leads
 
     id: Id = Field(description="Id of the link, named by its meters.")
@@ -137,7 +137,7 @@ class LinkTable(Table):
 class ModbusTcpConfig(LinkTable):
     """`[[links]]` of kind `modbus-tcp`: one TCP connection to a meter or to a serial server."""
 
-    protocol: ClassVar[str] = "modbus"
+    protocols: ClassVar[frozenset[str]] = frozenset({"modbus"})
     endpoint_key: ClassVar[str] = "host"
 
     kind: Literal["modbus-tcp"] = Field(description="Modbus TCP, read only.")
@@ -156,7 +156,7 @@ class ModbusTcpConfig(LinkTable):
 class OpcuaConfig(LinkTable):
     """`[[links]]` of kind `opcua`: one session with an OPC UA server."""
 
-    protocol: ClassVar[str] = "opcua"
+    protocols: ClassVar[frozenset[str]] = frozenset({"opcua"})
     endpoint_key: ClassVar[str] = "url"
 
     kind: Literal["opcua"] = Field(description="OPC UA over TCP.")
@@ -322,7 +322,7 @@ SinkConfig = MqttConfig | InfluxConfig
 
 
 class ReservedConfig(Table):
-    """A table that is reserved: known, and empty for now."""
+    """A table, or an entry of a list, that is reserved: known, and empty or absent for now."""
 
 
 class Site(Table):
@@ -340,8 +340,8 @@ class Site(Table):
     sinks: tuple[Annotated[SinkConfig, Field(discriminator="kind")], ...] = Field(
         default=(), description="Destinations."
     )
-    aggregates: ReservedConfig = Field(
-        default=ReservedConfig(), description="Reserved: signed, weighted sums of meters."
+    aggregates: tuple[ReservedConfig, ...] = Field(
+        default=(), max_length=0, description="Reserved: declared sums of meters, signed and weighted."
     )
     inventory: ReservedConfig = Field(
         default=ReservedConfig(), description="Reserved: the ledger of measuring instruments."

@@ -19,13 +19,15 @@ if TYPE_CHECKING:
 class Poll:
     """What a link reads from one meter at one period; hashable by identity, so drivers may cache by it.
 
-    unit: the meter's address on the link (Modbus unit id; 0 where the protocol has none).
+    protocol: how it is read ("modbus", "opcua"); a link refuses one it has no reader for.
+    address: the meter's address on the link, as the protocol has it (Modbus: the unit id; "" where there is none).
     sources: where each channel of `layout` comes from, same order; the type belongs to the driver.
     settings: limits of the meter type the driver needs (a frozen object of the driver's own type), or None.
     """
 
     meter: str
-    unit: int
+    protocol: str
+    address: Hashable
     layout: Layout
     sources: tuple[Hashable, ...]
     timeout_s: float

@@ -14,7 +14,7 @@ from gateway.errors import DeviceError
 from gateway.interfaces import Poll
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Hashable, Mapping, Sequence
     from decimal import Decimal
 
     from drivers.profiles import Profile
@@ -24,6 +24,11 @@ if TYPE_CHECKING:
     from gateway.model import MeterInfo
 
 RATIO_AGE_MAX_S = 3600.0
+
+
+def _address(meter: MeterConfig) -> Hashable:
+    """Return the meter's address on its link: the Modbus unit id, "" where the protocol has none."""
+    return "" if meter.unit is None else meter.unit
 
 
 class SiteDirectory:
@@ -59,8 +64,8 @@ class RatioReader:
         self._poll = None
         if found is not None:
             layout, sources = found
-            unit = 0 if meter.unit is None else meter.unit
-            self._poll = Poll(meter.id, unit, layout, sources, timeout_s, profile.limits)
+            address = _address(meter)
+            self._poll = Poll(meter.id, profile.protocol, address, layout, sources, timeout_s, profile.limits)
         self._values: Mapping[str, Decimal] | None = None
         self._read_s = 0.0
 
@@ -125,9 +130,15 @@ class ProfileTarget:
                 self._meter.variant,
                 self._meter.energy_kind,
             )
-            unit = 0 if self._meter.unit is None else self._meter.unit
-            limits = self._profile.limits
-            self._compiled = Poll(self.meter, unit, layout, sources, self._timeout_s, limits)
+            self._compiled = Poll(
+                self.meter,
+                self._profile.protocol,
+                _address(self._meter),
+                layout,
+                sources,
+                self._timeout_s,
+                self._profile.limits,
+            )
             self._directory.announce(layout)
         self._with = ratios
         return self._compiled
@@ -149,7 +160,7 @@ class VariablesTarget:
         specs = variable_specs(meter)
         own = {key: specs[key] for key in keys}
         layout, sources = profiles.compile_variables(meter.id, period_s, own, meter.energy_kind)
-        self._poll = Poll(meter.id, 0, layout, sources, timeout_s)
+        self._poll = Poll(meter.id, "opcua", _address(meter), layout, sources, timeout_s)
         directory.announce(layout)
 
     def reconnected(self) -> None:

@@ -205,7 +205,7 @@ def fake_site(
     polls: dict[str, list[Poll]] = {f"link-{n + 1}": [] for n in range(n_links)}
     for n in range(n_meters):
         layout = fake_layout(f"m-{n + 1:03d}", n_channels, period_s)
-        poll = Poll(layout.meter, n // n_links + 1, layout, ("fake",) * n_channels, timeout_s)
+        poll = Poll(layout.meter, "fake", n // n_links + 1, layout, ("fake",) * n_channels, timeout_s)
         polls[f"link-{n % n_links + 1}"].append(poll)
     return {link: tuple(of_link) for link, of_link in polls.items()}
 

@@ -37,6 +37,7 @@ from gateway.model import Flag, Sample
 if TYPE_CHECKING:
     from gateway.interfaces import Clock, Poll
 
+PROTOCOL = "modbus"
 CONNECT_TIMEOUT_S = 5.0
 DISCARD_LOG_EVERY_S = 60.0
 POLLS_MAX = 4096  # of one link; a site has a handful
@@ -62,13 +63,18 @@ _CONNECT_STEP = "check address and port"
 class _Reading:
     """What the link knows of one poll: its plan, its requests, and what it learned of the meter."""
 
-    __slots__ = ("apart", "asks", "limits", "order", "plan", "poll", "sole", "timeout_s", "together")
+    __slots__ = ("apart", "asks", "limits", "order", "plan", "poll", "sole", "timeout_s", "together", "unit")
 
     def __init__(self, poll: Poll, timeout_s: float) -> None:
+        if poll.protocol != PROTOCOL or not isinstance(poll.address, int):
+            raise PlanError(
+                f"{poll.protocol} address {poll.address!r} on a link that reads {PROTOCOL} unit ids"
+            )
         limits = _NO_LIMITS if poll.settings is None else poll.settings
         if not isinstance(limits, ReadLimits):
             raise PlanError(f"settings {limits!r} are no read limits")
         self.poll = poll
+        self.unit = poll.address
         self.limits = limits
         self.timeout_s = poll.timeout_s or timeout_s
         self.apart: frozenset[int] = frozenset()
@@ -79,7 +85,7 @@ class _Reading:
         """Make plan and requests anew. Raises PlanError, ValueError."""
         poll = self.poll
         self.plan: Plan = plan(poll.sources, self.limits, poll.layout, self.apart)
-        self.asks: list[Ask] = [tcp_ask(poll.unit, b.function, b.address, b.count) for b in self.plan.blocks]
+        self.asks: list[Ask] = [tcp_ask(self.unit, b.function, b.address, b.count) for b in self.plan.blocks]
         self.order: list[int] = list(range(len(self.asks)))
         fast = self.plan.direct and not self.limits.pause_ms and self.asks[0].function not in BIT_FUNCTIONS
         self.sole: Ask | None = self.asks[0] if fast else None

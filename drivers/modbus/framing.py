@@ -1,8 +1,9 @@
 """Modbus frames on TCP: cut from a buffer, checked against the request they claim to answer.
 
 Pure: no I/O, no clock. Framing knows three things: how a request becomes bytes (`tcp_request`), where a frame
-ends (`cut_tcp`) and whether it answers a request (`check`). Serial framing (RTU) will stand beside it with its
-own `rtu_request` and `cut_rtu`; `Ask`, `Frame` and `check` serve both.
+ends (`cut_tcp`) and whether it answers a request (`check`). All of it is for TCP: `Ask` carries ready-made bytes
+with an MBAP header, and `Frame` a transaction id. Serial framing (RTU), which has neither, will stand beside it
+with its own; the codec of the PDU (`drivers.modbus.pdu`) serves both.
 
     MBAP header (7)                                          PDU (2 to 253)
     transaction 2 | protocol 2 (= 0) | length 2 | unit 1     function 1 | ...
@@ -59,7 +60,7 @@ class Unsynchronised(RequestFailed):
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One read request and what its right answer must begin with.
+    """One read request on TCP and what its right answer must begin with.
 
     request_tail, answer_prefix: ready-made TCP bytes after the transaction id; answer_size: of the whole frame.
     """
@@ -81,7 +82,7 @@ class Ask:
 
 
 class Frame(NamedTuple):
-    """A frame as received: transaction id, unit, PDU, and where the next frame begins in the buffer."""
+    """A TCP frame as received: transaction id, unit, PDU, and where the next frame begins in the buffer."""
 
     transaction: int
     unit: int

@@ -29,6 +29,7 @@ from gateway.model import Sample
 if TYPE_CHECKING:
     from gateway.interfaces import Clock, Poll
 
+PROTOCOL = "opcua"
 SESSION_TIMEOUT_MS = 60_000  # asyncua's hour lets unclean ends fill a server's session table
 WATCHDOG_S = 10.0  # asyncua's second is also its patience: a server that pauses 2 s would be dropped
 CLOSE_S = 2.0
@@ -177,6 +178,8 @@ class OpcUaLink:
         """Return the poll's requests, made once for each connection. Raises ValueError on a wrong node id."""
         plan = self._plans.get(poll)
         if plan is None:
+            if poll.protocol != PROTOCOL:
+                raise ValueError(f"protocol {poll.protocol} on a link that reads {PROTOCOL}")
             wanted = [_value_of(parse_id(str(source))) for source in poll.sources]
             per_request = min(self._limit or len(wanted), len(wanted))
             requests = tuple(

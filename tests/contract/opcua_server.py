@@ -34,7 +34,7 @@ def new_link(url: str, timeout_s: float = 4.0, **settings: Any) -> OpcUaLink:
 def poll_of(*sources: str, period_s: float = 10.0, timeout_s: float = 4.0) -> Poll:
     channels = tuple(Channel(f"c{i}", "temperature", "Cel", "gauge") for i in range(len(sources)))
     layout = Layout("boiler-1", period_s, channels, tuple(Slot((Part("ua"),)) for _ in sources))
-    return Poll("boiler-1", 0, layout, sources, timeout_s)
+    return Poll("boiler-1", "opcua", "", layout, sources, timeout_s)
 
 
 async def read_one(link: OpcUaLink, poll: Poll) -> Sample:

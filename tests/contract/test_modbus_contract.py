@@ -151,7 +151,7 @@ async def test_a_layout_decodes_what_was_read(free_port: Callable[[], int]) -> N
     layout = Layout("m-1", 1.0, channels, (Slot((Part("f32"),)), Slot((Part("f32"),))))
     link = ModbusTcpLink("127.0.0.1", port, timeout_s=1, clock=SystemClock())
     await link.open()
-    (sample,) = await link.read(Poll("m-1", 1, layout, (holding(0, 2), holding(2, 2)), 1.0))
+    (sample,) = await link.read(Poll("m-1", "modbus", 1, layout, (holding(0, 2), holding(2, 2)), 1.0))
     assert list(layout.decode(sample.raw, sample.flags)) == list(values.values())
     await link.close()
     await server.shutdown()  # type: ignore[no-untyped-call]

@@ -7,6 +7,7 @@ import logging
 import random
 import socket
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
@@ -179,6 +180,12 @@ async def test_a_wrong_node_id_costs_one_meter_only(link: OpcUaLink) -> None:
     with pytest.raises(DeviceError, match=r"boiler-1: 'UInt16' is no OPC UA node id.*site file"):
         await link.read(poll_of("ns=2;s=UInt64", "UInt16"))
     assert not any((await read_one(link, poll_of("ns=2;s=UInt16"))).flags)
+
+
+async def test_a_meter_of_another_protocol_is_refused(link: OpcUaLink) -> None:
+    with pytest.raises(DeviceError, match="protocol modbus on a link that reads opcua") as e:
+        await link.read(replace(poll_of("ns=2;s=Boiler1.Flow"), protocol="modbus"))
+    assert e.value.reason == "refused"
 
 
 async def test_requests_keep_to_the_limit_the_server_names(server: PlantServer) -> None:

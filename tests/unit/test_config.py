@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from gateway import config
 from gateway.config import load
-from gateway.config_meters import channel_overrides, variable_specs
+from gateway.config_meters import channel_overrides, profile_library, protocol_of, variable_specs
 from gateway.config_summary import summary
 from gateway.errors import ConfigError, Finding
 from tests.unit.config_site import SITE, changed
@@ -115,6 +115,21 @@ def test_overrides_and_variables_reach_the_compiler(tmp_path: Path) -> None:
         True,
     )
     assert channel_overrides(site.meters[2])["volume_forward"].unit == "m3"
+
+
+def test_reserved_keys_may_stand_empty(tmp_path: Path, site: config.Site) -> None:
+    empty = config.from_toml("aggregates = []\n" + SITE + "\n[inventory]\n[feed]\n", tmp_path / "s")
+    assert empty.aggregates == site.aggregates == ()
+
+
+def test_on_a_link_of_several_protocols_the_profile_says_how_a_meter_is_read(site: config.Site) -> None:
+    library = profile_library(())
+    feeder, boiler = site.meters[0], site.meters[3]
+    both = frozenset({"modbus", "opcua"})
+    assert [protocol_of(meter, both, library) for meter in (feeder, boiler)] == ["modbus", "opcua"]
+    assert protocol_of(feeder, frozenset({"opcua", "dlt645"}), library) == "", "not one of this link"
+    assert protocol_of(feeder, frozenset({"opcua"}), library) == "opcua", "the link has no other"
+    assert protocol_of(feeder, frozenset(), library) == "", "the link itself is wrong"
 
 
 def test_a_byte_order_mark_does_no_harm(tmp_path: Path) -> None:

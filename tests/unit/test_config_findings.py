@@ -84,6 +84,8 @@ MISTAKES = [
     ("channels-of-variables", VARIABLE, VARIABLE + '\n[meters.ratios]\nct = 2', "meters.boiler-1.ratios", "a value", "profile", "remove"),
     ("unit-of-a-variable-overridden", VARIABLE, VARIABLE + '\n[meters.override.flow_mass]\nunit = "t/h"', "meters.boiler-1.override.flow_mass.unit", "a value", "variable itself", "variables.flow_mass"),
     ("profile-dir", GATEWAY, GATEWAY + '\nprofile_dirs = ["nowhere"]', "gateway.profile_dirs[1]", "nowhere", "folder", ""),
+    ("reserved-list", "[gateway]", '[[aggregates]]\nid = "hall"\n[gateway]', "aggregates", "content", "aggregates = []", "remove"),
+    ("reserved-list-as-table", "[gateway]", "[aggregates]\n[gateway]", "aggregates", "content", "aggregates = []", "remove"),
     ("reserved", SITE_TABLE, '[feed]\nurl = "x"\n[site]\n', "feed", "content", "reserved", "remove"),
     # files and secrets
     ("missing-ca", MQTT, MQTT + '\ntls = { enabled = true, ca_file = "ca.crt" }', "sinks.mqtt.tls.ca_file", "no file", "PEM", "create"),

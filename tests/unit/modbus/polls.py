@@ -10,7 +10,7 @@ from gateway.layout import Layout, Part, Slot
 from gateway.model import Channel
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Hashable, Sequence
 
 TYPE_OF = {1: "u16", 2: "u32", 4: "u64"}  # by registers
 Source = tuple[RegisterSource, ...]
@@ -31,6 +31,11 @@ def make_layout(sources: Sequence[Source], meter: str = "m-1") -> Layout:
 
 
 def make_poll(
-    sources: Sequence[Source], *, unit: int = 1, timeout_s: float = 0.05, settings: ReadLimits | None = None
+    sources: Sequence[Source],
+    *,
+    unit: Hashable = 1,
+    timeout_s: float = 0.05,
+    settings: ReadLimits | None = None,
+    protocol: str = "modbus",
 ) -> Poll:
-    return Poll("m-1", unit, make_layout(sources), tuple(sources), timeout_s, settings)
+    return Poll("m-1", protocol, unit, make_layout(sources), tuple(sources), timeout_s, settings)

@@ -246,6 +246,21 @@ async def test_what_cannot_be_asked_is_refused(
         assert not server.requests
 
 
+@pytest.mark.parametrize(("protocol", "address"), [("dlt645", "202611220001"), ("modbus", "1")])
+async def test_a_meter_of_another_protocol_is_refused_and_costs_nobody_else(
+    protocol: str, address: str
+) -> None:
+    async with linked(lambda r: r.answer(7)) as (server, link):
+        with pytest.raises(
+            DeviceError, match=f"{protocol} address '{address}' on a link that reads modbus"
+        ) as caught:
+            await link.read(make_poll([holding(0)], unit=address, protocol=protocol))
+        assert caught.value.reason == "refused"
+        assert not server.requests
+        (sample,) = await link.read(make_poll([holding(0)]))
+        assert sample.raw == bytes((0, 7))
+
+
 async def test_a_link_that_is_not_open_is_down() -> None:
     link = ModbusTcpLink("127.0.0.1", 1, timeout_s=0.05, clock=SystemClock())
     with pytest.raises(LinkDown, match="not connected"):

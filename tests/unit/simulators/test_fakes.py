@@ -33,7 +33,7 @@ def test_a_site_is_dealt_to_its_links() -> None:
     assert list(site) == ["link-1", "link-2", "link-3"]
     assert len({poll.meter for poll in polls}) == 40
     assert {len(poll.layout.channels) for poll in polls} == {10}
-    assert len({(link, poll.unit) for link, of_link in site.items() for poll in of_link}) == 40
+    assert len({(link, poll.address) for link, of_link in site.items() for poll in of_link}) == 40
     assert {channel.kind for channel in polls[0].layout.channels} == {"gauge", "counter"}
 
 
