@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
 
@@ -21,35 +21,70 @@ if TYPE_CHECKING:
 
     Answer = Callable[[dict[str, Any]], Awaitable[Any]]
 
+T = TypeVar("T")
+
 LINE_MAX = 1024 * 1024
 CLIENT_TIMEOUT_S = 10.0
+IDLE_S = 30.0  # a connection that asks nothing for this long is closed
+CONNECTIONS_MAX = 16
 PATH_MAX = 107  # sun_path of sockaddr_un, less the closing zero; Source: unix(7)
 
 
 class ControlServer:
     """Serves `answers` (name → coroutine function of the request) on a socket file."""
 
-    def __init__(self, path: Path, answers: Mapping[str, Answer]) -> None:
-        """path: replaced if a dead gateway left it behind."""
+    def __init__(
+        self,
+        path: Path,
+        answers: Mapping[str, Answer],
+        *,
+        idle_s: float = IDLE_S,
+        connections_max: int = CONNECTIONS_MAX,
+    ) -> None:
+        """path: replaced if a dead gateway left it behind. idle_s: patience with a client that asks nothing."""
         self._path, self._answers = path, dict(answers)
+        self._idle_s, self._connections_max = idle_s, connections_max
+        self._connections: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Serve until cancelled, then remove the socket file."""
         self._path.unlink(missing_ok=True)
-        server = await asyncio.start_unix_server(self._serve, self._path, limit=LINE_MAX)
+        server = await asyncio.start_unix_server(self._connected, self._path, limit=LINE_MAX)
         self._path.chmod(0o600)
         try:
-            async with server:
-                await server.serve_forever()
+            await server.serve_forever()
         finally:
             self._path.unlink(missing_ok=True)
+            server.close()
+            connections = list(self._connections)
+            for connection in connections:  # from Python 3.12 on wait_closed() waits for them
+                connection.cancel()
+            await asyncio.gather(*connections, return_exceptions=True)
+            await server.wait_closed()
+
+    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(self._connections) >= self._connections_max:
+            text = f"{self._connections_max} connections are open already; close one or try again"
+            writer.write(orjson.dumps({"ok": False, "error": text}) + b"\n")
+            writer.close()
+            return
+        connection = asyncio.create_task(self._serve(reader, writer))
+        self._connections.add(connection)
+        connection.add_done_callback(self._connections.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError, ValueError, asyncio.CancelledError):
-            while line := await reader.readline():
-                writer.write(orjson.dumps(await self._answer(line)) + b"\n")
-                await writer.drain()
-        writer.close()
+        """Answer one client until it goes, asks nothing for a while, or does not take its answer."""
+        try:
+            with contextlib.suppress(ConnectionError, ValueError, TimeoutError):
+                while line := await self._in_time(reader.readline()):
+                    writer.write(orjson.dumps(await self._answer(line)) + b"\n")
+                    await self._in_time(writer.drain())
+        finally:
+            writer.close()
+
+    async def _in_time(self, wait: Awaitable[T]) -> T:
+        async with asyncio.timeout(self._idle_s):
+            return await wait
 
     async def _answer(self, line: bytes) -> dict[str, Any]:
         try:

@@ -2,7 +2,9 @@
 
 Isolation: a meter that fails costs its timeout once and is then probed at a growing pause; the others on its link
 keep their times. The link itself is closed only when it says so (LinkDown) or when all its meters are silent.
-Nothing here waits for a destination.
+A meter with several periods has a target for each, and failures are told apart: it is off when its most frequent
+target gets no answer, or when all of them fail; a single one that fails is "channels off". Nothing here waits for
+a destination.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 SLEEP_MAX_S = 10.0  # a step of the wall clock is noticed at least this often
 METER_PAUSE_MAX_S = 60.0
 LINK_PAUSE_FIRST_S = 0.5
+OVERRUN_TOLD_S = 60.0  # skipped polls of a target are one event in this time
 STEP_NS = NS  # wall time that jumps by more than this against monotonic time is a step, not a correction
 
 log = structlog.get_logger("poll")
@@ -39,6 +42,7 @@ class Target(Protocol):
 
     meter: str
     period_s: float
+    keys: tuple[str, ...]  # its channels
 
     async def poll(self, link: Link) -> Poll:
         """Return what to read; may read ratios from the meter first. Raises DeviceError, LinkDown."""
@@ -137,6 +141,25 @@ class Recorder:
         self._journal.note(Event(self._clock.wall_ns(), kind, subject, detail))
 
 
+class _Trial:
+    """How one target fares. told: its failure is journaled on its own, apart from its meter's."""
+
+    __slots__ = (
+        "backoff", "failing", "first_ns", "is_main", "last_ns", "rest_until_s", "skipped", "skips_told_s",
+        "target", "told", "yielded",
+    )  # fmt: skip
+
+    def __init__(self, target: Target, spread: float) -> None:
+        self.target = target
+        self.backoff = Backoff(target.period_s, METER_PAUSE_MAX_S, spread)
+        self.is_main = False  # the most frequent one of its meter
+        self.failing = self.told = False
+        self.rest_until_s = 0.0
+        self.yielded = False  # it rested for another target that met silence: next time it is tried
+        self.skipped = self.first_ns = self.last_ns = 0  # due times skipped and not told yet
+        self.skips_told_s = -OVERRUN_TOLD_S
+
+
 class LinkPoller:
     """The task that owns one link."""
 
@@ -158,11 +181,13 @@ class LinkPoller:
         self._health = health
         self._own: LinkHealth = health.links[id_]
         self._backoff = Backoff(LINK_PAUSE_FIRST_S, pause_max_s, spread)
-        self._meter_backoff = {
-            target.meter: Backoff(target.period_s, METER_PAUSE_MAX_S, spread) for target in targets
-        }
+        self._trials = {target: _Trial(target, spread) for target in targets}
+        self._of_meter: dict[str, list[_Trial]] = {}
+        for trial in self._trials.values():
+            self._of_meter.setdefault(trial.target.meter, []).append(trial)
+        for trials in self._of_meter.values():
+            min(trials, key=lambda trial: trial.target.period_s).is_main = True
         self._silent: set[str] = set()
-        self._rest_until_s: dict[str, float] = {}
         self._mute = False  # the link was given up because no meter answered: it is up when one does
 
     async def run(self) -> None:
@@ -178,6 +203,8 @@ class LinkPoller:
                 await self._link.close()
                 await sleep_for(self._clock, self._backoff.next_s())
         finally:
+            for trial in self._trials.values():
+                self._tell_skips(trial)
             await self._link.close()
 
     def _opened(self) -> None:
@@ -185,8 +212,8 @@ class LinkPoller:
         if not self._mute:
             self._up()
         self._silent.clear()
-        self._rest_until_s.clear()
-        for target in self._targets:
+        for target, trial in self._trials.items():
+            trial.rest_until_s, trial.yielded = 0.0, False
             target.reconnected()
 
     def _up(self) -> None:
@@ -226,15 +253,44 @@ class LinkPoller:
             target = self._targets[index]
             pause_s = await self._read(target)
             skipped = timetable.done(clock.wall_ns(), round(pause_s * NS))
+            trial = self._trials[target]
             if skipped:
-                self._health.meters[target.meter].skipped += skipped
+                self._skipped(trial, due_ns, skipped)
+            if trial.skipped:
+                self._tell_skips(trial, OVERRUN_TOLD_S)
+
+    def _skipped(self, trial: _Trial, due_ns: int, count: int) -> None:
+        """Note that `count` due times after `due_ns` passed while the link was busy."""
+        period_ns = round(trial.target.period_s * NS)
+        self._health.meters[trial.target.meter].skipped += count
+        trial.first_ns = trial.first_ns or due_ns + period_ns
+        trial.last_ns = due_ns + count * period_ns
+        trial.skipped += count
+
+    def _tell_skips(self, trial: _Trial, every_s: float = 0.0) -> None:
+        now_s = self._clock.monotonic()
+        if not trial.skipped or now_s < trial.skips_told_s + every_s:
+            return
+        self._recorder.event(
+            "overrun",
+            trial.target.meter,
+            period_s=trial.target.period_s,
+            count=trial.skipped,
+            first_ns=trial.first_ns,
+            last_ns=trial.last_ns,
+        )
+        trial.skipped = trial.first_ns = trial.last_ns = 0
+        trial.skips_told_s = now_s
 
     async def _read(self, target: Target) -> float:
-        """Read one target; return the pause its meter has earned, 0 if it answered."""
+        """Read one target; return the pause it has earned, 0 if it answered."""
         meter = self._health.meters[target.meter]
-        rest_s = self._rest_until_s.get(target.meter, 0.0) - self._clock.monotonic()
-        if rest_s > 0:  # another period of a meter that is off
-            return rest_s
+        trial = self._trials[target]
+        if trial.rest_until_s:
+            rest_s = trial.rest_until_s - self._clock.monotonic()
+            if rest_s > 0:  # another target of its meter met silence
+                return rest_s
+            trial.rest_until_s, trial.yielded = 0.0, False
         meter.polls += 1
         self._own.polls += 1
         try:
@@ -248,44 +304,93 @@ class LinkPoller:
         if self._own.state != "up":
             self._up()
         self._backoff.reset()
-        if meter.state != "on":
-            self._answered(target)
+        if trial.failing or meter.state != "on":
+            self._answered(trial)
         return 0.0
 
-    def _answered(self, target: Target) -> None:
-        meter = self._health.meters[target.meter]
-        if meter.state == "off":
-            log.info("meter answers again", link=self.id, meter=target.meter)
-        self._recorder.event("meter_on", target.meter)
-        meter.state, meter.error = "on", ""
-        self._meter_backoff[target.meter].reset()
-        self._rest_until_s.pop(target.meter, None)
-        self._silent.clear()
+    def _answered(self, trial: _Trial) -> None:
+        id_ = trial.target.meter
+        meter = self._health.meters[id_]
+        if meter.state != "on":
+            if meter.state == "off":
+                log.info("meter answers again", link=self.id, meter=id_)
+            self._recorder.event("meter_on", id_)
+            meter.state, meter.error = "on", ""
+            self._silent.clear()
+            for other in self._of_meter[id_]:
+                if other is not trial and not other.told:
+                    self._compare(other)
+        if trial.told:
+            log.info("channels answer again", link=self.id, meter=id_, period_s=trial.target.period_s)
+            self._event_of_channels("channels_on", trial)
+        trial.failing = trial.told = False
+        trial.backoff.reset()
+        if not any(other.failing for other in self._of_meter[id_]):
+            meter.error = ""
+
+    def _compare(self, other: _Trial) -> None:
+        """Look at another target of a meter that answers again: is it only that one that fails?"""
+        if other.failing and other.is_main:  # its silence was taken for the meter's, and is its own
+            self._tell_channels(other, self._health.meters[other.target.meter].error, "timeout")
+        else:
+            other.failing, other.rest_until_s, other.yielded = False, 0.0, False
+            other.backoff.reset()
 
     def _failed(self, target: Target, error: DeviceError) -> float:
-        meter = self._health.meters[target.meter]
+        meter, trial = self._health.meters[target.meter], self._trials[target]
         meter.failures[error.reason] += 1
         meter.error = str(error)
+        silent = error.reason == "timeout"
+        was_failing, trial.failing = trial.failing, True
         if meter.state != "off":
-            meter.state = "off"
-            log.warning(
-                "meter off", link=self.id, meter=target.meter, error=str(error), raw=error.raw.hex() or None
-            )
-            self._recorder.event("meter_off", target.meter, reason=error.reason, error=str(error))
-        if error.reason == "timeout":
-            self._silent.add(target.meter)
-            if len(self._silent) == len(self._meter_backoff):
-                self._mute = True
-                raise LinkDown(f"none of the {len(self._silent)} meters answers; last: {error}")
-        else:
+            if (silent and trial.is_main and not was_failing) or all(
+                other.failing for other in self._of_meter[target.meter]
+            ):
+                meter.state = "off"
+                log.warning(
+                    "meter off",
+                    link=self.id,
+                    meter=target.meter,
+                    error=str(error),
+                    raw=error.raw.hex() or None,
+                )
+                self._recorder.event("meter_off", target.meter, reason=error.reason, error=str(error))
+            elif not trial.told:
+                self._tell_channels(trial, str(error), error.reason)
+        first = not trial.backoff.failures
+        pause_s = trial.backoff.next_s()
+        if not silent:
             self._silent.discard(target.meter)
-        backoff = self._meter_backoff[target.meter]
-        first = not backoff.failures
-        pause_s = backoff.next_s()
-        if first and error.reason != "timeout":  # it did answer: one spoilt answer costs one poll
-            return 0.0
-        self._rest_until_s[target.meter] = self._clock.monotonic() + pause_s
+            if first:  # it did answer: one spoilt answer costs one poll
+                return 0.0
+        elif meter.state == "off":
+            self._met_silence(trial, pause_s, error)
         return pause_s
+
+    def _met_silence(self, trial: _Trial, pause_s: float, error: DeviceError) -> None:
+        """Let the other targets of a silent meter rest once; raise LinkDown if all meters are silent."""
+        self._silent.add(trial.target.meter)
+        if len(self._silent) == len(self._of_meter):
+            self._mute = True
+            raise LinkDown(f"none of the {len(self._silent)} meters answers; last: {error}")
+        for other in self._of_meter[trial.target.meter]:
+            if other is not trial and not other.yielded:
+                other.rest_until_s, other.yielded = self._clock.monotonic() + pause_s, True
+
+    def _tell_channels(self, trial: _Trial, error: str, reason: str) -> None:
+        trial.told = True
+        target = trial.target
+        log.warning(
+            "channels off", link=self.id, meter=target.meter, period_s=target.period_s,
+            channels=",".join(target.keys), error=error,
+        )  # fmt: skip
+        self._event_of_channels("channels_off", trial, reason=reason, error=error)
+
+    def _event_of_channels(self, kind: str, trial: _Trial, **detail: object) -> None:
+        target = trial.target
+        self._recorder.event(
+            kind, target.meter, period_s=target.period_s, channels=list(target.keys), **detail
+        )
 
 
 async def watch_clock(clock: Clock, recorder: Recorder, *, every_s: float = 1.0) -> None:

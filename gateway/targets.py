@@ -6,16 +6,19 @@ reconnect and once an hour; a changed ratio is a new layout, so earlier readings
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
+import structlog
+
 from drivers import profiles
+from drivers.profile_ratio import REGISTER_EVIDENCE
 from gateway.config_meters import channel_overrides, variable_specs
 from gateway.errors import DeviceError
 from gateway.interfaces import Poll
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping, Sequence
-    from decimal import Decimal
 
     from drivers.profiles import Profile
     from gateway.config_models import MeterConfig
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
     from gateway.model import MeterInfo
 
 RATIO_AGE_MAX_S = 3600.0
+
+log = structlog.get_logger("targets")
 
 
 def _address(meter: MeterConfig) -> Hashable:
@@ -58,7 +63,7 @@ class RatioReader:
 
     def __init__(self, meter: MeterConfig, profile: Profile, timeout_s: float, clock: Clock) -> None:
         """timeout_s: of the read that fetches them."""
-        self._profile, self._clock = profile, clock
+        self._meter, self._profile, self._clock = meter.id, profile, clock
         self._configured = {name: str(value) for name, value in meter.ratios.items()}
         found = profiles.ratio_layout(profile, meter.id)
         self._poll = None
@@ -68,28 +73,59 @@ class RatioReader:
             self._poll = Poll(meter.id, profile.protocol, address, layout, sources, timeout_s, profile.limits)
         self._values: Mapping[str, Decimal] | None = None
         self._read_s = 0.0
+        self._told = False
 
     def forget(self) -> None:
         """Read them again before the next use."""
         self._values = None
 
     async def values(self, link: Link) -> Mapping[str, Decimal]:
-        """Return ratio name → value. Raises DeviceError if the meter does not tell, LinkDown."""
-        now_s = self._clock.monotonic()
-        stale = self._poll is not None and now_s - self._read_s > RATIO_AGE_MAX_S
-        if self._values is None or stale:
+        """Return ratio name → value.
+
+        Raises DeviceError if the meter does not tell one that the site file does not give, LinkDown. Once known, they
+        hold until the next connection: reading them again may fail.
+        """
+        if self._values is None:
             self._values = await self._fetch(link)
-            self._read_s = now_s
+            self._read_s = self._clock.monotonic()
+        elif self._poll is not None and self._clock.monotonic() - self._read_s > RATIO_AGE_MAX_S:
+            self._read_s = self._clock.monotonic()
+            await self._refresh(link)
         return self._values
 
-    async def _fetch(self, link: Link) -> Mapping[str, Decimal]:
+    async def _refresh(self, link: Link) -> None:
+        try:
+            self._values = await self._fetch(link, again=True)
+        except DeviceError as error:
+            if not self._told:
+                log.warning(
+                    "ratios cannot be read again; those in force stay", meter=self._meter, error=str(error)
+                )
+            self._told = True
+        else:
+            self._told = False
+
+    async def _fetch(self, link: Link, *, again: bool = False) -> Mapping[str, Decimal]:
         if self._poll is None:
             return profiles.ratio_values(self._profile, None, b"", self._configured)
-        (sample,) = await link.read(self._poll)
-        if any(sample.flags):
-            keys = [c.key for c, f in zip(self._poll.layout.channels, sample.flags, strict=True) if f]
-            raise DeviceError(f"ratio registers {', '.join(keys)} could not be read", reason="exception")
-        return profiles.ratio_values(self._profile, self._poll.layout, sample.raw, self._configured)
+        keys = [channel.key for channel in self._poll.layout.channels]
+        try:
+            (sample,) = await link.read(self._poll)
+        except DeviceError:
+            if again or not self._configured.keys() >= set(keys):
+                raise
+            return {key: Decimal(self._configured[key]) for key in self._profile.ratios}
+        unread = {key for key, flags in zip(keys, sample.flags, strict=True) if flags}
+        needed = unread - self._configured.keys()
+        if needed or (unread and again):
+            named = ", ".join(sorted(needed or unread))
+            hint = f"; put ratios.{min(needed)} into the site file" if needed else ""
+            text = f"{self._meter}: ratio registers {named} could not be read{hint}"
+            raise DeviceError(text, reason="exception")
+        values = profiles.ratio_values(self._profile, self._poll.layout, sample.raw, self._configured)
+        for key in unread:  # zeros that nobody sent are no evidence
+            values.pop(key + REGISTER_EVIDENCE, None)
+        return values
 
 
 class ProfileTarget:
@@ -106,8 +142,8 @@ class ProfileTarget:
         directory: SiteDirectory,
     ) -> None:
         """keys: the channels of this period."""
-        self.meter, self.period_s = meter.id, period_s
-        self._meter, self._profile, self._keys, self._timeout_s = meter, profile, keys, timeout_s
+        self.meter, self.period_s, self.keys = meter.id, period_s, keys
+        self._meter, self._profile, self._timeout_s = meter, profile, timeout_s
         self._ratios, self._directory = ratios, directory
         self._compiled: Poll | None = None
         self._with: Mapping[str, Decimal] | None = None
@@ -124,7 +160,7 @@ class ProfileTarget:
                 self._profile,
                 self.meter,
                 self.period_s,
-                self._keys,
+                self.keys,
                 ratios,
                 channel_overrides(self._meter),
                 self._meter.variant,
@@ -156,7 +192,7 @@ class VariablesTarget:
         directory: SiteDirectory,
     ) -> None:
         """keys: the variables of this period."""
-        self.meter, self.period_s = meter.id, period_s
+        self.meter, self.period_s, self.keys = meter.id, period_s, keys
         specs = variable_specs(meter)
         own = {key: specs[key] for key in keys}
         layout, sources = profiles.compile_variables(meter.id, period_s, own, meter.energy_kind)

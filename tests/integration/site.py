@@ -44,6 +44,10 @@ class Child:
         self._popen = None
         return code
 
+    def signal(self, number: int) -> None:
+        assert self._popen is not None
+        self._popen.send_signal(number)
+
     def kill(self) -> None:
         self.end(signal.SIGKILL)
 

@@ -21,6 +21,7 @@ from gateway.journal_store import Store
 from gateway.model import Event
 from simulators.run import DEMO_FILE
 from tests.integration.site import GatewayProcess, SimulatedSite, wait_until
+from tests.servers import Mosquitto
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -195,6 +196,50 @@ def test_a_simulated_site_is_read_and_a_stop_leaves_nothing_undone(tmp_path: Pat
     finally:
         gateway.close()
         site.close()
+
+
+def test_a_stop_takes_less_than_5_s_when_nobody_answers_any_more(
+    tmp_path: Path, free_port: Callable[[], int]
+) -> None:
+    """Broker and meters are frozen: connections stay open, no goodbye is answered."""
+    with Mosquitto(tmp_path / "broker", free_port()) as broker:
+        sinks = f'[[sinks]]\nid = "plant"\nkind = "mqtt"\nhost = "127.0.0.1"\nport = {broker.port}\n'
+        site = SimulatedSite(tmp_path / "site", DEMO_FILE, sinks, period="1s")
+        gateway = GatewayProcess(tmp_path, site.site_file, site.state)
+        try:
+            site.start()
+            gateway.start()
+            wait_until(
+                lambda: gateway.status()["sinks"]["plant"].get("delivered"), "the broker took readings"
+            )
+            wait_until(
+                lambda: {link["state"] for link in gateway.status()["links"].values()} == {"up"},
+                "links are up",
+            )
+            broker.pause()
+            site.signal(signal.SIGSTOP)
+            wait_until(lambda: gateway.status()["sinks"]["plant"]["pending"], "readings wait")
+            started_s = time.monotonic()
+            assert gateway.end() == 0
+            assert time.monotonic() - started_s < 5, gateway.tail()
+            assert "bug" not in gateway.tail()
+        finally:
+            broker.resume()
+            gateway.close()
+            site.close()
+
+
+def test_the_journal_tells_what_every_meter_is_read_for(offline: GatewayProcess) -> None:
+    site_file = offline.log.parent / "site.toml"
+    site_file.write_text(site_file.read_text().replace("unit = 1\n", "unit = 1\nenabled = false\n"))
+    offline.start()
+    offline.status()
+    assert offline.end() == 0
+    plans = {e.subject: e.detail for e in journaled_events(offline.log.parent / "state") if e.kind == "plan"}
+    boiler = {"link": "dcs", "period_s": 1.0, "channels": ["flow_mass"], "enabled": True}
+    assert plans["boiler-1"] == boiler
+    assert plans["feeder-1"]["enabled"] is False
+    assert "power_active_total" in plans["feeder-1"]["channels"]  # type: ignore[operator]
 
 
 FIVE = """

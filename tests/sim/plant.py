@@ -60,6 +60,7 @@ class FakeTarget:
 
     def __init__(self, poll: Poll) -> None:
         self.meter, self.period_s = poll.meter, poll.layout.period_s
+        self.keys = tuple(channel.key for channel in poll.layout.channels)
         self._poll = poll
 
     async def poll(self, link: Link) -> Poll:

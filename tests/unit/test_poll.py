@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from array import array
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 import structlog
 
 from gateway.health import Health, LinkHealth, MeterHealth
-from gateway.model import Flag, Frame, Sample
+from gateway.model import Event, Flag, Frame, Sample
 from gateway.poll import LinkPoller, Recorder, watch_clock
-from simulators.fakes import FakeLink, Trouble, fake_site
+from simulators.fakes import FakeLink, Trouble, fake_layout, fake_site
 from simulators.virtual import VirtualClock, run
 from tests.sim.plant import FakeTarget
 from tests.unit.journal_rig import MS_NS, START_NS, open_journal, small_layout
@@ -20,8 +21,9 @@ from tests.unit.journal_rig import MS_NS, START_NS, open_journal, small_layout
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from gateway.interfaces import Poll
     from gateway.journal import Journal
-    from gateway.model import Event, Gap
+    from gateway.model import Gap
 
 LAYOUT = small_layout()
 S = 1_000_000_000
@@ -178,8 +180,8 @@ class Line:
 def test_a_dead_meter_is_probed_at_a_growing_pause_and_told_once(tmp_path: Path) -> None:
     async def main() -> None:
         line = Line(tmp_path, 3, [Trouble("dead", 15, 400, who="m-002")])
-        events = await line.go(600)
-        assert events == ["link up", "meter off", "meter answers again"]
+        told = await line.go(600)
+        assert told == ["link up", "meter off", "meter answers again"]
         assert line.link.read_count["m-001"] == line.link.read_count["m-003"] == 59
         assert 6 <= line.link.failures["m-002", "timeout"] <= 10
 
@@ -198,8 +200,8 @@ def test_one_spoilt_answer_costs_one_poll(tmp_path: Path) -> None:
 def test_a_line_whose_meters_are_all_silent_is_down_until_one_answers(tmp_path: Path) -> None:
     async def main() -> None:
         line = Line(tmp_path, 2, [Trouble("dead", 15, 300)])
-        events = await line.go(500)
-        assert [event for event in events if event.startswith("link")] == ["link up", "link down", "link up"]
+        told = await line.go(500)
+        assert [event for event in told if event.startswith("link")] == ["link up", "link down", "link up"]
         assert line.health.links["link-1"].state == "up"
         assert line.link.open_count > 3  # it is opened anew meanwhile
 
@@ -215,19 +217,94 @@ def test_pauses_between_attempts_begin_anew_after_an_outage(tmp_path: Path) -> N
     run(main())
 
 
+def two_periods(line: Line, slow_s: float = 60.0) -> None:
+    """Give the first meter a second, slower target."""
+    fast = line.polls[0]
+    slow = replace(fast, layout=fake_layout(fast.meter, 2, slow_s))
+    targets = [FakeTarget(poll) for poll in (slow, *line.polls)]
+    line.poller = LinkPoller(
+        "link-1", line.link, list(targets), line.poller._recorder, line.clock, line.health
+    )
+
+
+def events(journal: Journal) -> list[tuple[str, float | None]]:
+    """Return (kind, period) of the events of the first meter."""
+    found = [r for r in records(journal) if isinstance(r, Event) and r.subject == "m-001"]
+    return [(event.kind, event.detail.get("period_s")) for event in found]  # type: ignore[misc]
+
+
 def test_a_meter_with_two_periods_costs_one_timeout_when_it_is_dead(tmp_path: Path) -> None:
     async def main() -> None:
         line = Line(tmp_path, 2, [Trouble("dead", 15, 400, who="m-001")])
-        line.poller = LinkPoller(
-            "link-1",
-            line.link,
-            [FakeTarget(line.polls[0]), FakeTarget(line.polls[0]), FakeTarget(line.polls[1])],
-            line.poller._recorder,
-            line.clock,
-            line.health,
-        )
-        await line.go(30)
+        two_periods(line, 10.0)
+        told = await line.go(30)
         assert line.link.failures["m-001", "timeout"] == 1
+        assert told == ["link up", "meter off"]
+
+    run(main())
+
+
+@pytest.mark.parametrize("kind", ["exception", "dead"])
+@pytest.mark.parametrize("period_s", [10.0, 60.0])
+def test_one_period_that_always_fails_is_told_once_and_leaves_the_meter_on(
+    tmp_path: Path, kind: Literal["exception", "dead"], period_s: float
+) -> None:
+    async def main() -> None:
+        line = Line(tmp_path, 2, [])
+        two_periods(line)
+        read = line.link.read
+
+        async def refused(poll: Poll) -> list[Sample]:
+            if poll.meter == "m-001" and poll.layout.period_s == period_s:
+                line.link.troubles = [Trouble(kind)]
+            try:
+                return await read(poll)
+            finally:
+                line.link.troubles = []
+
+        line.link.read = refused  # type: ignore[method-assign]
+        told = await line.go(3601)
+        assert told.count("channels off") == 1
+        assert told.count("meter off") <= 1  # a first silence may be the meter's
+        assert ("channels_off", period_s) in (journaled := events(line.journal))
+        assert len(journaled) <= 4, journaled
+        assert line.health.meters["m-001"].state == "on"
+        assert line.link.read_count["m-002"] == 360
+        working = {10.0: 60, 60.0: 360}[period_s]
+        assert line.link.read_count["m-001"] >= working + 25  # the one is read, the other probed
+
+    run(main())
+
+
+def test_channels_that_answer_again_are_told(tmp_path: Path) -> None:
+    async def main() -> None:
+        troubles = [Trouble("exception", 99, 100.5, who="m-001"), Trouble("dead", 200, 500, who="m-001")]
+        line = Line(tmp_path, 2, troubles)
+        two_periods(line)  # the slower one is due at 40, 100, 160 …
+        told = await line.go(1000)
+        journaled = events(line.journal)
+        assert journaled[:5] == [
+            ("meter_on", None),
+            ("channels_off", 60.0),
+            ("meter_off", None),  # both were refused
+            ("meter_on", None),
+            ("channels_on", 60.0),
+        ]
+        assert journaled[5:7] == [("meter_off", None), ("meter_on", None)]
+        assert len(journaled) in (7, 9)  # the slower one may answer before the other
+        assert told.count("meter off") == told.count("meter answers again") == 2
+        assert line.health.meters["m-001"].error == ""
+
+    run(main())
+
+
+def test_the_first_pause_is_the_targets_own_period(tmp_path: Path) -> None:
+    async def main() -> None:
+        line = Line(tmp_path, 2, [Trouble("dead", 15, 36, who="m-001")])
+        two_periods(line)
+        await line.go(60.5)
+        of_meter = [r for r in records(line.journal) if isinstance(r, Frame) and r.layout.meter == "m-001"]
+        assert [(r.time_ns - START_NS) // S for r in of_meter] == [10, 40, 40, 50, 60]
 
     run(main())
 
@@ -246,10 +323,17 @@ def test_a_clock_step_costs_no_burst_and_no_long_pause(tmp_path: Path, step_s: f
     run(main())
 
 
-def test_overruns_are_skipped_and_counted(tmp_path: Path) -> None:
+def test_overruns_are_skipped_counted_and_journaled_once_a_minute(tmp_path: Path) -> None:
     async def main() -> None:
-        line = Line(tmp_path, 1, [Trouble("slow", 0, 15, delay_s=25)], timeout_s=60)
-        await line.go(100.5)
-        assert line.health.meters["m-001"].skipped == 2
+        line = Line(tmp_path, 1, [Trouble("slow", 0, 150, delay_s=15)], timeout_s=60)
+        await line.go(200.5)
+        told = [r.detail for r in records(line.journal) if isinstance(r, Event) and r.kind == "overrun"]
+        counts = [detail["count"] for detail in told]
+        assert counts[0] == 1
+        assert len(counts) <= 4
+        assert sum(counts) == line.health.meters["m-001"].skipped  # type: ignore[arg-type]
+        frames_there = [r for r in records(line.journal) if isinstance(r, Frame)]
+        assert len(frames_there) + line.health.meters["m-001"].skipped == 20
+        assert told[0]["first_ns"] == told[0]["last_ns"] == START_NS + 20 * S
 
     run(main())

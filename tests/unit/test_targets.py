@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import pytest
+import structlog
 
 from drivers.profiles import Library, shipped_dir
 from gateway import assembly
@@ -49,7 +50,7 @@ class RatioLink:
     """A link whose meter answers the ratio registers: CT, PT in tenths."""
 
     def __init__(self, ct: int, pt: int) -> None:
-        self.ct, self.pt, self.reads, self.refuses = ct, pt, 0, False
+        self.ct, self.pt, self.reads, self.refuses, self.silent = ct, pt, 0, False, False
 
     async def open(self) -> None: ...
 
@@ -58,8 +59,10 @@ class RatioLink:
     async def read(self, poll: Poll) -> list[Sample]:
         assert poll.layout.period_s == 0, "only ratios are read here"
         self.reads += 1
+        if self.silent:
+            raise DeviceError("no answer", reason="timeout")
         flags = array("H", [Flag.MISSING | Flag.DEVICE if self.refuses else 0, 0])
-        return [Sample(0, None, struct.pack(">HH", self.ct, self.pt), flags)]
+        return [Sample(0, None, struct.pack(">HH", 0 if self.refuses else self.ct, self.pt), flags)]
 
 
 def targets(tmp_path: Path, more: str = "") -> tuple[list[Target], SiteDirectory, VirtualClock]:
@@ -140,5 +143,41 @@ def test_a_meter_that_does_not_tell_its_ratio_gives_no_values(tmp_path: Path, ct
         assert directory.layouts() == []
         link.ct, link.refuses = 40, False
         assert (await target.poll(link)).layout.ratios["ct"] == "40"
+
+    run(main())
+
+
+def test_a_configured_ratio_needs_no_register(tmp_path: Path) -> None:
+    async def main() -> None:
+        (target,), _, _ = targets(tmp_path, "ratios = { ct = 80 }")
+        link = RatioLink(ct=40, pt=10)
+        link.refuses = True
+        poll = await target.poll(link)
+        assert poll.layout.ratios == {"ct": "80", "pt": "1"}, "zeros nobody sent are no evidence"
+        (target,), _, _ = targets(tmp_path, "ratios = { ct = 80, pt = 10 }")
+        link.silent = True
+        assert (await target.poll(link)).layout.ratios == {"ct": "80", "pt": "10"}
+        (target,), _, _ = targets(tmp_path, "ratios = { pt = 10 }")
+        link.silent = False
+        with pytest.raises(DeviceError, match=r"put ratios.ct into the site file"):
+            await target.poll(link)
+
+    run(main())
+
+
+@pytest.mark.parametrize("fault", ["refuses", "silent", "ct"])
+def test_a_ratio_that_cannot_be_read_again_stays_and_is_told_once(tmp_path: Path, fault: str) -> None:
+    async def main() -> None:
+        (target,), _, clock = targets(tmp_path)
+        link = RatioLink(ct=40, pt=10)
+        first = await target.poll(link)
+        setattr(link, fault, 0 if fault == "ct" else True)
+        with structlog.testing.capture_logs() as logs:
+            for _ in range(3):
+                await clock.sleep_until(clock.monotonic() + RATIO_AGE_MAX_S + 1)
+                assert await target.poll(link) is first
+        assert link.reads == 4
+        assert [entry["event"] for entry in logs] == ["ratios cannot be read again; those in force stay"]
+        assert logs[0]["meter"] == "feeder-1"
 
     run(main())
