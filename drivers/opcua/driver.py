@@ -13,6 +13,7 @@ import logging
 from array import array
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import structlog
 from asyncua import ua
 from asyncua.client.client import Client
 from asyncua.ua.attribute_ids import AttributeIds
@@ -39,7 +40,7 @@ LOGGED_MAX = 10_000
 NEVER_NS = 1 << 62  # no source time is older
 _MAX_NODES_PER_READ = parse_id(f"i={ObjectIds.Server_ServerCapabilities_OperationLimits_MaxNodesPerRead}")
 
-_log = logging.getLogger(__name__)
+log = structlog.get_logger("opcua")
 
 
 class _Plan(NamedTuple):
@@ -168,7 +169,7 @@ class OpcUaLink:
             async with asyncio.timeout(CLOSE_S):
                 await client.disconnect()
         except FAILURES as error:
-            _log.debug("%s", self._text(f"goodbye failed: {error!r}"))
+            log.debug("goodbye failed", link=self._name, error=repr(error))
         finally:
             if transport is not None:  # after asyncua's watchdog gave up, disconnect() leaves the socket open
                 transport.abort()
@@ -203,8 +204,10 @@ class OpcUaLink:
                 self._limit = plan.per_request // 2
                 self._plans.clear()
                 plan = self._plan(poll)
-                name = status_name(error.code)
-                _log.info("%s", self._text(f"{name}; from now on {self._limit} channels a request"))
+                log.info(
+                    "server takes fewer channels a request", link=self._name, channels=self._limit,
+                    error=status_name(error.code),
+                )  # fmt: skip
             else:
                 return answers
 
@@ -254,7 +257,10 @@ class OpcUaLink:
         key = (poll.meter, source, cause)
         if key not in self._logged and len(self._logged) < LOGGED_MAX:
             self._logged.add(key)
-            _log.warning("%s", self._text(f"meter {poll.meter}, {source}: {cause}; check the channel's id"))
+            log.warning(
+                "channel has no number; check its id", link=self._name, meter=poll.meter, source=source,
+                error=cause,
+            )  # fmt: skip
 
     def _down(self, error: Exception) -> LinkDown:
         self._lost = True
@@ -266,8 +272,10 @@ class OpcUaLink:
         policy = client.server_policy(ua.UserTokenType.UserName).SecurityPolicyUri
         if not policy or policy.endswith("#None"):
             self._logged.add((self._name, "", "plain"))
-            _log.warning(
-                "%s", self._text("the server takes the password unencrypted; keep this network apart")
+            log.warning(
+                "server takes the password unencrypted; keep this network apart",
+                link=self._name,
+                url=self._url,
             )
 
     def _text(self, what: str) -> str:

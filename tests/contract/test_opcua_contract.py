@@ -14,6 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import structlog
 from asyncua import ua
 from asyncua.common.utils import ServiceError
 from asyncua.ua.status_codes import StatusCodes as Code
@@ -151,19 +152,19 @@ async def test_a_source_time_that_stopped_is_stale_where_the_link_asks(server: P
 
 
 async def test_what_is_unreadable_is_isolated_and_said_once(
-    link: OpcUaLink, caplog: pytest.LogCaptureFixture
+    link: OpcUaLink,
 ) -> None:
     poll = poll_of("ns=2;s=Nowhere", "ns=2;s=Text", "ns=2;s=UInt16", "ns=2;s=Array")
-    for _ in range(3):
-        sample = await read_one(link, poll)
-        assert list(sample.flags) == [GONE, GONE, Flag.OK, GONE]
-        assert exact(poll, sample) == [None, None, Decimal(65535), None]
-    said = [record.getMessage() for record in caplog.records]
+    with structlog.testing.capture_logs() as said:
+        for _ in range(3):
+            sample = await read_one(link, poll)
+            assert list(sample.flags) == [GONE, GONE, Flag.OK, GONE]
+            assert exact(poll, sample) == [None, None, Decimal(65535), None]
     assert len(said) == 3
-    assert "link dcs" in said[0]
-    assert "boiler-1, ns=2;s=Nowhere: BadNodeIdUnknown" in said[0]
-    assert "a String, not a number" in said[1]
-    assert "an array" in said[2]
+    assert {(entry["link"], entry["meter"]) for entry in said} == {("dcs", "boiler-1")}
+    assert (said[0]["source"], said[0]["error"]) == ("ns=2;s=Nowhere", "BadNodeIdUnknown")
+    assert "a String, not a number" in said[1]["error"]
+    assert "an array" in said[2]["error"]
 
 
 async def test_a_meter_refused_whole_is_an_error_that_names_its_ids(link: OpcUaLink) -> None:
@@ -313,14 +314,15 @@ async def test_close_frees_session_and_tasks_and_may_be_called_twice(server: Pla
 
 async def test_user_and_password(server: PlantServer, caplog: pytest.LogCaptureFixture) -> None:
     link = new_link(server.url, user="reader", password=PASSWORD)
-    for _ in range(2):
-        await link.open()
-        assert not any((await read_one(link, poll_of("ns=2;s=UInt16"))).flags)
-        await link.close()
-    said = [record.getMessage() for record in caplog.records if record.name == driver.__name__]
+    with structlog.testing.capture_logs() as said:
+        for _ in range(2):
+            await link.open()
+            assert not any((await read_one(link, poll_of("ns=2;s=UInt16"))).flags)
+            await link.close()
     assert len(said) == 1
-    assert "unencrypted" in said[0]
-    assert PASSWORD not in caplog.text
+    assert "unencrypted" in said[0]["event"]
+    assert said[0]["link"] == "dcs"
+    assert PASSWORD not in caplog.text + repr(said)
     link = new_link(server.url, user="reader", password="wrong")
     with pytest.raises(LinkDown, match=r"check user and password_file of the link \(BadUserAccessDenied\)"):
         await link.open()
