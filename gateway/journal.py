@@ -8,7 +8,7 @@ Invariants
 * While the disk refuses, closed groups wait in memory (at most `WAIT_S` and `WAIT_BYTES`); what overflows is
   counted in a preallocated file and leaves a gap record as soon as the disk takes it.
 * At the size cap the oldest groups go, delivered or not; readers behind are moved up and the loss is counted.
-* A damaged file never stops the gateway: it is moved aside and a new one begins.
+* A damaged file never stops the gateway: it is moved aside, and a new one goes on with its numbers (`journal_open`).
 
 On disk: `journal_store`, `journal_records`; a commit and the cap: `journal_commit`; positions: `journal_reader`.
 """
@@ -16,10 +16,10 @@ On disk: `journal_store`, `journal_records`; a commit and the cap: `journal_comm
 from __future__ import annotations
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
+import math
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -29,23 +29,23 @@ from gateway.errors import StorageError
 from gateway.journal_commit import Counters, Draft
 from gateway.journal_groups import OpenGroup, Pace, Tail, Waiting, read_groups
 from gateway.journal_layouts import Layouts
-from gateway.journal_losses import LossFile
-from gateway.journal_open import open_store, replace_store
-from gateway.journal_reader import Reader
+from gateway.journal_losses import Numbers
+from gateway.journal_open import open_files, replace_store
+from gateway.journal_reader import Readers
 from gateway.journal_records import note
-from gateway.journal_store import REFUSALS_MAX, ReaderState, RefusalRow, StorageDamaged
+from gateway.journal_store import REFUSALS_MAX, RefusalRow, StorageDamaged
+from gateway.journal_thread import WriterThread
 from gateway.model import Event, Frame, Gap
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
     from pathlib import Path
 
     from gateway.interfaces import Clock
     from gateway.journal_commit import Written
     from gateway.journal_groups import Committed
+    from gateway.journal_reader import Reader
     from gateway.layout import Layout
-
-T = TypeVar("T")
 
 WAIT_S = 60.0
 WAIT_BYTES = 64 * 1024 * 1024
@@ -72,17 +72,13 @@ class Journal:
         """folder: where `journal.db` lies. inline: no writer thread (virtual time). Raises StorageError."""
         self._clock = clock
         self._size_max, self._free_min, self._pages_max = size_max, free_min, pages_max
-        self._store, found, moved_to = open_store(folder / "journal.db", pages_max=pages_max)
-        self._losses = LossFile(folder / "journal.loss")
-        self._layouts = Layouts(found.layouts, found.digests)
+        self._store, found, self._losses, damage = open_files(folder, pages_max=pages_max)
+        self._layouts = Layouts(found)
         self.stepped_at_start = clock.wall_ns() < found.last_ns - NS
-        self._counters = Counters(
-            found.epoch, found.following, found.readings, found.frames, found.last_ns, found.dropped
-        )
-        self.oldest, self.oldest_before = found.oldest, found.oldest_before
+        self._counters = Counters.of(found)
+        self.oldest, self.oldest_before, self._oldest_ns = found.oldest, found.oldest_before, found.oldest_ns
         self.used_bytes = found.used_bytes
-        self._readers: dict[str, Reader] = {}
-        self._found_readers = found.readers
+        self._readers = Readers(found.readers)
         self._open = OpenGroup(self.epoch)
         self._pace = Pace(clock, group_s)
         self._waiting = Waiting(WAIT_S, WAIT_BYTES)
@@ -93,11 +89,13 @@ class Journal:
         self._closed = False
         self.error: str | None = None
         self._committing = asyncio.Lock()
-        self._executor = None if inline else ThreadPoolExecutor(1, thread_name_prefix="journal")
+        self._inline = inline
+        self._thread = WriterThread(inline=inline)
+        self._in_thread = self._thread.run
         if self.stepped_at_start:
             self.new_epoch()
-        if moved_to:
-            self.note(Event(clock.wall_ns(), "journal_damaged", "gateway", {"moved_to": moved_to}))
+        if damage is not None:
+            self.note(Event(clock.wall_ns(), "journal_damaged", "gateway", damage))
 
     # -- appending ----------------------------------------------------------------------------------------
 
@@ -120,6 +118,15 @@ class Journal:
         self._open.add_note(record, record.time_ns)
         if self._open.size > GROUP_BYTES:
             self._close_group()
+
+    def note_config(self, digest: str, subject: str) -> None:
+        """Journal which site file is in force: an event if it changed, durable in one commit with the digest."""
+        before = self._counters.config
+        if not before:
+            self._counters.config, self._dirty = digest, True
+        elif digest != before:
+            self.note(Event(self._clock.wall_ns(), "config", subject, {"before": before, "after": digest}))
+            self._open.config = digest
 
     def new_epoch(self) -> int:
         """Return the epoch that starts now, after a step of the wall clock."""
@@ -162,12 +169,12 @@ class Journal:
             or self._waiting
             or self._refusals
             or self._losses.gap.readings
-            or any(reader.dirty for reader in self._readers.values())
+            or self._readers.dirty
         )
 
     async def flush(self) -> None:
         """Commit what is open, waiting or dirty now; on failure it waits in memory, within bounds."""
-        if self._executor is None:
+        if self._inline:
             await self._flush()
         else:
             await asyncio.shield(asyncio.create_task(self._flush()))
@@ -179,32 +186,29 @@ class Journal:
             if self._damaged and not await self._begin_anew():
                 return
             self._close_group()
-            readers = [reader for reader in self._readers.values() if reader.dirty]
+            await self._save_losses()  # a new epoch is known there before it is used
             refusals, self._refusals = self._refusals, []
-            layouts = dict(self._layouts.new)
             draft = Draft(
                 self._waiting.take(),
-                list(layouts.items()),
-                [reader.snapshot() for reader in readers],
+                self._layouts.take(),
+                self._readers.take(),
                 refusals,
                 replace(self._counters),
                 self._losses.gap,
                 self._clock.wall_ns(),
             )
-            for reader in readers:
-                reader.dirty = False
             self._dirty = False
             try:
                 written = await self._in_thread(partial(self._write, draft))
             except StorageError as error:
                 self._waiting.failed()
-                for reader in readers:
-                    reader.dirty = True
+                self._layouts.failed(draft.layouts)
+                self._readers.failed(draft.readers)
                 self._dirty = True
                 self._refusals = (refusals + self._refusals)[-REFUSALS_MAX:]
                 await self._failed(error)
                 return
-            self._layouts.written(layouts)
+            self._layouts.written(draft.layouts, written.layouts_gone)
             self._committed(draft, written)
             await self._save_losses()
 
@@ -220,15 +224,15 @@ class Journal:
         counters = written.counters
         if counters.epoch != self.epoch:
             counters.epoch, counters.last_ns = self.epoch, 0
+        counters.config = counters.config or self._counters.config
         self._counters = counters
         self.used_bytes = written.used_bytes
-        wanted = min((reader.live for reader in self._readers.values()), default=self.following)
-        records = [*(group.records for group in draft.waiting), []]  # the last for the gap, if there is one
-        self._tail.extend(list(zip(records, written.groups, strict=False)), wanted)
+        groups = list(zip(written.records, written.groups, strict=True))
+        self._tail.extend(groups, self._readers.first_live(self.following))
         self._move_up(written)
-        if written.groups:
-            for reader in self._readers.values():
-                reader.awake.set()
+        if groups:
+            self._oldest_ns = self._oldest_ns or groups[0][1].first_ns
+            self._readers.wake()
 
     def _move_up(self, written: Written) -> None:
         dropped = written.dropped
@@ -236,8 +240,9 @@ class Journal:
             return
         self.oldest = dropped.following
         self.oldest_before += dropped.readings
+        self._oldest_ns = dropped.last_ns
         self._tail.forget(self.oldest)
-        behind = sum(reader.move_up(self.oldest, self.oldest_before) for reader in self._readers.values())
+        behind = self._readers.move_up(self.oldest, self.oldest_before)
         log.error(
             "journal is at its cap; oldest readings dropped", dropped=dropped.readings, not_delivered=behind
         )
@@ -256,15 +261,14 @@ class Journal:
     def _lose(self, groups: Iterable[OpenGroup]) -> None:
         for lost in groups:
             self._losses.lose(lost.readings, lost.first_ns, lost.last_ns)
-            log.error("readings lost: the disk did not take them", readings=lost.readings, total=self.lost)
 
-    async def _save_losses(self) -> None:
-        if self._losses.saved:
-            return
-        try:
-            await self._in_thread(self._losses.save)
-        except StorageError as error:
-            log.error("loss counters not written", error=str(error))
+    async def _save_losses(self, *, last: bool = False) -> None:
+        c, pending = self._counters, self._readers.pending
+        oldest = (self.oldest_before, self._oldest_ns)
+        numbers = Numbers(c.epoch, c.following, c.readings, c.frames, c.dropped, *oldest, c.last_ns, pending)
+        self._losses.keep(numbers, math.inf if last else self._clock.monotonic())
+        if not self._losses.saved:
+            await self._in_thread(self._losses.try_save)
 
     async def _begin_anew(self) -> bool:
         """Return whether the damaged file is out of the way and a new one begun."""
@@ -279,9 +283,7 @@ class Journal:
         first = self._tail.first  # what is still in memory can still be delivered
         self.oldest = first.id if first else self.following
         self.oldest_before = first.readings_after - first.readings if first else self.readings
-        for reader in self._readers.values():
-            reader.move_up(self.oldest, self.oldest_before)
-            reader.dirty = True
+        self._readers.begin_anew(self.oldest, self.oldest_before)
         self._layouts.all_new()
         self._dirty = True
         detail = {"moved_to": moved_to, "readings": gone}
@@ -292,20 +294,17 @@ class Journal:
 
     async def reader(self, name: str) -> Reader:
         """Return the reader of that name at its durable positions; a new one starts at the live end."""
-        state = self._found_readers.pop(name, None) or ReaderState(name, self.following, self.readings)
-        reader = self._readers[name] = Reader(self, state)
-        reader.dirty = True
-        return reader
+        return self._readers.get(self, name)
 
-    async def forget_other_readers(self) -> None:
-        """Delete the positions of sinks that are no longer configured."""
-        gone = list(self._found_readers)
+    async def forget_other_readers(self, kind: str) -> None:
+        """Delete the positions of readers whose name begins with `kind` and that were not asked for."""
+        gone = self._readers.others(kind)
         try:
             await self._in_thread(partial(self._store.delete_readers, gone))
         except StorageError as error:
-            log.error("positions of removed sinks stay for now", sinks=gone, error=str(error))
+            log.error("positions of removed readers stay for now", readers=gone, error=str(error))
             return
-        self._found_readers.clear()
+        self._readers.forget(gone)
 
     async def fetch(self, first: int, until: int, readings_max: int) -> list[Committed]:
         """Return committed groups from id `first` to below `until`, at least one if there is one."""
@@ -347,12 +346,17 @@ class Journal:
         return self._counters.readings
 
     @property
+    def config_digest(self) -> str:
+        """Return the digest of the site file journaled last, "" if none was."""
+        return self._counters.config
+
+    @property
     def lost(self) -> int:
         """Return readings lost for ever: never stored, or gone before a sink had them (summed over sinks)."""
         return self._losses.losses.unstored + self._missed()
 
     def _missed(self) -> int:
-        return sum(reader.missed for reader in self._readers.values())
+        return self._losses.losses.undelivered + self._readers.missed
 
     def layouts(self) -> list[Layout]:
         """Return every layout the journal knows, oldest first."""
@@ -383,16 +387,10 @@ class Journal:
             self._closed = True
             self._close_group()
             self._lose(self._waiting.take())
-            await self._save_losses()
+            await self._save_losses(last=True)
             try:
                 await self._in_thread(self._store.close)
             except StorageError as error:
                 log.error("journal did not close cleanly", error=str(error))
             self._losses.close()
-            if self._executor is not None:
-                self._executor.shutdown(wait=False)
-
-    async def _in_thread(self, function: Callable[[], T]) -> T:
-        if self._executor is None:
-            return function()
-        return await asyncio.get_running_loop().run_in_executor(self._executor, function)
+            self._thread.close()

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from gateway.journal_groups import OpenGroup
-    from gateway.journal_store import ReaderState, RefusalRow, Store
+    from gateway.journal_layouts import Changes
+    from gateway.journal_records import Record
+    from gateway.journal_store import Opened, ReaderState, RefusalRow, Store
     from gateway.layout import Layout
 
 DROP_SLACK = 64  # the cap frees 1/64 more than it must, so it does not work at every commit
@@ -32,7 +34,10 @@ log = structlog.get_logger("journal")
 
 @dataclass(slots=True)
 class Counters:
-    """Of everything committed. following: the next group's id; last_ns: newest time of this epoch; dropped: by the cap."""
+    """Of everything committed. following: the next group's id; last_ns: newest time of this epoch; dropped: by the cap.
+
+    config: digest of the site file, "" if none was journaled.
+    """
 
     epoch: int
     following: int
@@ -40,14 +45,31 @@ class Counters:
     frames: int
     last_ns: int
     dropped: int
+    config: str = ""
+
+    @classmethod
+    def of(cls, found: Opened) -> Counters:
+        """Return the counters of a journal just opened."""
+        return cls(
+            found.epoch,
+            found.following,
+            found.readings,
+            found.frames,
+            found.last_ns,
+            found.dropped,
+            found.config,
+        )
 
 
 @dataclass(slots=True)
 class Draft:
-    """What one commit is asked to make durable. gap: readings lost since the last one, recorded with it."""
+    """What one commit is asked to make durable. gap: readings lost since the last one, recorded with it.
+
+    readers: those whose positions changed.
+    """
 
     waiting: Sequence[OpenGroup]
-    layouts: Sequence[tuple[int, Layout]]
+    layouts: Changes
     readers: Sequence[ReaderState]
     refusals: Sequence[RefusalRow]
     counters: Counters
@@ -57,11 +79,16 @@ class Draft:
 
 @dataclass(slots=True)
 class Written:
-    """What a commit did: groups as numbered (one of a gap record alone may be the last), what the cap took."""
+    """What a commit did: groups as numbered (one of a gap record alone may be the last), what the cap took.
+
+    records: of each group. layouts_gone: ids whose last group went.
+    """
 
     groups: list[NewGroup]
+    records: list[Sequence[Record]]
     counters: Counters
     dropped: Dropped
+    layouts_gone: list[int]
     used_bytes: int
 
 
@@ -109,21 +136,34 @@ def _commit(store: Store, draft: Draft, bodies: list[bytes], dropped: Dropped) -
     id_, readings = counters.following, counters.readings
     frames, last_ns = counters.frames, counters.last_ns
     groups: list[NewGroup] = []
+    records: list[Sequence[Record]] = [group.records for group in draft.waiting]
+    config = counters.config
     for group, body in zip(draft.waiting, bodies, strict=True):
         span = (group.first_ns, group.last_ns)
         groups.append(NewGroup(id_, *span, group.frames, group.readings, readings, body))
         id_, readings, frames = id_ + 1, readings + group.readings, frames + group.frames
         if group.epoch == counters.epoch:
             last_ns = max(last_ns, group.last_ns)
+        config = group.config or config
     gap = joined(draft.gap, dropped.readings, dropped.first_ns, dropped.last_ns)
     if gap.readings:
         record = Gap(draft.now_ns, gap.reason, gap.first_ns, gap.last_ns, gap.readings)
         body = pack([record], _NO_LAYOUTS.__getitem__)
         groups.append(NewGroup(id_, draft.now_ns, draft.now_ns, 0, 0, readings, body))
+        records.append([record])
         id_ += 1
     gone = counters.dropped + dropped.readings
-    after = Counters(counters.epoch, id_, readings, frames, last_ns, gone)
-    store.commit(
-        Commit(groups, draft.layouts, draft.readers, draft.refusals, asdict(after), dropped.following)
+    after = Counters(counters.epoch, id_, readings, frames, last_ns, gone, config)
+    layouts_gone = store.commit(
+        Commit(
+            groups,
+            list(draft.layouts.new.items()),
+            draft.layouts.uses,
+            draft.layouts.keep,
+            draft.readers,
+            draft.refusals,
+            asdict(after),
+            dropped.following,
+        )
     )
-    return Written(groups, after, dropped, store.used_bytes())
+    return Written(groups, records, after, dropped, layouts_gone, store.used_bytes())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import structlog
 
@@ -14,7 +14,7 @@ from gateway.journal_store import StorageDamaged
 from gateway.model import Frame
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from gateway.interfaces import Clock
     from gateway.journal_records import Record
@@ -40,6 +40,7 @@ class OpenGroup:
     first_ns: int = 0
     last_ns: int = 0
     closed_s: float = 0.0
+    config: str = ""  # the digest that is the site file's once this group is committed
 
     def add_frame(self, frame: Frame) -> None:
         """Take a frame."""
@@ -97,12 +98,20 @@ class Pace:
 
 
 class Committed(NamedTuple):
-    """A committed group, decoded; a damaged one has no frames. readings_after: journaled up to and including it."""
+    """A committed group, decoded; a damaged one has no records. readings_after: journaled up to and including it.
+
+    records: in order; frames: those of them that are frames.
+    """
 
     id: int
-    frames: list[Frame]
+    records: Sequence[Record]
+    frames: Sequence[Frame]
     readings: int
     readings_after: int
+
+
+def _frames(records: Iterable[Record]) -> list[Frame]:
+    return [record for record in records if isinstance(record, Frame)]
 
 
 class Waiting:
@@ -168,9 +177,10 @@ class Tail:
     def extend(self, groups: Sequence[tuple[Sequence[Record], NewGroup]], wanted: int) -> None:
         """Take the records of groups just committed; keep those from id `wanted` on, within `TAIL_READINGS`."""
         for records, new in groups:
-            frames = [record for record in records if isinstance(record, Frame)]
+            only = new.frames == len(records)  # the rule; then no record is looked at
+            frames = cast("Sequence[Frame]", records) if only else _frames(records)
             after = new.readings_before + new.readings
-            self._groups.append(Committed(new.id, frames, new.readings, after))
+            self._groups.append(Committed(new.id, records, frames, new.readings, after))
             self._readings += new.readings
         self.forget(wanted)
         while self._readings > TAIL_READINGS:
@@ -199,7 +209,7 @@ class Tail:
 def read_groups(
     store: Store, layout_of: Callable[[int], Layout], first: int, until: int, readings_max: int
 ) -> list[Committed]:
-    """Return groups from disk, decoded; blocks. A damaged one comes without frames, so that readers pass it."""
+    """Return groups from disk, decoded; blocks. A damaged one comes without records, so that readers pass it."""
     try:
         rows = store.read(first, until, readings_max)
     except StorageDamaged:
@@ -207,15 +217,16 @@ def read_groups(
             rows = store.read(first, first + 1, 1)
         except StorageDamaged as error:
             log.error("journal group cannot be read and is skipped", group=first, error=str(error))
-            return [Committed(first, [], 0, 0)]
+            return [Committed(first, [], [], 0, 0)]
     found = []
     for row in rows:
-        frames: list[Frame] = []
+        records: list[Record] = []
         try:
             if not row.intact:
                 raise ValueError("checksum does not hold")
-            frames = [record for record in unpack(row.body, layout_of) if isinstance(record, Frame)]
+            records = list(unpack(row.body, layout_of))
         except (ValueError, KeyError) as error:
             log.error("journal group is damaged and skipped", group=row.id, error=str(error))
-        found.append(Committed(row.id, frames, row.readings, row.readings_before + row.readings))
+        after = row.readings_before + row.readings
+        found.append(Committed(row.id, records, _frames(records), row.readings, after))
     return found

@@ -1,4 +1,4 @@
-"""A reader: one consumer of the journal with a live position and backlog ranges.
+"""Readers: each one consumer of the journal with a live position and backlog ranges.
 
 Each advances over contiguous acknowledgements only. After an outage the lag becomes a backlog range, so that live
 readings go first and the backlog follows behind them; order holds within each.
@@ -17,7 +17,10 @@ from gateway.journal_store import ReaderState, Span
 from gateway.model import Batch
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from gateway.journal import Journal
+    from gateway.journal_groups import Committed
 
 SHIFT_GROUPS = 20  # a lag of more groups than this is backlog: a second of the busiest gateway
 LIVE_READINGS = 100_000  # most readings in one live batch
@@ -106,10 +109,23 @@ class Reader:
         self._live.until, self._live.until_before = self._journal.following, self._journal.readings
 
     async def take(self, *, backlog: bool, live: bool = True) -> Batch | None:
-        """Return the next batch: live first (if wanted), else backlog if allowed, else None. Ask `awake` for more.
+        """Return the frames of `take_groups`, for a sink.
 
         A batch without frames covers events, or groups that are gone: acknowledge it all the same.
-        Raises StorageError if the disk cannot be read.
+        """
+        groups = await self.take_groups(backlog=backlog, live=live)
+        if groups is None:
+            return None
+        assert self._taken is not None
+        last = self._taken.until - 1
+        frames = [frame for group in groups for frame in group.frames]
+        return Batch(frames, groups[0].id if groups else last, last, self._taken.span is not self._live)
+
+    async def take_groups(self, *, backlog: bool, live: bool = True) -> list[Committed] | None:
+        """Return the next groups: live first (if wanted), else backlog if allowed, else None. Ask `awake` for more.
+
+        Their records are all there, in order. An empty list stands for groups that are gone: acknowledge it all the
+        same. Raises StorageError if the disk cannot be read.
         """
         self.awake.clear()
         self._extend()
@@ -119,14 +135,12 @@ class Reader:
             span, most = self._backlog[0], BACKLOG_READINGS
         else:
             return None
-        late = span is not self._live
-        first, until, until_before = span.start, span.until, span.until_before
-        groups = await self._journal.fetch(first, until, most)
+        until, until_before = span.until, span.until_before
+        groups = await self._journal.fetch(span.start, until, most)
         if groups:
             until, until_before = groups[-1].id + 1, groups[-1].readings_after
         self._taken = _Taken(span, until, until_before)
-        frames = [frame for group in groups for frame in group.frames]
-        return Batch(frames, groups[0].id if groups else first, until - 1, late)
+        return groups
 
     def acknowledge(self, delivered: int, refused: int) -> None:
         """Advance over the batch taken last; counts are readings."""
@@ -152,3 +166,78 @@ class Reader:
         if readings:
             self.missed += readings
             self.dirty = True
+
+
+class Readers:
+    """Every reader of a journal, by name; those of one kind begin alike: `sink:influx`."""
+
+    def __init__(self, found: dict[str, ReaderState]) -> None:
+        """found: positions as they were made durable."""
+        self.found = found
+        self._readers: dict[str, Reader] = {}
+
+    def __iter__(self) -> Iterator[Reader]:
+        """Iterate over the readers asked for since the start."""
+        return iter(self._readers.values())
+
+    def get(self, journal: Journal, name: str) -> Reader:
+        """Return the reader of that name, at its durable positions; a new one starts at the live end."""
+        state = self.found.pop(name, None) or ReaderState(name, journal.following, journal.readings)
+        reader = self._readers[name] = Reader(journal, state)
+        reader.dirty = True
+        return reader
+
+    def others(self, kind: str) -> list[str]:
+        """Return the names that begin with `kind`, are in the file and were not asked for."""
+        return [name for name in self.found if name.startswith(kind)]
+
+    def forget(self, names: Iterable[str]) -> None:
+        """Let go of readers that are not in the file any more."""
+        for name in names:
+            self.found.pop(name, None)
+
+    @property
+    def dirty(self) -> bool:
+        """Return whether the positions of some reader are not durable."""
+        return any(reader.dirty for reader in self)
+
+    def take(self) -> list[ReaderState]:
+        """Return positions that are not durable, to be made so; `failed` must follow if they were not."""
+        dirty = [reader for reader in self if reader.dirty]
+        for reader in dirty:
+            reader.dirty = False
+        return [reader.snapshot() for reader in dirty]
+
+    def failed(self, states: Iterable[ReaderState]) -> None:
+        """Note that positions taken are not durable after all."""
+        for state in states:
+            self._readers[state.name].dirty = True
+
+    def begin_anew(self, oldest: int, oldest_before: int) -> None:
+        """Move every reader up, and have all positions written: the file is a new one."""
+        self.move_up(oldest, oldest_before)
+        for reader in self:
+            reader.dirty = True
+
+    @property
+    def pending(self) -> int:
+        """Return how many readings are still to be delivered, summed over readers."""
+        return sum(reader.pending for reader in self)
+
+    @property
+    def missed(self) -> int:
+        """Return how many were passed without delivery, summed over readers."""
+        return sum(reader.missed for reader in self)
+
+    def first_live(self, following: int) -> int:
+        """Return the first group some reader still wants live, `following` if none does."""
+        return min((reader.live for reader in self), default=following)
+
+    def move_up(self, oldest: int, oldest_before: int) -> int:
+        """Move every reader up to the oldest group there is; return how many undelivered readings that lost."""
+        return sum(reader.move_up(oldest, oldest_before) for reader in self)
+
+    def wake(self) -> None:
+        """Tell every reader of new groups."""
+        for reader in self:
+            reader.awake.set()

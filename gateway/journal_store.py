@@ -3,9 +3,9 @@
 Everything here blocks and belongs to the journal's one writer thread. apsw brings its own SQLite; Debian 12's
 3.40.1 has the WAL-reset corruption bug (https://sqlite.org/wal.html#walresetbug).
 
-Invariants: group ids are consecutive and ascending in commit order; a layout's row is committed with or before
-the first group that uses it and is never deleted; what the cap drops, the gap record that says so and the groups
-it makes room for are one transaction.
+Invariants: group ids ascend in commit order; a layout's row is committed with or before the first group that uses
+it and stays as long as a group may; what the cap drops, the gap record that says so and the groups it makes room for
+are one transaction. A file of a newer format is left alone, one of an older format is migrated (`journal_format`).
 """
 
 from __future__ import annotations
@@ -19,27 +19,15 @@ import apsw
 import orjson
 import structlog
 
+from gateway import journal_format
 from gateway.errors import StorageError
 from gateway.layout import Layout
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Container, Iterable, Mapping, Sequence
     from pathlib import Path
 
-FORMAT = 1
 REFUSALS_MAX = 10_000
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS layouts (id INTEGER PRIMARY KEY, digest TEXT UNIQUE NOT NULL, body BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS groups (
-    id INTEGER PRIMARY KEY, first_ns INTEGER, last_ns INTEGER, frames INTEGER NOT NULL, readings INTEGER NOT NULL,
-    readings_before INTEGER NOT NULL, crc INTEGER NOT NULL, body BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS readers (
-    name TEXT PRIMARY KEY, live INTEGER NOT NULL, live_before INTEGER NOT NULL, backlog TEXT NOT NULL,
-    delivered INTEGER NOT NULL, refused INTEGER NOT NULL, missed INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS refusals (
-    id INTEGER PRIMARY KEY, reader TEXT, meter TEXT, epoch INTEGER, time_ns INTEGER, readings INTEGER, reason TEXT);
-"""
 
 log = structlog.get_logger("journal")
 
@@ -130,31 +118,43 @@ class Dropped(NamedTuple):
 
 @dataclass(slots=True)
 class Opened:
-    """What a journal file held when it was opened. digests: of every layout, also of those that cannot be read."""
+    """What a journal file held when it was opened. oldest_ns: first time of the oldest group, 0 if there is none.
+
+    digests: of every layout, also of those that cannot be read; unused: ids of those no group can be using from now on.
+    config: digest of the site file that was journaled last, "" if none was.
+    """
 
     epoch: int
     last_ns: int
     oldest: int
     oldest_before: int
+    oldest_ns: int
     following: int
     readings: int
     frames: int
     dropped: int
+    config: str
     used_bytes: int
     layouts: dict[int, Layout]
     digests: dict[str, int]
+    unused: set[int]
     readers: dict[str, ReaderState]
 
 
 @dataclass(slots=True)
 class Commit:
-    """Everything one transaction makes durable."""
+    """Everything one transaction makes durable.
+
+    uses: layout id -> whether these or later groups may use it. keep: layouts that stay though no group uses them.
+    """
 
     groups: Sequence[NewGroup]
     layouts: Sequence[tuple[int, Layout]]
+    uses: Mapping[int, bool]
+    keep: Container[int]
     readers: Sequence[ReaderState]
     refusals: Sequence[RefusalRow]
-    meta: dict[str, int]
+    meta: dict[str, int | str]
     drop_below: int = 0
 
 
@@ -172,19 +172,19 @@ class Store:
             self._db.set_busy_timeout(5000)
             for pragma in ("journal_mode=WAL", "synchronous=FULL", "journal_size_limit=16777216"):
                 self._db.execute(f"PRAGMA {pragma}")
-            self._db.execute(_SCHEMA)
             if pages_max is not None:
                 self._db.execute(f"PRAGMA max_page_count={int(pages_max)}")
-            found = self._value("SELECT value FROM meta WHERE key='format'")
-            if found is None:
-                self._db.execute("INSERT INTO meta VALUES ('format', ?), ('epoch', 0)", (FORMAT,))
             self._page_bytes = self._value("PRAGMA page_size") or 4096
+            journal_format.prepare(self._db, path)
         except apsw.Error as error:
             self._db.close(True)
             raise _failure("open", path, error) from error
-        if found not in (None, FORMAT):
+        except ValueError as error:
             self._db.close(True)
-            raise StorageDamaged(f"journal {path} has format {found}, this version writes {FORMAT}")
+            raise StorageDamaged(f"journal {path} is damaged: {error}") from error
+        except StorageError:
+            self._db.close(True)
+            raise
 
     def _value(self, sql: str, bindings: tuple[int | str, ...] = ()) -> int | None:
         row = self._db.execute(sql, bindings).fetchone()
@@ -193,7 +193,9 @@ class Store:
     def load(self) -> Opened:
         """Return everything the journal keeps in memory: counters, layouts and reader positions."""
         try:
-            first = self._db.execute("SELECT id, readings_before FROM groups ORDER BY id LIMIT 1").fetchone()
+            first = self._db.execute(
+                "SELECT id, readings_before, first_ns FROM groups ORDER BY id LIMIT 1"
+            ).fetchone()
             last = self._db.execute(
                 "SELECT id, readings_before + readings FROM groups ORDER BY id DESC LIMIT 1"
             ).fetchone()
@@ -213,13 +215,16 @@ class Store:
                 last_ns=meta.get("last_ns", 0),
                 oldest=first[0] if first else following,
                 oldest_before=first[1] if first else readings,
+                oldest_ns=first[2] if first else 0,
                 following=following,
                 readings=readings,
                 frames=meta.get("frames", 0),
                 dropped=meta.get("dropped", 0),
+                config=meta.get("config", ""),
                 used_bytes=self.used_bytes(),
                 layouts=layouts,
                 digests=digests,
+                unused={id_ for (id_,) in self._db.execute("SELECT layout FROM unused")},
                 readers=readers,
             )
         except apsw.Error as error:
@@ -239,18 +244,28 @@ class Store:
                 )
         return layouts, digests
 
-    def commit(self, commit: Commit) -> None:
-        """Make all of it durable in one transaction, or none of it."""
+    def commit(self, commit: Commit) -> list[int]:
+        """Make all of it durable in one transaction, or none of it; return the layouts that went with the last group."""
         try:
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 self._apply(commit)
+                gone = self._drop_layouts(commit) if commit.drop_below else []
                 self._db.execute("COMMIT")
+                return gone
             finally:
                 if self._db.in_transaction:  # a full disk makes SQLite roll back by itself
                     self._db.execute("ROLLBACK")
         except apsw.Error as error:
             raise _failure("write", self.path, error) from error
+
+    def _drop_layouts(self, commit: Commit) -> list[int]:
+        rows = self._db.execute("SELECT layout FROM unused WHERE since <= ?", (commit.drop_below,))
+        gone = [id_ for (id_,) in rows if id_ not in commit.keep]
+        for id_ in gone:
+            self._db.execute("DELETE FROM layouts WHERE id=?", (id_,))
+            self._db.execute("DELETE FROM unused WHERE layout=?", (id_,))
+        return gone
 
     def _apply(self, commit: Commit) -> None:
         execute = self._db.execute
@@ -259,6 +274,11 @@ class Store:
         for id_, layout in commit.layouts:
             body = orjson.dumps(layout.to_dict())
             execute("INSERT OR REPLACE INTO layouts VALUES (?, ?, ?)", (id_, layout.digest, body))
+        for id_, used in commit.uses.items():
+            if used:
+                execute("DELETE FROM unused WHERE layout=?", (id_,))
+            else:
+                execute("INSERT OR REPLACE INTO unused VALUES (?, ?)", (id_, commit.meta["following"]))
         for g in commit.groups:
             row = (g.id, g.first_ns, g.last_ns, g.frames, g.readings, g.readings_before)
             values = (*row, zlib.crc32(g.body), g.body)

@@ -93,11 +93,10 @@ def commit_skipped(patch: Patch) -> None:
     commit = Store.commit
     count = 0
 
-    def wrong(self: Store, what: Commit) -> None:
+    def wrong(self: Store, what: Commit) -> list[int]:
         nonlocal count
         count += bool(what.groups)
-        if count != 7 or not what.groups:
-            commit(self, what)
+        return [] if count == 7 and what.groups else commit(self, what)
 
     patch.setattr(Store, "commit", wrong)
 

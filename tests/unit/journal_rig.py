@@ -6,9 +6,13 @@ import struct
 from array import array
 from typing import TYPE_CHECKING, Any
 
+import apsw
+import orjson
+
 from gateway.journal import Journal
+from gateway.journal_records import unpack
 from gateway.layout import Layout, Part, Slot
-from gateway.model import Channel, Frame
+from gateway.model import Channel, Event, Frame, Gap
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,8 +57,7 @@ def kill(journal: Journal) -> None:
     """End a journal as a kill does: what was not committed is gone."""
     journal._store.close()
     journal._losses.close()
-    if journal._executor is not None:
-        journal._executor.shutdown(wait=True)
+    journal._thread.close(wait=True)
 
 
 Told = tuple[str, int, int, bytes, tuple[int, ...], tuple[float, ...]]
@@ -75,3 +78,15 @@ async def drain(reader: Reader, *, most: int = 10_000) -> list[Told]:
         frames += told(*batch.frames)
         reader.acknowledge(batch.readings, 0)
     raise AssertionError("the reader never came to an end")
+
+
+def notes(folder: Path) -> list[Event | Gap]:
+    """Return the events and gaps of a closed journal, in order."""
+    db = apsw.Connection(str(folder / "journal.db"))
+    layouts = {
+        id_: Layout.from_dict(orjson.loads(body)) for id_, body in db.execute("SELECT id, body FROM layouts")
+    }
+    bodies = [body for (body,) in db.execute("SELECT body FROM groups ORDER BY id")]
+    db.close()
+    records = [record for body in bodies for record in unpack(body, layouts.__getitem__)]
+    return [record for record in records if isinstance(record, Event | Gap)]

@@ -127,7 +127,7 @@ def test_a_new_reader_starts_at_the_live_end_and_a_removed_one_is_forgotten(tmp_
         await journal.close()
         again = open_journal(tmp_path, clock())
         await again.reader("new")
-        await again.forget_other_readers()
+        await again.forget_other_readers("")
         await again.close()
         third = open_journal(tmp_path, clock())
         assert (await third.reader("old")).pending == 0

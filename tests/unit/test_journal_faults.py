@@ -6,13 +6,10 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import apsw
-import orjson
 import pytest
 
 from gateway import journal_groups
-from gateway.journal_records import unpack
 from gateway.journal_store import StorageDamaged, Store
-from gateway.layout import Layout
 from gateway.model import Event, Gap
 from simulators.virtual import VirtualClock, run
 from tests.unit.journal_rig import (
@@ -21,6 +18,7 @@ from tests.unit.journal_rig import (
     drain,
     frame,
     kill,
+    notes,
     open_journal,
     small_layout,
     told,
@@ -35,18 +33,6 @@ LAYOUT = small_layout()
 
 def clock() -> VirtualClock:
     return VirtualClock(START_NS)
-
-
-def notes(folder: Path) -> list[Event | Gap]:
-    """Return the events and gaps of a closed journal, in order."""
-    db = apsw.Connection(str(folder / "journal.db"))
-    layouts = {
-        id_: Layout.from_dict(orjson.loads(body)) for id_, body in db.execute("SELECT id, body FROM layouts")
-    }
-    bodies = [body for (body,) in db.execute("SELECT body FROM groups ORDER BY id")]
-    db.close()
-    records = [record for body in bodies for record in unpack(body, layouts.__getitem__)]
-    return [record for record in records if isinstance(record, Event | Gap)]
 
 
 def test_a_refusing_disk_delays_readings_and_loses_none(tmp_path: Path) -> None:
@@ -287,7 +273,7 @@ def test_a_damaged_file_is_moved_aside_and_the_gateway_runs(tmp_path: Path, dama
             path.write_bytes(path.read_bytes()[:100] + b"\xff" * 4000 + path.read_bytes()[4100:])
         elif damage == "format":
             db = apsw.Connection(str(path))
-            db.execute("UPDATE meta SET value=99 WHERE key='format'")
+            db.execute("UPDATE meta SET value='?' WHERE key='format'")
             db.close()
         else:
             path.write_bytes(b"SQLite format 3\0" + bytes(4080))
@@ -295,16 +281,20 @@ def test_a_damaged_file_is_moved_aside_and_the_gateway_runs(tmp_path: Path, dama
         before = path.read_bytes()
         again = open_journal(tmp_path, clock())
         reader = await again.reader("sink")
-        again.append(frame(LAYOUT, 2))
+        again.append(frame(LAYOUT, 2, epoch=again.epoch))
         await again.flush()
-        assert await drain(reader) == told(frame(LAYOUT, 2))
+        assert await drain(reader) == told(frame(LAYOUT, 2, epoch=1))
         await again.close()
         assert (tmp_path / "journal.db.damaged-1").read_bytes()[:16] == before[:16]
 
     run(main())
-    (event,) = notes(tmp_path)
+    event, gap = notes(tmp_path)
     assert isinstance(event, Event)
-    assert (event.kind, event.detail["moved_to"]) == ("journal_damaged", "journal.db.damaged-1")
+    assert event.kind == "journal_damaged"
+    assert event.detail == {"moved_to": "journal.db.damaged-1", "readings": 2, "undelivered": 2}
+    assert isinstance(gap, Gap)
+    assert (gap.reason, gap.readings) == ("journal_dropped", 2)
+    assert gap.first_ns == gap.last_ns == START_NS + 1_000_000
 
 
 def test_a_file_that_turns_out_damaged_while_running_is_replaced_and_the_live_end_goes_on(

@@ -10,7 +10,7 @@ import pytest
 from gateway.errors import StorageError
 from gateway.journal_reader import SHIFT_GROUPS
 from gateway.journal_store import ReaderState
-from gateway.model import Event
+from gateway.model import Event, Frame, Gap
 from simulators.virtual import VirtualClock, run
 from tests.unit.journal_rig import START_NS, drain, frame, kill, open_journal, small_layout, told
 
@@ -190,7 +190,7 @@ def test_groups_that_hold_only_events_are_passed(tmp_path: Path) -> None:
 def test_a_position_beyond_the_journal_is_brought_back(tmp_path: Path) -> None:
     async def main() -> None:
         journal, _ = await filled(tmp_path, 3)
-        journal._found_readers["far"] = ReaderState("far", 99, 990)
+        journal._readers.found["far"] = ReaderState("far", 99, 990)
         reader = await journal.reader("far")
         assert (reader.live, reader.pending) == (journal.following, 0)
         await more(journal, 3, 4)
@@ -223,5 +223,35 @@ def test_a_disk_that_cannot_be_read_leaves_the_position(tmp_path: Path) -> None:
             await reader.take(backlog=True)
         assert reader.pending == 6
         kill(journal)
+
+    run(main())
+
+
+@pytest.mark.parametrize("from_disk", [False, True])
+def test_groups_hold_every_record_in_order_and_batches_frames_only(tmp_path: Path, from_disk: bool) -> None:
+    async def main() -> None:
+        journal, reader = await filled(tmp_path, 1)
+        event = Event(START_NS, "link_down", "hall-a", {"error": "x"})
+        records = [frame(LAYOUT, 1), event, frame(LAYOUT, 2)]
+        journal.append(frame(LAYOUT, 1))
+        journal.note(event)
+        journal.append(frame(LAYOUT, 2))
+        await journal.flush()
+        journal._losses.lose(5, 1, 2)  # its gap record comes in a group of its own
+        await journal.flush()
+        if from_disk:
+            journal._tail.forget(journal.following)
+        groups = await reader.take_groups(backlog=True)
+        assert groups is not None
+        assert [group.id for group in groups] == [1, 2, 3]
+        assert [shown(record) for record in groups[1].records] == [shown(record) for record in records]
+        assert groups[2].records == [Gap(START_NS, "journal_dropped", 1, 2, 5)]
+        assert numbers(await reader.take(backlog=True)) == [0, 1, 2]
+        reader.acknowledge(6, 0)
+        assert (reader.pending, reader.missed) == (0, 0)
+        await journal.close()
+
+    def shown(record: object) -> object:
+        return told(record) if isinstance(record, Frame) else record
 
     run(main())
