@@ -5,21 +5,24 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from drivers.profile_model import BIT_FUNCTIONS, CONFIGURED, REGISTERS_UNKNOWN
+from drivers.profile_model import BIT_FUNCTIONS, CONFIGURED, REGISTERS_UNKNOWN, UNITS
 from gateway import wire
 from gateway.config_values import nearest
 from gateway.errors import Finding
+from gateway.layout import UNSIGNED
 from gateway.quantity import QUANTITIES
 from gateway.units import UnitError, conversion
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from drivers.profile_model import ChannelTable, ProbeTable, Profile, RatioTable
+    from drivers.profile_model import ChannelTable, GateTable, Profile, SmallTable
+    from gateway.quantity import Quantity
 
 MEDIA = ("electricity", "water", "heat", "gas", "steam", "liquid", "compressed_air", "gas_analysis")
 PROTOCOLS = ("modbus", "opcua")
 REGISTERS = 65536
+_INTEGERS = (*UNSIGNED, "s16", "s32", "s64", "bcd16", "bcd32", "bcd48")
 _REGISTER_TYPES = tuple(name for name in wire.TYPES if name != "ua")
 
 
@@ -84,10 +87,25 @@ def _reading(profile: Profile) -> Iterator[Finding]:
             yield Finding(path, "both or neither", "either an address to read it from or configured = true")
         elif not ratio.configured:
             yield from _value(profile, path, ratio)
+    for name, unit in profile.units.items():
+        yield from _value(profile, f"units.{name}", unit)
+        yield from _integer(profile, f"units.{name}", unit)
+    for i, detect in enumerate(profile.detect, 1):
+        yield from _value(profile, f"detect[{i}]", detect)
+        yield from _integer(profile, f"detect[{i}]", detect)
+        if (detect.equals is None) == (not detect.among):
+            yield Finding(f"detect[{i}]", "both or neither", "either equals = a number or among = [numbers]")
     if profile.probe is not None:
         yield from _value(profile, "probe", profile.probe)
         if profile.probe.low > profile.probe.high:
             yield Finding("probe.low", str(profile.probe.low), f"at most probe.high, {profile.probe.high}")
+
+
+def _integer(profile: Profile, path: str, table: SmallTable) -> Iterator[Finding]:
+    """Yield a finding if a register that holds a code is read as something else."""
+    name = table.type or profile.read.type
+    if name in _REGISTER_TYPES and name not in _INTEGERS:
+        yield Finding(f"{path}.type", f'"{name}"', "an integer type, for a code")
 
 
 def _patterns(path: str, name: str, patterns: Iterable[str]) -> Iterator[Finding]:
@@ -110,17 +128,52 @@ def _channel(profile: Profile, key: str) -> Iterator[Finding]:
     quantity = QUANTITIES.get(channel.quantity)
     if quantity is not None:
         yield from _meaning(channel, path)
-        if channel.unit != CONFIGURED:
-            try:
-                conversion(channel.unit, quantity)
-            except UnitError as error:
-                hint = f'did you mean "{error.suggestion}"?' if error.suggestion else ""
-                yield Finding(f"{path}.unit", f'"{channel.unit}"', str(error), hint)
+        yield from _units(profile, path, channel.unit, quantity)
+    if channel.valid_when is not None:
+        yield from _valid(profile, key, channel.valid_when)
     if channel.low is not None and channel.high is not None and channel.low > channel.high:
         yield Finding(f"{path}.low", str(channel.low), f"at most high, {channel.high}")
     for variant in ("", *channel.alternatives):
         where = path if not variant else f"{path}.alternatives.{variant}"
         yield from _place(profile, where, profile.channel(key, variant))
+
+
+def _units(profile: Profile, path: str, unit: str, quantity: Quantity) -> Iterator[Finding]:
+    """Yield a finding for each unit a channel may have that does not fit its quantity."""
+    if unit == CONFIGURED:
+        return
+    places = {f"{path}.unit": unit}
+    if unit.startswith(UNITS):
+        name = unit.removeprefix(UNITS)
+        yield from one_of(f"{path}.unit", name, profile.units)
+        table = profile.units.get(name)
+        places = {f"units.{name}.map.{code}": u for code, u in table.map.items()} if table else {}
+    for place, found in places.items():
+        try:
+            conversion(found, quantity)
+        except UnitError as error:
+            hint = f'did you mean "{error.suggestion}"?' if error.suggestion else ""
+            yield Finding(place, f'"{found}"', str(error), hint)
+
+
+def _valid(profile: Profile, key: str, valid: GateTable) -> Iterator[Finding]:
+    """Yield what keeps a status channel from saying whether channel `key` counts."""
+    path = f"channels.{key}.valid_when"
+    if valid.equals & ~valid.mask:
+        yield Finding(f"{path}.equals", str(valid.equals), f"bits of the mask {valid.mask:#x}")
+    status = profile.channels.get(valid.channel)
+    if status is None or valid.channel == key:
+        others = [other for other in profile.channels if other != key]
+        yield from one_of(f"{path}.channel", valid.channel, others)
+        return
+    if profile.protocol != "modbus" or (status.type or profile.read.type) not in UNSIGNED or status.transform:
+        yield Finding(f"{path}.channel", f'"{valid.channel}"', "a register of " + ", ".join(UNSIGNED))
+    elif status.valid_when is not None:
+        yield Finding(f"{path}.channel", f'"{valid.channel}"', "a status that counts always")
+    for variant in ("", *profile.variants):
+        if key in profile.keys(variant) and valid.channel not in profile.keys(variant):
+            expected = f'a channel that every variant with {key} has; "{variant}" has it not'
+            yield Finding(f"{path}.channel", f'"{valid.channel}"', expected)
 
 
 def _meaning(channel: ChannelTable, path: str) -> Iterator[Finding]:
@@ -154,7 +207,7 @@ def _place(profile: Profile, path: str, channel: ChannelTable) -> Iterator[Findi
         yield from _value(profile, path, channel)
 
 
-def _value(profile: Profile, path: str, channel: ChannelTable | RatioTable | ProbeTable) -> Iterator[Finding]:
+def _value(profile: Profile, path: str, channel: ChannelTable | SmallTable) -> Iterator[Finding]:
     """Yield what is wrong with where and how a value lies in the registers."""
     named = list(_named(profile, path, channel))
     yield from named
@@ -189,7 +242,7 @@ def _readable(profile: Profile) -> bool:
     return read.type in ("", *_REGISTER_TYPES) and read.order in wire.ORDERS
 
 
-def _named(profile: Profile, path: str, channel: ChannelTable | RatioTable | ProbeTable) -> Iterator[Finding]:
+def _named(profile: Profile, path: str, channel: ChannelTable | SmallTable) -> Iterator[Finding]:
     parts = getattr(channel, "parts", ())
     if not parts and not (channel.type or profile.read.type):
         yield Finding(f"{path}.type", "nothing", "a type here or in read.type")
@@ -213,9 +266,7 @@ def _named(profile: Profile, path: str, channel: ChannelTable | RatioTable | Pro
         yield from _patterns(f"{path}.sentinels", name or profile.read.type, patterns)
 
 
-def _one_request(
-    profile: Profile, path: str, channel: ChannelTable | RatioTable | ProbeTable
-) -> Iterator[Finding]:
+def _one_request(profile: Profile, path: str, channel: ChannelTable | SmallTable) -> Iterator[Finding]:
     """Yield a finding if the parts of a value cannot come in one answer."""
     parts = [source for _, source in profile.resolve(channel)]
     if len(parts) == 1:

@@ -12,11 +12,11 @@ from decimal import Context, Decimal, InvalidOperation
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from drivers.profile_model import CONFIGURED
+from drivers.profile_model import CONFIGURED, UNITS
 from gateway.config_values import nearest
 from gateway.errors import ConfigError, Finding
-from gateway.layout import Layout, Part, Slot
-from gateway.model import Channel
+from gateway.layout import Gate, Layout, Part, Slot
+from gateway.model import Channel, Flag
 from gateway.quantity import QUANTITIES
 from gateway.units import Conversion, UnitError, conversion
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 COMPILED_MAX = 256  # kept results of `compile`; a site has a handful of meter types, each with a few ratios
 _WIDE = Context(prec=120)  # wider than any product of factors here, so nothing is rounded
 _OPCUA_VALUE = (Part("ua"),)
+_GATE_FLAGS = {"device": Flag.DEVICE, "maintenance": Flag.MAINTENANCE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +72,22 @@ def text_of(number: Decimal) -> str:
 def channel_keys(profile: Profile, selection: Sequence[str], variant: str = "") -> tuple[str, ...]:
     """Return the channels to read: none selected gives the default set, "*" all; in file order or as selected.
 
+    Status channels that say whether one of them counts come along at the end.
     Raises ConfigError with a finding for each key the profile (in this variant) does not have.
     """
     if variant and variant not in profile.variants:
         near = nearest(variant, profile.variants)
         raise ConfigError([_unknown("variant", variant, profile.variants, near)])
+    return with_status(profile, _selected(profile, selection, variant))
+
+
+def with_status(profile: Profile, keys: tuple[str, ...]) -> tuple[str, ...]:
+    """Return channel keys, followed by the status channels that say whether some of them count."""
+    gates = (profile.channels[key].valid_when for key in keys)
+    return tuple(dict.fromkeys((*keys, *(gate.channel for gate in gates if gate is not None))))
+
+
+def _selected(profile: Profile, selection: Sequence[str], variant: str) -> tuple[str, ...]:
     known = profile.keys(variant)
     if tuple(selection) == ("*",) or (not selection and not profile.default):
         return known
@@ -154,16 +166,18 @@ def _compile(wanted: _Wanted) -> _Compiled:
     channels: list[Channel] = []
     slots: list[Slot] = []
     sources: list[Hashable] = []
-    missing = {name for key in keys for name in profile.channel(key, variant).multiply if name not in ratios}
+    missing = {name for key in keys for name in _needed(profile.channel(key, variant)) if name not in ratios}
     findings += [_ratio_missing(name) for name in sorted(missing)]
     for key in keys:
         table = profile.channel(key, variant)
         override = overrides.get(key, _NOTHING)
-        converted = _converted(key, table, override, findings)
+        if table.unit in missing:
+            continue
+        converted = _converted(key, table, override, findings, _unit_of(profile, table, ratios))
         if converted is None or missing:
             continue
         ratio = _product(ratios[name] for name in table.multiply)
-        slot = _slot(profile, table, converted, ratio)
+        slot = _slot(profile, table, converted, ratio, _gate(key, table, keys, findings))
         slots.append(slot)
         channels.append(
             _channel(key, table, override, Decimal(slot.coefficient), _WIDE.multiply(converted.factor, ratio))
@@ -176,6 +190,29 @@ def _compile(wanted: _Wanted) -> _Compiled:
     return _Compiled(tuple(channels), tuple(slots), evidence, name, tuple(sources))
 
 
+def _needed(table: ChannelTable) -> tuple[str, ...]:
+    """Return the names of the registers whose values a channel's scale needs."""
+    return (*table.multiply, table.unit) if table.unit.startswith(UNITS) else table.multiply
+
+
+def _unit_of(profile: Profile, table: ChannelTable, ratios: Mapping[str, Decimal]) -> str:
+    """Return the unit on the wire: as the profile says, or as its unit register does."""
+    if not table.unit.startswith(UNITS):
+        return table.unit
+    return profile.units[table.unit.removeprefix(UNITS)].map[str(ratios[table.unit])]
+
+
+def _gate(key: str, table: ChannelTable, keys: Sequence[str], findings: list[Finding]) -> Gate | None:
+    valid = table.valid_when
+    if valid is None:
+        return None
+    if valid.channel not in keys:
+        wanted = f"{valid.channel} read with it, at the same period: it says whether {key} counts"
+        findings.append(Finding(f"override.{key}.period", f"{key} without it", wanted))
+        return None
+    return Gate(keys.index(valid.channel), valid.mask, valid.equals, int(_GATE_FLAGS[valid.flag]))
+
+
 def _product(factors: Iterable[Decimal]) -> Decimal:
     product = Decimal(1)
     for factor in factors:
@@ -184,7 +221,7 @@ def _product(factors: Iterable[Decimal]) -> Decimal:
 
 
 def _converted(
-    key: str, table: ChannelTable, override: ChannelOverride, findings: list[Finding]
+    key: str, table: ChannelTable, override: ChannelOverride, findings: list[Finding], unit: str
 ) -> Conversion | None:
     """Return the conversion of a channel's unit; adds findings and returns None if there is none."""
     quantity = QUANTITIES[table.quantity]
@@ -196,14 +233,15 @@ def _converted(
             Finding(f"{path}.reference", "nothing", wanted, 'such as reference = "0 °C, 101.325 kPa"')
         )
     if table.unit != CONFIGURED and override.unit:
-        wanted = f"nothing: this meter always sends {table.unit}"
+        says = "says its unit itself" if table.unit.startswith(UNITS) else f"always sends {table.unit}"
+        wanted = f"nothing: this meter {says}"
         findings.append(Finding(f"{path}.unit", f'"{override.unit}"', wanted, "remove the key"))
     if table.unit == CONFIGURED and not override.unit:
         wanted = f"the unit set in the device's menu, as {quantity.name} takes it"
         findings.append(Finding(f"{path}.unit", "nothing", wanted, f'such as unit = "{quantity.unit}"'))
     if len(findings) > before:
         return None
-    return _conversion(f"{path}.unit", override.unit or table.unit, quantity, findings)
+    return _conversion(f"{path}.unit", override.unit or unit, quantity, findings)
 
 
 def _conversion(path: str, unit: str, quantity: Quantity, findings: list[Finding]) -> Conversion | None:
@@ -215,7 +253,9 @@ def _conversion(path: str, unit: str, quantity: Quantity, findings: list[Finding
         return None
 
 
-def _slot(profile: Profile, table: ChannelTable, converted: Conversion, ratio: Decimal) -> Slot:
+def _slot(
+    profile: Profile, table: ChannelTable, converted: Conversion, ratio: Decimal, gate: Gate | None
+) -> Slot:
     scale = _WIDE.multiply(converted.factor, ratio)
     offset = _WIDE.add(_WIDE.multiply(table.offset, scale), converted.offset)
     factor = table.factor
@@ -226,7 +266,8 @@ def _slot(profile: Profile, table: ChannelTable, converted: Conversion, ratio: D
         parts = (Part(parts[0].type, parts[0].order, text_of(factor)),)
         factor = Decimal(1)
     sentinels = table.sentinels if table.sentinels is not None else profile.sentinels.get(parts[0].type, ())
-    return Slot(parts, text_of(_WIDE.multiply(factor, scale)), text_of(offset), sentinels, table.transform)
+    coefficient = text_of(_WIDE.multiply(factor, scale))
+    return Slot(parts, coefficient, text_of(offset), sentinels, table.transform, gate)
 
 
 def _channel(

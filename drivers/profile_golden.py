@@ -5,10 +5,11 @@ from __future__ import annotations
 from array import array
 from typing import TYPE_CHECKING, NamedTuple
 
-from drivers.profile_compile import ChannelOverride, compile
+from drivers.profile_compile import ChannelOverride, compile, with_status
 from drivers.profile_model import BIT_FUNCTIONS, CONFIGURED
 from drivers.profile_ratio import ratio_layout, ratio_values
 from gateway.errors import ConfigError, Finding
+from gateway.model import ABSENT
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable
@@ -45,13 +46,17 @@ def decode_golden(profile: Profile, golden: GoldenTable) -> dict[str, Decoded]:
         key: ChannelOverride(unit=golden.units.get(key, ""), reference=_reference(profile, key))
         for key in golden.expect
     }
-    layout, sources = compile(profile, "golden", 0.0, tuple(golden.expect), ratios, overrides, golden.variant)
+    keys = with_status(profile, tuple(golden.expect))
+    layout, sources = compile(profile, "golden", 0.0, keys, ratios, overrides, golden.variant)
     raw = _gather(golden, memory, sources)
     flags = array("H", layout.no_flags)
     values = layout.decode(raw, flags)
     return {
-        channel.key: Decoded(layout.exact(raw, i), values[i], flags[i], channel.unit)
+        channel.key: Decoded(
+            None if flags[i] & ABSENT else layout.exact(raw, i), values[i], flags[i], channel.unit
+        )
         for i, channel in enumerate(layout.channels)
+        if channel.key in golden.expect
     }
 
 

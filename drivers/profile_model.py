@@ -21,6 +21,8 @@ from gateway.layout import Part
 
 CONFIGURED = "configured"
 """In place of a unit or reference: the device's menu decides, the site file must say."""
+UNITS = "units."
+"""What a unit begins with that a register says: `unit = "units.volume"` is `[units.volume]`."""
 BIT_FUNCTIONS = (1, 2)
 REGISTERS_UNKNOWN = 64  # read at most this many where the maker names no limit
 _ADJUSTED_MAX = 40
@@ -65,6 +67,7 @@ Texts = Annotated[tuple[str, ...], Field(strict=False)]
 Address = Annotated[int, Field(ge=0, le=65535)]
 Function = Annotated[int, Field(ge=1, le=4)]
 Words = Annotated[str, Field(min_length=1)]
+Code = Annotated[str, Field(pattern=r"^(0|-?[1-9][0-9]{0,9})$")]
 
 
 class Table(BaseModel):
@@ -96,6 +99,7 @@ class ReadTable(Table):
     holes: Literal["zero", "error", "unknown"] = "unknown"
     pause_ms: Annotated[int, Field(ge=0)] = 0
     update_ms: int | None = None
+    wake: bool = False
 
 
 class RatioTable(Table):
@@ -110,6 +114,40 @@ class RatioTable(Table):
     exponent_offset: int = 0
     configured: bool = False
     note: str = ""
+
+
+class UnitTable(Table):
+    """`[units.<name>]`: a register of the meter that says in which unit it counts."""
+
+    address: Address = Field(description="wire address of the register that says the unit")
+    type: str = ""
+    function: Function | None = None
+    order: str = ""
+    map: Annotated[Mapping[Code, str], Field(min_length=1)] = Field(
+        description="what the register holds -> unit"
+    )
+    note: str = ""
+
+
+class DetectTable(Table):
+    """`[[detect]]`: a read that tells this meter type, its mode or its variant from others."""
+
+    address: Address = Field(description="wire address")
+    type: str = ""
+    function: Function | None = None
+    order: str = ""
+    equals: int | None = None
+    among: Annotated[tuple[int, ...], Field(strict=False)] = ()
+    note: Words = Field(description="what it tells, and what to do if it does not fit")
+
+
+class GateTable(Table):
+    """`valid_when`: the value counts only while (channel & mask) == equals."""
+
+    channel: str = Field(description="key of the status channel")
+    mask: Annotated[int, Field(ge=1, lt=1 << 64)] = (1 << 64) - 1
+    equals: Annotated[int, Field(ge=0, lt=1 << 64)] = Field(description="what the masked status holds then")
+    flag: Literal["device", "maintenance"] = "device"
 
 
 class ProbeTable(Table):
@@ -159,6 +197,7 @@ class ChannelTable(Place):
     unit: str = Field(description='unit on the wire, or "configured" where the device\'s menu decides')
     transform: str = ""
     sentinels: Annotated[tuple[Hex, ...], Field(strict=False)] | None = None
+    valid_when: GateTable | None = None
     reference: str = ""
     variants: Texts = ()
     alternatives: Mapping[str, Place] = {}
@@ -201,6 +240,10 @@ class Resolved(NamedTuple):
     source: RegisterSource
 
 
+SmallTable = RatioTable | UnitTable | DetectTable | ProbeTable
+"""One register value that is no channel."""
+
+
 class Profile(Table):
     """A meter type."""
 
@@ -224,6 +267,8 @@ class Profile(Table):
     read: ReadTable = ReadTable()
     sentinels: Mapping[str, Annotated[tuple[Hex, ...], Field(strict=False)]] = {}
     ratios: Mapping[str, RatioTable] = {}
+    units: Mapping[str, UnitTable] = {}
+    detect: Annotated[tuple[DetectTable, ...], Field(strict=False)] = ()
     probe: ProbeTable | None = None
     no_probe: str = ""
     channels: Annotated[Mapping[str, ChannelTable], Field(min_length=1)] = Field(
@@ -242,7 +287,12 @@ class Profile(Table):
         """Return what a driver may ask of this meter type."""
         read = self.read
         return ReadLimits(
-            read.registers_max or REGISTERS_UNKNOWN, read.align, read.split, read.holes, read.pause_ms
+            read.registers_max or REGISTERS_UNKNOWN,
+            read.align,
+            read.split,
+            read.holes,
+            read.pause_ms,
+            read.wake,
         )
 
     def keys(self, variant: str = "") -> tuple[str, ...]:
@@ -261,7 +311,7 @@ class Profile(Table):
             return channel
         return channel.model_copy(update={name: getattr(other, name) for name in other.model_fields_set})
 
-    def resolve(self, channel: ChannelTable | RatioTable | ProbeTable) -> tuple[Resolved, ...]:
+    def resolve(self, channel: ChannelTable | SmallTable) -> tuple[Resolved, ...]:
         """Return the parts of a Modbus value with every default filled in.
 
         Raises KeyError on a type that is not one of `wire.TYPES`.

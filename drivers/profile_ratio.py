@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING
 
+from drivers.profile_model import UNITS
 from gateway.config_values import nearest
 from gateway.errors import ConfigError, DeviceError, Finding
 from gateway.layout import Layout, Slot
@@ -13,7 +14,7 @@ from gateway.model import Channel
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from drivers.profile_model import ProbeTable, Profile, RatioTable
+    from drivers.profile_model import Profile, RatioTable, SmallTable
     from drivers.registers import RegisterSource
 
 RegisterSources = tuple[tuple["RegisterSource", ...], ...]
@@ -57,8 +58,9 @@ def _positive(text: str) -> Decimal | None:
 
 
 def ratio_layout(profile: Profile, meter_id: str) -> tuple[Layout, RegisterSources] | None:
-    """Return the layout of the ratio registers (period 0) and their sources; None if the meter has none."""
-    read = {name: ratio for name, ratio in profile.ratios.items() if not ratio.configured}
+    """Return the layout of the ratio and unit registers (period 0) and their sources; None if the meter has none."""
+    read: dict[str, SmallTable] = {n: ratio for n, ratio in profile.ratios.items() if not ratio.configured}
+    read |= {UNITS + name: table for name, table in profile.units.items()}
     if not read:
         return None
     channels = tuple(Channel(name, _RATIO, "1", "gauge") for name in read)
@@ -76,22 +78,23 @@ def probe_layout(profile: Profile, meter_id: str) -> tuple[Layout, RegisterSourc
     return Layout(meter_id, 0.0, (channel,), (slot,), profile=f"{profile.id}@{profile.digest}"), (source,)
 
 
-def _slot(profile: Profile, table: RatioTable | ProbeTable) -> tuple[Slot, tuple[RegisterSource, ...]]:
+def _slot(profile: Profile, table: SmallTable) -> tuple[Slot, tuple[RegisterSource, ...]]:
     resolved = profile.resolve(table)
     parts = tuple(part for part, _ in resolved)
     sentinels = profile.sentinels.get(parts[0].type, ())
-    return Slot(parts, format(table.factor, "f"), "0", sentinels), tuple(source for _, source in resolved)
+    factor = getattr(table, "factor", Decimal(1))
+    return Slot(parts, format(factor, "f"), "0", sentinels), tuple(source for _, source in resolved)
 
 
 def ratio_values(
     profile: Profile, layout: Layout | None, raw: bytes, configured: Mapping[str, str]
 ) -> dict[str, Decimal]:
-    """Return every ratio of the meter: as the site file says, else as its register says.
+    """Return every ratio of the meter, as the site file says, else as its register says, and what its unit registers hold.
 
     layout, raw: of `ratio_layout` and the sample read with it (None and b"" where there is none). Where the site
     file overrides a register, the register's value is kept under the name + ".register".
-    Raises ConfigError on a ratio the site file lacks or gives wrongly, DeviceError (refused) on a register that
-    holds no usable ratio.
+    A unit register's number is kept under "units." + name. Raises ConfigError on a ratio the site file lacks or gives
+    wrongly, DeviceError (refused) on a register that holds no usable ratio, or no unit the profile knows.
     """
     findings = check_ratios(profile, configured)
     if findings:
@@ -112,18 +115,41 @@ def ratio_values(
                 if ratio.as_ == "exp10"
                 else "a ratio above 0"
             )
-            place = profile.resolve(ratio)[0].source
-            manual = place.address + profile.read.doc_offset
+            who = layout.meter if layout is not None else profile.id
             raise DeviceError(
-                f"{layout.meter if layout is not None else profile.id}: ratio {name!r} in function {place.function} "
-                f"address {place.address} (register {manual} in the manual) holds {held}, not {expected}; "
+                f"{who}: ratio {name!r} in {_place(profile, ratio)} holds {held}, not {expected}; "
                 f"set it in the meter, or put ratios.{name} into the site file",
                 reason="refused",
                 raw=raw,
             )
         else:
             values[name] = found
+    for name, table in profile.units.items():
+        place = places.get(UNITS + name)
+        number = layout.exact(raw, place) if layout is not None and place is not None else None
+        if number is None or str(number) not in table.map:
+            held = "no value" if number is None else str(number)
+            known = ", ".join(f"{code} ({unit})" for code, unit in table.map.items())
+            raise DeviceError(
+                f"{layout.meter if layout is not None else profile.id}: the unit in {_place(profile, table)} is {held}, "
+                f"none the profile knows: {known}; set the meter to one of them, or complete units.{name} of the profile",
+                reason="refused",
+                raw=raw,
+            )
+        values[UNITS + name] = number
     return values
+
+
+def stand_ins(profile: Profile) -> dict[str, Decimal]:
+    """Return what `ratio_values` might, for checks without the meter: ratios of 1, the first unit of each register."""
+    units = {UNITS + name: Decimal(next(iter(table.map))) for name, table in profile.units.items()}
+    return dict.fromkeys(profile.ratios, Decimal(1)) | units
+
+
+def _place(profile: Profile, table: SmallTable) -> str:
+    place = profile.resolve(table)[0].source
+    manual = place.address + profile.read.doc_offset
+    return f"function {place.function} address {place.address} (register {manual} in the manual)"
 
 
 def _ratio(ratio: RatioTable, number: Decimal | None) -> Decimal | None:

@@ -15,7 +15,8 @@ from drivers.profile_check import check
 from drivers.profile_compile import ChannelOverride, VariableSpec, channel_keys, compile, compile_variables
 from drivers.profile_golden import decode_golden
 from drivers.profile_model import Profile
-from drivers.profile_ratio import check_ratios, probe_layout, ratio_layout, ratio_values
+from drivers.profile_ratio import check_ratios, probe_layout, ratio_layout, ratio_values, stand_ins
+from drivers.profile_resolution import CoarseCounter, coarse_counters
 from gateway.config_values import nearest
 from gateway.errors import ConfigError, Finding
 from gateway.findings import parse
@@ -25,12 +26,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ChannelOverride",
+    "CoarseCounter",
     "Library",
     "Profile",
     "UnknownProfile",
     "VariableSpec",
     "channel_keys",
     "check_ratios",
+    "coarse_counters",
     "compile",
     "compile_variables",
     "decode_golden",
@@ -40,6 +43,7 @@ __all__ = [
     "ratio_layout",
     "ratio_values",
     "shipped_dir",
+    "stand_ins",
 ]
 
 SIZE_MAX_BYTES = 1 << 20

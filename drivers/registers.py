@@ -25,7 +25,8 @@ class ReadLimits:
     registers_max: per request. align: addresses and counts are multiples of this.
     split: "merge" reads neighbours together; "whole_values" does, but a request may not begin or end inside a
     value; "single" reads one value a request. holes: what unlisted addresses answer; only "zero" may be read
-    through. pause_ms: rest between two requests.
+    through. pause_ms: rest between two requests. wake: the first request of a poll may only wake the meter, so it
+    is asked once more if it gets no answer.
     """
 
     registers_max: int = 64
@@ -33,3 +34,4 @@ class ReadLimits:
     split: Literal["merge", "whole_values", "single"] = "merge"
     holes: Literal["zero", "error", "unknown"] = "unknown"
     pause_ms: int = 0
+    wake: bool = False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from drivers import profiles
@@ -180,13 +179,30 @@ def _against_profile(meter: MeterConfig, profile: Profile) -> Iterator[Finding]:
         keys = tuple(key for key in dict.fromkeys(meter.channels) if key in known)
     if not keys:
         return
-    ratios = dict.fromkeys(profile.ratios, Decimal(1))  # missing ones are reported above
+    for key in keys:
+        yield from _with_its_status(meter, profile, key)
+    ratios = profiles.stand_ins(profile)  # missing ones are reported above
     try:
         profiles.compile(
             profile, meter.id, meter.period_s, keys, ratios, channel_overrides(meter), meter.variant
         )
     except ConfigError as error:
         yield from error.findings
+
+
+def _with_its_status(meter: MeterConfig, profile: Profile, key: str) -> Iterator[Finding]:
+    """Yield a finding if a channel and the status that says whether it counts are read at different periods."""
+    valid = profile.channels[key].valid_when
+    if valid is None:
+        return
+    own, status = (
+        meter.period_s if o is None or o.period_s is None else o.period_s
+        for o in (meter.override.get(name) for name in (key, valid.channel))
+    )
+    if own != status:
+        found = f"{own:g} s, but {valid.channel} is read every {status:g} s"
+        hint = f"give {valid.channel} the same period"
+        yield Finding(f"override.{key}.period", found, f"one period: it says whether {key} counts", hint)
 
 
 def channel_overrides(meter: MeterConfig) -> dict[str, profiles.ChannelOverride]:

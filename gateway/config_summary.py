@@ -11,7 +11,7 @@ from gateway.secret_files import readable_by_all
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from drivers.profiles import Library
+    from drivers.profiles import Library, Profile
     from gateway.config_models import MeterConfig, Site
 
 
@@ -50,6 +50,19 @@ def period_of(meter: MeterConfig, key: str) -> float:
     return meter.period_s if override is None or override.period_s is None else override.period_s
 
 
+def _coarse(profile: Profile, meters: list[MeterConfig], library: Library) -> Iterator[str]:
+    """Yield a warning for each counter whose float32 gets coarse, with the meters that are read for it."""
+    found: dict[profiles.CoarseCounter, list[str]] = {}
+    for meter in meters:
+        for counter in profiles.coarse_counters(profile, channels(meter, library), meter.variant):
+            found.setdefault(counter, []).append(meter.id)
+    for (key, limit, step, unit), ids in found.items():
+        yield (
+            f"profile {profile.id} (meters {', '.join(ids)}): {key} is a 32-bit float; above {limit.normalize():f} {unit} "
+            f"(before ratios) it moves in steps of more than {step.normalize():f} {unit}"
+        )
+
+
 def _warnings(site: Site, meters: list[MeterConfig], library: Library) -> Iterator[str]:
     if not meters:
         yield "no meter is enabled: nothing will be read"
@@ -63,6 +76,7 @@ def _warnings(site: Site, meters: list[MeterConfig], library: Library) -> Iterat
         names = ", ".join(meter.id for meter in meters if meter.profile == profile_id)
         if profile.confidence == "one-source":
             yield f"profile {profile_id} (meters {names}) rests on one source: compare a reading with the display"
+        yield from _coarse(profile, [meter for meter in meters if meter.profile == profile_id], library)
     for kind, entries in (("links", site.links), ("sinks", site.sinks)):
         for entry in entries:
             for key in ("password_file", "token_file"):

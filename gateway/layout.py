@@ -34,10 +34,12 @@ if TYPE_CHECKING:
 
 NAN = math.nan
 _ABSENT, _SENTINEL = int(ABSENT), int(Flag.SENTINEL)  # plain integers: an IntFlag costs a microsecond each
+UNSIGNED = ("u8hi", "u8lo", "u16", "u32", "u64")
+"""Types whose numbers have bits to look at."""
 _EXACT = Context(prec=60)  # wider than any register times any coefficient, so nothing is rounded
 
 
-def _fields(entry: Channel | Slot | Part) -> dict[str, Any]:
+def _fields(entry: Channel | Slot | Part | Gate) -> dict[str, Any]:
     """Return an object's fields by name; `asdict` copies deeply and took two thirds of compiling a layout."""
     return {name: getattr(entry, name) for name in _FIELDS[type(entry)]}
 
@@ -55,12 +57,26 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
+class Gate:
+    """When a value counts: (number of channel `status`) & mask == equals; else, or if it cannot be told, `flag`.
+
+    status: index of the channel that says so, one unsigned integer of one part, in the same layout.
+    flag: bits of `Flag`; with one of `ABSENT` there is no value, with another it is kept and doubted.
+    """
+
+    status: int
+    mask: int
+    equals: int
+    flag: int
+
+
+@dataclass(frozen=True, slots=True)
 class Slot:
     """How one channel lies in the raw bytes: value = transform(sum of parts) x coefficient + offset.
 
     coefficient, offset: decimal strings; everything that scales is folded in (register scale, unit, ratios).
     sentinels: raw bytes of the first part, most significant first, hexadecimal, that mean "no value".
-    transform: "" or a name of `wire.TRANSFORMS`.
+    transform: "" or a name of `wire.TRANSFORMS`. gate: when the value counts; None: always.
     """
 
     parts: tuple[Part, ...]
@@ -68,6 +84,7 @@ class Slot:
     offset: str = "0"
     sentinels: tuple[str, ...] = ()
     transform: str = ""
+    gate: Gate | None = None
 
     @property
     def size(self) -> int:
@@ -76,13 +93,20 @@ class Slot:
 
 
 _FIELDS: dict[type, tuple[str, ...]] = {
-    kind: tuple(entry.name for entry in fields(kind)) for kind in (Channel, Slot, Part)
+    kind: tuple(entry.name for entry in fields(kind)) for kind in (Channel, Slot, Part, Gate)
 }
 
 
 def _known(kind: type, entry: Mapping[str, Any]) -> dict[str, Any]:
     """Return an entry without the keys this version does not know."""
     return {key: value for key, value in entry.items() if key in _FIELDS[kind]}
+
+
+def _slot_dict(slot: Slot) -> dict[str, Any]:
+    """Return a slot as plain JSON values; a gate only where there is one, so that digests without stay what they were."""
+    body = _fields(slot) | {"parts": [_fields(part) for part in slot.parts]}
+    gate = body.pop("gate")
+    return body | ({"gate": _fields(gate)} if gate is not None else {})
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,6 +156,7 @@ class Layout:
         )
         sentinels = [(i, frozenset(map(bytes.fromhex, s.sentinels))) for i, s in enumerate(self.slots)]
         setattr_(self, "_sentinels", [entry for entry in sentinels if entry[1]])
+        setattr_(self, "_gates", self._compile_gates())
         body = orjson.dumps(self.to_dict(), option=orjson.OPT_SORT_KEYS)
         setattr_(self, "digest", hashlib.sha256(body).hexdigest()[:16])
         setattr_(self, "no_flags", array("H", bytes(2 * len(self.slots))))
@@ -146,12 +171,26 @@ class Layout:
     _coefficients: array[float] = field(init=False, repr=False)
     _offsets: list[tuple[int, float]] = field(init=False, repr=False)
     _sentinels: list[tuple[int, frozenset[bytes]]] = field(init=False, repr=False)
+    _gates: list[tuple[int, int, Gate]] = field(init=False, repr=False)
+
+    def _compile_gates(self) -> list[tuple[int, int, Gate]]:
+        """Return (channel, place of its status among the unpacked numbers, gate). Raises ValueError on a wrong one."""
+        gates = []
+        for i, slot in enumerate(self.slots):
+            gate = slot.gate
+            if gate is None:
+                continue
+            parts = self.slots[gate.status].parts if 0 <= gate.status < len(self.slots) else ()
+            if len(parts) != 1 or parts[0].type not in UNSIGNED:
+                raise ValueError(f"{self.meter}: channel {gate.status} cannot say whether channel {i} counts")
+            gates.append((i, sum(len(before.parts) for before in self.slots[: gate.status]), gate))
+        return gates
 
     def decode(self, raw: bytes, flags: array[int]) -> array[float]:
         """Return one float64 per channel in canonical units, NaN where there is no value.
 
-        Adds SENTINEL to `flags` where the bytes say "no value" or are not a finite number; changes no other
-        flag, so decoding a journaled sample again gives the same. Raises ValueError on a wrong length.
+        Adds to `flags`: SENTINEL where the bytes say "no value" or are not a finite number, and a gate's flag
+        where it is shut; changes no other flag, so decoding a journaled sample again gives the same. Raises ValueError on a wrong length.
         """
         if len(raw) != self.size:
             raise ValueError(f"{self.meter}: sample of {len(raw)} bytes for a layout of {self.size}")
@@ -167,6 +206,9 @@ class Layout:
             start = self.starts[i]
             if big[start : start + len(next(iter(patterns)))] in patterns:
                 flags[i] |= _SENTINEL
+        for i, place, gate in self._gates:
+            if flags[gate.status] & _ABSENT or numbers[place] & gate.mask != gate.equals:
+                flags[i] |= gate.flag
         if any(flags) or not math.isfinite(sum(values)):
             self._blank(values, flags)
         return values
@@ -175,7 +217,7 @@ class Layout:
         """Return channel `i` as an exact decimal in canonical units; None where the bytes say "no value".
 
         Integers are exact; a float is the shortest decimal that reads back as the same float, which is what
-        the meter's maker printed. COMMS and MISSING flags are the caller's to look at.
+        the meter's maker printed. Flags, and so gates, are the caller's to look at.
         """
         slot = self.slots[i]
         position = self.starts[i]
@@ -224,9 +266,7 @@ class Layout:
             "profile": self.profile,
             "ratios": dict(self.ratios),
             "channels": [_fields(channel) for channel in self.channels],
-            "slots": [
-                {**_fields(slot), "parts": [_fields(part) for part in slot.parts]} for slot in self.slots
-            ],
+            "slots": [_slot_dict(slot) for slot in self.slots],
         }
         return body | ({"energy_kind": self.energy_kind} if self.energy_kind else {})
 
@@ -247,6 +287,7 @@ class Layout:
                     offset=slot["offset"],
                     sentinels=tuple(slot["sentinels"]),
                     transform=slot["transform"],
+                    gate=Gate(**_known(Gate, slot["gate"])) if slot.get("gate") else None,
                 )
                 for slot in body["slots"]
             ),

@@ -1,7 +1,7 @@
 """The Modbus TCP link: polls in, samples out.
 
 One task owns a link and its meters follow each other, so at most one request is outstanding. A poll costs at most
-one timeout: after it, the rest of the poll is not asked, and the silent request goes to the end of the next poll,
+one timeout (two where the profile says that the first request only wakes the meter): after it, the rest of the poll is not asked, and the silent request goes to the end of the next poll,
 so that a meter which is silent for one block only still delivers the others. Exception 2 (illegal data address) on
 a request of several channels makes the link read those channels apart, at once and from then on; if not one of them
 exists alone either, the meter is simply another one, and they are read together again.
@@ -87,7 +87,8 @@ class _Reading:
         self.plan: Plan = plan(poll.sources, self.limits, poll.layout, self.apart)
         self.asks: list[Ask] = [tcp_ask(self.unit, b.function, b.address, b.count) for b in self.plan.blocks]
         self.order: list[int] = list(range(len(self.asks)))
-        fast = self.plan.direct and not self.limits.pause_ms and self.asks[0].function not in BIT_FUNCTIONS
+        plain = not self.limits.pause_ms and not self.limits.wake
+        fast = self.plan.direct and plain and self.asks[0].function not in BIT_FUNCTIONS
         self.sole: Ask | None = self.asks[0] if fast else None
 
     def learn(self, outcome: _Outcome) -> bool:
@@ -244,7 +245,9 @@ class ModbusTcpLink:
                 await self._clock.sleep_until(self._rested_s)
             ask = reading.asks[n]
             try:
-                outcome.time_ns, payload = await stream.request(ask, reading.timeout_s)
+                is_first = not outcome.answers and not outcome.failures
+                twice = is_first and reading.limits.wake
+                outcome.time_ns, payload = await _request(stream, ask, reading.timeout_s, twice=twice)
             except RequestFailed as error:
                 outcome.failures[n] = error
                 if _is_silent(error):
@@ -290,6 +293,16 @@ class ModbusTcpLink:
         _log.warning(
             "answer discarded", link=self.name, reason=reason, text=text, raw=raw.hex(), unsaid=unsaid or None
         )
+
+
+async def _request(stream: Stream, ask: Ask, timeout_s: float, *, twice: bool) -> tuple[int, bytes]:
+    """Return time and values of an answer; twice: asked once more if silent, for meters the first request only wakes."""
+    try:
+        return await stream.request(ask, timeout_s)
+    except RequestFailed as error:
+        if not twice or not _is_silent(error):
+            raise
+    return await stream.request(ask, timeout_s)
 
 
 def _is_absent(error: RequestFailed) -> bool:

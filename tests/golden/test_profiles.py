@@ -86,7 +86,7 @@ def _compile(profile: Profile, keys: tuple[str, ...], variant: str) -> Layout:
         )
         for key, channel in profile.channels.items()
     }
-    ratios = dict.fromkeys(profile.ratios, Decimal(1))
+    ratios = profiles.stand_ins(profile)
     layout, sources = profiles.compile(profile, "meter-1", 10.0, keys, ratios, overrides, variant)
     assert len(sources) == len(layout.channels)
     for slot, source in zip(layout.slots, sources, strict=True):

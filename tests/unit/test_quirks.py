@@ -1,6 +1,7 @@
 """Each awkward register meter we know of is expressible: a profile as a maker's manual would have it, and its value.
 
-The table is about the format; full maps of these meters are in config/profiles or not shipped.
+The table is about the format; full maps of these meters are in config/profiles or not shipped. Meters that say their
+unit, their state or their type in a register of its own are in test_quirks_beside.py.
 """
 
 from __future__ import annotations
@@ -10,28 +11,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from drivers import profiles
+from tests.unit.quirks import decode, load
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-HEAD = """
-schema = 1
-id = "quirk"
-maker = "test"
-model = "test"
-medium = "electricity"
-protocol = "modbus"
-confidence = "one-source"
-sources = ["this test"]
-no_probe = "test"
-"""
-GOLDEN = """
-[[golden]]
-name = "constructed: quirk"
-constructed = true
-source = "this test"
-"""
 
 # quirk, body of the profile, rest of the capture, expected value of the first channel
 QUIRKS = [
@@ -284,7 +267,7 @@ QUIRKS = [
         "2.5",
     ),
     (
-        "GM32, VLM20: the unit is in the device's menu",
+        "GM32: the unit is in the device's menu, and nowhere in its registers",
         """[read]
         function = 4
         [channels.concentration_c1]
@@ -294,19 +277,6 @@ QUIRKS = [
         unit = "configured" """,
         'units = { concentration_c1 = "ppm" }\nblocks = [{ function = 4, address = 5000, hex = "42fa0000" }]',
         "0.0125",
-    ),
-    (
-        "MARSIC: status bits in another table (function 2)",
-        """[read]
-        function = 4
-        [channels.status_maintenance]
-        quantity = "status"
-        function = 2
-        address = 3
-        type = "u16"
-        unit = "1" """,
-        'blocks = [{ function = 2, address = 0, hex = "08" }]',
-        "1",
     ),
     (
         "COUNTIS, DIRIS: one table, another factor by model",
@@ -330,9 +300,5 @@ QUIRKS = [
     ("body", "capture", "expected"), [row[1:] for row in QUIRKS], ids=[row[0] for row in QUIRKS]
 )
 def test_it_is_expressible(body: str, capture: str, expected: str, tmp_path: Path) -> None:
-    key = body.split("[channels.", 1)[1].split("]", 1)[0]
-    path = tmp_path / "quirk.toml"
-    path.write_text(f'{HEAD}{body}{GOLDEN}{capture}\nexpect = {{ {key} = "{expected}" }}\n', encoding="utf-8")
-    profile = profiles.load(path)
-    decoded = profiles.decode_golden(profile, profile.golden[0])[key]
+    decoded = decode(load(body, capture, expected, tmp_path))
     assert decoded.exact == (None if expected == "absent" else Decimal(expected))

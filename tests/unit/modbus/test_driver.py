@@ -206,6 +206,37 @@ async def test_pauses_lie_between_requests_and_between_polls() -> None:
         assert asked_s == pytest.approx([0.0, 0.02, 0.04, 0.06])
 
 
+WAKE = ReadLimits(wake=True)
+
+
+async def test_a_meter_that_is_only_woken_by_the_first_request_is_asked_once_more() -> None:
+    asleep = [True]
+
+    def answer(request: Request) -> bytes | None:
+        if asleep:
+            asleep.clear()
+            return None
+        return request.own()
+
+    async with linked(answer) as (server, link):
+        (sample,) = await link.read(make_poll(APART, settings=WAKE))
+        assert not any(sample.flags)
+        assert addresses(server) == [0, 0, 10, 20]
+        asleep.append(True)
+        with pytest.raises(DeviceError) as caught:  # any other meter type: one timeout, as ever
+            await link.read(make_poll([holding(0)]))
+        assert caught.value.reason == "timeout"
+
+
+async def test_a_meter_that_does_not_wake_is_asked_twice_a_poll_and_no_more() -> None:
+    async with linked(lambda _: None) as (server, link):
+        for _ in range(2):
+            with pytest.raises(DeviceError) as caught:
+                await link.read(make_poll(APART, settings=WAKE))
+            assert caught.value.reason == "timeout"
+            assert addresses(server) == [0, 0]
+
+
 async def test_bits_come_as_two_bytes_each() -> None:
     bits = [(RegisterSource(1, address, 1),) for address in (3, 4, 5, 6)]
     async with linked(lambda r: r.raw[:4] + bytes((0, 4, r.unit, 1, 1, 0b1101))) as (server, link):
