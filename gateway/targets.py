@@ -119,7 +119,8 @@ class RatioReader:
         needed = unread - self._configured.keys()
         if needed or (unread and again):
             named = ", ".join(sorted(needed or unread))
-            hint = f"; put ratios.{min(needed)} into the site file" if needed else ""
+            given = sorted(needed & self._profile.ratios.keys())  # a unit only the meter knows
+            hint = f"; put ratios.{given[0]} into the site file" if given else ""
             text = f"{self._meter}: ratio registers {named} could not be read{hint}"
             raise DeviceError(text, reason="exception")
         values = profiles.ratio_values(self._profile, self._poll.layout, sample.raw, self._configured)
