@@ -50,7 +50,10 @@ class Deliverer:
         backlog_rate: float = 50_000.0,
         pause_max_s: float = PAUSE_MAX_S,
     ) -> None:
-        """flush_s: frames are collected this long before a write. backlog_rate: readings/s while catching up."""
+        """flush_s: frames are collected this long before a write, unless a whole batch waits.
+
+        backlog_rate: readings/s while catching up.
+        """
         self.id = id_
         self.reader = reader
         self._sink, self._journal, self._clock, self._health = sink, journal, clock, health
@@ -126,7 +129,7 @@ class Deliverer:
         """Wait for and return the next batch."""
         while True:
             collect_s = self._written_s + self._flush_s - self._clock.monotonic()
-            if collect_s > 0 and not self._draining.is_set():
+            if collect_s > 0 and not self.reader.full and not self._draining.is_set():
                 await self._wait(self._draining, collect_s)
                 continue
             pause_s = self._backlog_at_s - self._clock.monotonic()

@@ -88,6 +88,11 @@ class Reader:
         """Return how many of the pending readings are backlog."""
         return sum(span.until_before - span.start_before for span in self._backlog)
 
+    @property
+    def full(self) -> bool:
+        """Return whether a whole live batch waits: collecting longer would only put it off."""
+        return self._journal.readings - self._live.start_before >= LIVE_READINGS
+
     def snapshot(self) -> ReaderState:
         """Return the positions as they are to be made durable."""
         spans = [Span(s.start, s.until, s.start_before, s.until_before) for s in self._backlog]

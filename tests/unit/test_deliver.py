@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from gateway import journal_reader
 from gateway.deliver import Deliverer
 from gateway.health import SinkHealth
 from simulators.fakes import FakeSink, Trouble
@@ -15,6 +16,8 @@ from tests.unit.journal_rig import START_NS, frame, open_journal, small_layout
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import pytest
 
     from gateway.model import Batch, Refusal
 
@@ -152,6 +155,16 @@ def test_frames_are_collected_for_flush_s_and_at_once_when_the_gateway_stops(tmp
         assert rig.deliverer.reader.pending == 0
         await task
 
+    run(main())
+
+
+def test_a_whole_batch_that_waits_is_not_put_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        rig = Rig(tmp_path, flush_s=10.0)
+        await rig.go(65)
+        assert rig.deliverer.reader.pending <= 20 + 6  # collected for 10 s, and less than a batch
+
+    monkeypatch.setattr(journal_reader, "LIVE_READINGS", 6)
     run(main())
 
 
