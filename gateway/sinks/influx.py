@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import ssl
 import zlib
@@ -183,12 +184,14 @@ class InfluxSink:
 
     async def _post(self, lines: Sequence[_Line]) -> _No | None:
         """Return None when the server stored all lines, else why not. Raises SinkUnavailable."""
-        body = b"\n".join([line.text for line in lines])
+        body = sent = b"\n".join([line.text for line in lines])
+        if self._gzip:
+            sent = await asyncio.to_thread(zlib.compress, body, 1, wbits=31)  # the loop goes on meanwhile
         try:
             _, status, _ = await self._service.post_write_async(
                 org=self._org,
                 bucket=self._bucket,
-                body=zlib.compress(body, 1, wbits=31) if self._gzip else body,
+                body=sent,
                 precision="ms",
                 content_type="text/plain; charset=utf-8",
                 _return_http_data_only=False,
