@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import fcntl
 import gc
 import os
 import signal
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -17,7 +18,7 @@ from gateway.clock import sleep_for
 from gateway.config_summary import channels
 from gateway.control import ControlServer, check_path
 from gateway.deliver import Deliverer
-from gateway.errors import ConfigError, Finding
+from gateway.errors import ConfigError, Finding, StorageError
 from gateway.health import Health, LinkHealth, MeterHealth, SinkHealth
 from gateway.journal import Journal
 from gateway.model import Event
@@ -46,11 +47,18 @@ log = structlog.get_logger("gateway")
 
 @contextmanager
 def state_lock(folder: Path) -> Iterator[None]:
-    """Hold the state folder for this process. Raises ConfigError if it cannot be made or another gateway has it."""
+    """Hold the state folder for this process.
+
+    Raises ConfigError if the folder cannot be one, StorageError if another gateway holds it or the disk is full.
+    """
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o750)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         fd = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO):
+            raise StorageError(
+                f"{folder}: {error.strerror}; make room or mend the disk, then start again"
+            ) from error
         hint = "create it for the gateway's user, or set gateway.state_dir to a folder it may write"
         finding = Finding("gateway.state_dir", f"{folder}: {error.strerror}", "a writable folder", hint)
         raise ConfigError([finding]) from error
@@ -60,10 +68,10 @@ def state_lock(folder: Path) -> Iterator[None]:
         except OSError as error:
             pid = os.pread(fd, 32, 0).decode(errors="replace").strip() or "unknown"
             hint = f"stop the other gateway (pid {pid}) or give this one another gateway.state_dir"
-            finding = Finding("gateway.state_dir", f"{folder} in use", "a folder of its own", hint)
-            raise ConfigError([finding]) from error
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+            raise StorageError(f"gateway.state_dir {folder} is in use; {hint}") from error
+        with suppress(OSError):  # the number is a courtesy to people; a full disk may refuse it
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
         yield
     finally:
         os.close(fd)
@@ -320,6 +328,7 @@ def _spare_collector() -> None:
 
 async def serve(site: Site, library: Library, clock: Clock) -> dict[str, Any]:
     """Run the gateway until SIGTERM or SIGINT; return its final figures. Raises ConfigError, StorageError."""
+    os.umask(0o077)  # journal and socket are the gateway's own
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -5,6 +5,7 @@ Exit codes: 0 done · 1 a failure said on stderr · 2 wrong usage · 78 the conf
 
 from __future__ import annotations
 
+import os
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -76,6 +77,8 @@ def run(
     from gateway.loop import run as run_loop
 
     site = load(config_path(config))
+    if summary is not None and not os.access(summary.parent, os.W_OK):
+        raise MetergateError(f"--summary {summary}: its folder cannot be written")
     log.configure(site.gateway.log_level, log_style.value)
     figures = run_loop(gateway_app.serve(site, library(site), SystemClock()))
     if summary is not None:
@@ -205,7 +208,12 @@ def demo(
         raise missing_extra(error) from error
     from gateway.config_values import seconds
 
-    duration_s = seconds(duration) if duration else None
+    try:
+        duration_s = seconds(duration) if duration else None
+    except ValueError as error:
+        raise typer.BadParameter(
+            f'"{duration}" is no duration: write 20s, 5min or 1h', param_hint="--for"
+        ) from error
     raise typer.Exit(run_demo(Options(duration_s, json=json, file=file, seed=seed, keep=keep)))
 
 

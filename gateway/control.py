@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
+import stat
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
@@ -48,13 +50,17 @@ class ControlServer:
 
     async def run(self) -> None:
         """Serve until cancelled, then remove the socket file."""
+        check_path(self._path)
         self._path.unlink(missing_ok=True)
         server = await asyncio.start_unix_server(self._connected, self._path, limit=LINE_MAX)
         self._path.chmod(0o600)
+        own = _identity(self._path)
         try:
             await server.serve_forever()
         finally:
-            self._path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                if _identity(self._path) == own:  # never another gateway's
+                    self._path.unlink()
             server.close()
             connections = list(self._connections)
             for connection in connections:  # from Python 3.12 on wait_closed() waits for them
@@ -99,19 +105,42 @@ class ControlServer:
             return {"ok": False, "error": str(error)}
 
 
+def _identity(path: Path) -> tuple[int, int, int]:
+    """Return what tells one file from another at the same path; inode numbers alone are used again."""
+    found = path.lstat()
+    return found.st_dev, found.st_ino, found.st_ctime_ns
+
+
 def check_path(path: Path) -> None:
-    """Raise ConfigError if the socket's path is longer than the system takes."""
+    """Raise ConfigError unless a socket may be made at `path`: nothing is there, or what a dead gateway left.
+
+    A file that is no socket is never replaced, and a socket that answers belongs to somebody.
+    """
     if len(bytes(path)) > PATH_MAX:
-        raise ConfigError(
-            [
-                Finding(
-                    "gateway.socket",
-                    f"a path of {len(bytes(path))} bytes: {path}",
-                    f"at most {PATH_MAX} bytes, which is all a Unix socket takes",
-                    "set gateway.socket to a short path such as /run/metergate/control.sock",
-                )
-            ]
-        )
+        found = f"a path of {len(bytes(path))} bytes: {path}"
+        raise _refused(found, f"at most {PATH_MAX} bytes, which is all a Unix socket takes")
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        if not path.parent.is_dir() or not os.access(path.parent, os.W_OK | os.X_OK):
+            raise _refused(f"{path}, whose folder cannot be used", "a folder the gateway may write") from None
+        return
+    except OSError as error:
+        raise _refused(f"{path}: {error.strerror}", "a folder the gateway may write") from error
+    if not stat.S_ISSOCK(mode):
+        raise _refused(f"{path}, which is a file or folder already", "a name nothing else has")
+    try:
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.settimeout(CLIENT_TIMEOUT_S)
+            sock.connect(str(path))
+    except OSError:
+        return
+    raise _refused(f"{path}, on which another gateway answers", "a socket of its own")
+
+
+def _refused(found: str, expected: str) -> ConfigError:
+    hint = "set gateway.socket to a short path such as /run/metergate/control.sock"
+    return ConfigError([Finding("gateway.socket", found, expected, hint)])
 
 
 def ask(path: Path, do: str, **parameters: object) -> Any:

@@ -110,7 +110,7 @@ def test_a_second_gateway_on_the_same_state_is_refused_and_names_the_first(offli
         timeout=30,
         check=False,
     )
-    assert second.returncode == 78
+    assert second.returncode == 1, "systemd tries again: the other one may be about to end"
     assert "gateway.state_dir" in second.stderr
     assert "pid" in second.stderr
     assert offline.alive()

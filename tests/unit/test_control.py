@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
 
-from gateway.control import ControlServer
+from gateway.control import ControlServer, check_path
+from gateway.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -94,3 +96,37 @@ async def test_a_stop_does_not_wait_for_a_client_that_stays(path: Path) -> None:
         streams[1].close()
     with pytest.raises(FileNotFoundError):
         await asyncio.open_unix_connection(path)
+
+
+def test_a_file_that_is_no_socket_is_never_replaced(tmp_path: Path) -> None:
+    file = tmp_path / "site.toml"
+    file.write_text("precious")
+    with pytest.raises(ConfigError, match="a file or folder already"):
+        check_path(file)
+    assert file.read_text() == "precious"
+
+
+def test_a_socket_that_answers_is_somebody_elses_and_a_dead_one_is_ours(tmp_path: Path) -> None:
+    path = tmp_path / "control.sock"
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(path))
+        other.listen()
+        with pytest.raises(ConfigError, match="another gateway answers"):
+            check_path(path)
+    check_path(path)
+    assert path.exists(), "checking changes nothing"
+
+
+@pytest.mark.parametrize("name", ["missing/control.sock", "x" * 120])
+def test_a_place_where_no_socket_can_be_is_refused_before_the_start(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        check_path(tmp_path / name)
+    assert [finding.path for finding in refused.value.findings] == ["gateway.socket"]
+
+
+async def test_a_server_removes_only_its_own_socket(tmp_path: Path) -> None:
+    path = tmp_path / "control.sock"
+    async with serving(path):
+        path.unlink()
+        path.write_text("another's")
+    assert path.read_text() == "another's"
