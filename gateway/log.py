@@ -1,7 +1,8 @@
 """Structured logs on stderr: `key=value` for people, JSON for collectors, systemd's priorities in front.
 
 Levels by consequence: error = something was lost or an operator is needed; warning = unexpected, nothing lost;
-info = a state changed; debug = everything else.
+info = a state changed; debug = everything else. A log that cannot be written (full disk, closed pipe) costs its
+lines, which are counted, and nothing else.
 """
 
 from __future__ import annotations
@@ -9,11 +10,74 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from typing import Literal
+import threading
+from typing import Literal, Protocol
 
 import structlog
 
 _PRIORITY = {"critical": 2, "error": 3, "warning": 4, "info": 6, "debug": 7}
+
+
+class _Stream(Protocol):
+    def write(self, line: bytes, /) -> int | None: ...
+    def flush(self) -> None: ...
+
+
+class Writer:
+    """Writes lines of bytes; never raises. dropped: lines that could not be written, or not whole.
+
+    Unbuffered where it can: a buffer that cannot be emptied makes the interpreter end with code 120.
+    """
+
+    def __init__(self, stream: _Stream | None) -> None:
+        """stream: None where the process has no stderr."""
+        self.stream = stream
+        self._lock = threading.Lock()
+        self.dropped = 0
+
+    def write(self, line: str) -> None:
+        """Write one line, or count it as dropped."""
+        rest = line.encode(errors="backslashreplace") + b"\n"
+        with self._lock:
+            try:
+                while rest:
+                    count = None if self.stream is None else self.stream.write(rest)
+                    if not count:  # nobody there, or a non-blocking pipe that is full
+                        self.dropped += 1
+                        return
+                    rest = rest[count:]
+                if self.stream is not None:
+                    self.stream.flush()
+            except (OSError, ValueError):  # ValueError: the stream is closed
+                self.dropped += 1
+
+    msg = log = debug = info = warning = warn = error = critical = exception = fatal = failure = err = write
+
+
+class Seldom:
+    """How often something that keeps changing is told: `burst` times at once, then once in `every_s`."""
+
+    def __init__(self, now_s: float, *, burst: int = 4, every_s: float = 60.0) -> None:
+        """now_s: monotonic."""
+        self._burst, self._every_s = burst, every_s
+        self._credit, self._then_s = float(burst), now_s
+
+    def may(self, now_s: float) -> bool:
+        """Return whether it is told now, and count it if so."""
+        self._credit = min(self._burst, self._credit + (now_s - self._then_s) / self._every_s)
+        self._then_s = now_s
+        if self._credit < 1:
+            return False
+        self._credit -= 1
+        return True
+
+
+_writer = Writer(None)
+
+
+def dropped_lines() -> int:
+    """Return how many lines of log could not be written since the process started."""
+    return _writer.dropped
 
 
 def configure(level: str = "info", style: Literal["text", "json"] = "text") -> None:
@@ -27,6 +91,8 @@ def configure(level: str = "info", style: Literal["text", "json"] = "text") -> N
         return f"<{_PRIORITY.get(method, 6)}>{line}" if journald else line
 
     stamp = [] if journald else [structlog.processors.TimeStamper("iso")]
+    buffer = getattr(sys.stderr, "buffer", None)
+    _writer.stream = getattr(buffer, "raw", buffer)
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -35,7 +101,7 @@ def configure(level: str = "info", style: Literal["text", "json"] = "text") -> N
             finish,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=lambda *_: _writer,
         cache_logger_on_first_use=False,
     )
     for name in ("asyncua", "pymodbus", "amqtt", "asyncio", "mqtt"):
