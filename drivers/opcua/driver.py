@@ -23,6 +23,7 @@ from asyncua.ua.uaerrors._base import UaStatusCodeError
 from drivers.opcua import slot
 from drivers.opcua.address import NodeAddress, parse_id, parse_url
 from drivers.opcua.faults import FAILURES, GARBLED, REFUSED, TOO_LARGE, explain, is_gone, status_name
+from drivers.opcua.guard import Guarded
 from gateway.clock import sleep_for
 from gateway.errors import DeviceError, LinkDown
 from gateway.model import Sample
@@ -79,6 +80,7 @@ class OpcUaLink:
         self._password = password
         self._stale_ns = round(stale_after_s * 1e9) or NEVER_NS
         self._client: Client | None = None
+        self._guarded: Guarded | None = None
         self._lost = False
         self._limit = 0  # channels a Read may carry; 0: the server names none
         self._plans: dict[Poll, _Plan] = {}
@@ -96,7 +98,7 @@ class OpcUaLink:
                 self._limit = await _server_limit(client)
             is_open = True
         except FAILURES as error:
-            raise LinkDown(self._text(explain(error, self._timeout_s))) from error
+            raise LinkDown(self._text(self._cause(error))) from error
         finally:
             if not is_open:
                 await self._discard(client, polite=False)
@@ -156,6 +158,7 @@ class OpcUaLink:
         if self._user:
             client.set_user(self._user)
             client.set_password(self._password or "")
+        self._guarded = Guarded(client)
         return client
 
     async def _discard(self, client: Client, *, polite: bool) -> None:
@@ -264,7 +267,12 @@ class OpcUaLink:
 
     def _down(self, error: Exception) -> LinkDown:
         self._lost = True
-        return LinkDown(self._text(f"connection lost: {explain(error, self._timeout_s)}"))
+        return LinkDown(self._text(f"connection lost: {self._cause(error)}"))
+
+    def _cause(self, error: Exception) -> str:
+        """Return what happened: the guard knows better than asyncua, which only sees a connection lost."""
+        fault = self._guarded.fault if self._guarded is not None else ""
+        return fault or explain(error, self._timeout_s)
 
     def _warn_of_plain_password(self, client: Client) -> None:
         if not self._password or (self._name, "", "plain") in self._logged:
