@@ -16,8 +16,11 @@ from gateway.backoff import Backoff
 from gateway.clock import sleep_for
 from gateway.errors import SinkUnavailable, StorageError
 from gateway.journal_store import RefusalRow
+from gateway.log import Seldom
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from gateway.health import SinkHealth
     from gateway.interfaces import Clock, Sink
     from gateway.journal import Journal
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 
 PAUSE_FIRST_S = 0.25
 PAUSE_MAX_S = 30.0
+ASKED_MAX_S = 300.0  # a destination that asks for more is asked again sooner
 OUTAGE_S = 5.0  # what waited longer than this for its sink is backlog
 BACKLOG_PATIENCE_S = (
     1.0  # a backlog that waited this long behind live readings comes first once, so it never starves
@@ -63,6 +67,9 @@ class Deliverer:
         self._written_s = clock.monotonic() - flush_s
         self._failing_since_s: float | None = float("-inf") if reader.pending else None
         self._draining = asyncio.Event()
+        self._state = self._told = ""  # as it is, and as the log has it
+        self._changes = 0  # since the log told one
+        self._seldom = Seldom(clock.monotonic())
 
     async def run(self) -> None:
         """Deliver for ever, through every outage of the destination."""
@@ -75,9 +82,9 @@ class Deliverer:
                     self.reader.shift(outage=self._failing_s() > OUTAGE_S)
                     await self._pump()
                 except (SinkUnavailable, StorageError) as error:
-                    asked_s = error.retry_after_s if isinstance(error, SinkUnavailable) else None
-                    pause_s = max(self._backoff.next_s(), asked_s or 0.0)
-                    self._down(error)
+                    asked_s = (error.retry_after_s if isinstance(error, SinkUnavailable) else None) or 0.0
+                    pause_s = max(self._backoff.next_s(), min(asked_s, ASKED_MAX_S))
+                    self._down(f"{error}; asked to wait {asked_s:g} s" if asked_s else str(error))
                 await self._sink.close()
                 await sleep_for(self._clock, pause_s)
         finally:
@@ -95,17 +102,27 @@ class Deliverer:
     def _up(self) -> None:
         """The sink took something, or there is nothing it could refuse: only then an outage is over."""
         self._failing_since_s = None
-        if self._health.state != "up":
-            self._health.state, self._health.error = "up", ""
-            log.info("sink up", sink=self.id, pending=self.reader.pending)
+        self._health.error = ""
+        self._turn("up", log.info, "sink up", pending=self.reader.pending)
 
-    def _down(self, error: SinkUnavailable | StorageError) -> None:
+    def _down(self, error: str) -> None:
         self._health.downs += 1
         if self._failing_since_s is None:
             self._failing_since_s = self._clock.monotonic()
-        if self._health.state != "down" or not self._health.error:
-            log.warning("sink down; readings wait in the journal", sink=self.id, error=str(error))
-        self._health.state, self._health.error = "down", str(error)
+        self._health.error = error
+        self._turn("down", log.warning, "sink down; readings wait in the journal", error=error)
+
+    def _turn(self, state: str, say: Callable[..., object], event: str, **more: object) -> None:
+        """Note the state and tell a change; a sink that flaps is told seldom, with the changes left unsaid."""
+        self._health.state = state
+        if state != self._state:
+            self._state = state
+            self._changes += 1
+        if state == self._told or not self._seldom.may(self._clock.monotonic()):
+            return
+        self._told = state
+        unsaid, self._changes = self._changes - 1, 0
+        say(event, sink=self.id, **more, **({"unsaid": unsaid} if unsaid else {}))
 
     async def _pump(self) -> None:
         """Hand over batch after batch. Raises SinkUnavailable."""

@@ -42,13 +42,13 @@ class LinkHealth:
 
 @dataclass(slots=True)
 class SinkHealth:
-    """One sink. state: down or up; counts of readings live in its reader."""
+    """One sink. state: down or up; counts of readings live in its reader. error: why it is down."""
 
     kind: str
     state: str = "down"
     downs: int = 0
     batches: int = 0
-    error: str = ""
+    error: str = "connecting"
 
 
 @dataclass(slots=True)
