@@ -21,7 +21,7 @@ import struct
 from array import array
 from dataclasses import dataclass, field, fields
 from decimal import Context, Decimal
-from operator import itemgetter, mul
+from operator import itemgetter, mul, truediv
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 NAN = math.nan
+EXACT_BELOW = 2**53  # whole numbers below it are exact as float64
 _ABSENT, _SENTINEL = int(ABSENT), int(Flag.SENTINEL)  # plain integers: an IntFlag costs a microsecond each
 UNSIGNED = ("u8hi", "u8lo", "u16", "u32", "u64")
 """Types whose numbers have bits to look at."""
@@ -109,6 +110,15 @@ def _slot_dict(slot: Slot) -> dict[str, Any]:
     return body | ({"gate": _fields(gate)} if gate is not None else {})
 
 
+def _ratio(coefficient: Decimal) -> tuple[float, float]:
+    """Return a coefficient as a quotient of whole numbers, so that 2312 x 0.1 is 231.2 and not 231.20000000000002.
+
+    A coefficient whose quotient does not fit into float64 exactly is (itself, 1).
+    """
+    top, bottom = coefficient.as_integer_ratio()
+    return (float(top), float(bottom)) if max(abs(top), bottom) < EXACT_BELOW else (float(coefficient), 1.0)
+
+
 @dataclass(frozen=True, eq=False)
 class Layout:
     """Channels of one (meter, period) with the rule that turns raw bytes into their values.
@@ -150,7 +160,10 @@ class Layout:
         setattr_(self, "_permute", None if permutation == list(range(position)) else itemgetter(*permutation))
         setattr_(self, "_struct", struct.Struct(">" + "".join(wire.TYPES[part.type].code for part in parts)))
         setattr_(self, "_plain", plain)
-        setattr_(self, "_coefficients", array("d", (float(slot.coefficient) for slot in self.slots)))
+        ratios = [_ratio(Decimal(slot.coefficient)) for slot in self.slots]
+        setattr_(self, "_coefficients", array("d", (top for top, _ in ratios)))
+        divided = any(bottom != 1 for _, bottom in ratios)
+        setattr_(self, "_divisors", array("d", (bottom for _, bottom in ratios)) if divided else None)
         setattr_(
             self, "_offsets", [(i, float(s.offset)) for i, s in enumerate(self.slots) if Decimal(s.offset)]
         )
@@ -169,6 +182,7 @@ class Layout:
     _struct: struct.Struct = field(init=False, repr=False)
     _plain: bool = field(init=False, repr=False)
     _coefficients: array[float] = field(init=False, repr=False)
+    _divisors: array[float] | None = field(init=False, repr=False)
     _offsets: list[tuple[int, float]] = field(init=False, repr=False)
     _sentinels: list[tuple[int, frozenset[bytes]]] = field(init=False, repr=False)
     _gates: list[tuple[int, int, Gate]] = field(init=False, repr=False)
@@ -196,10 +210,8 @@ class Layout:
             raise ValueError(f"{self.meter}: sample of {len(raw)} bytes for a layout of {self.size}")
         big = raw if self._permute is None else bytes(self._permute(raw))
         numbers = self._struct.unpack(big)
-        if self._plain:
-            values = array("d", map(mul, numbers, self._coefficients))
-        else:
-            values = array("d", map(mul, self._combine(numbers), self._coefficients))
+        scaled = map(mul, numbers if self._plain else self._combine(numbers), self._coefficients)
+        values = array("d", scaled if self._divisors is None else map(truediv, scaled, self._divisors))
         for i, offset in self._offsets:
             values[i] += offset
         for i, patterns in self._sentinels:

@@ -146,3 +146,23 @@ def test_what_does_not_fit_is_refused() -> None:
         made.decode(bytes(4), array("H", made.no_flags))
     with pytest.raises(ValueError, match="0 channels for 1 slots"):
         Layout("meter-1", 1.0, (), (Slot((Part("u16"),)),))
+
+
+@pytest.mark.parametrize(
+    ("count", "coefficient", "value"),
+    [
+        (2312, "0.1", 231.2),
+        (52501, "0.001", 52.501),
+        (2334399, "0.01", 23343.99),
+        (7, "1000", 7000.0),
+        (3, "2.5", 7.5),
+    ],
+)
+def test_a_decimal_coefficient_leaves_no_dust(count: int, coefficient: str, value: float) -> None:
+    layout = Layout(
+        "m-1",
+        1.0,
+        (Channel("a", "power_active", "kW", "gauge"),),
+        (Slot((Part("u32"),), coefficient=coefficient),),
+    )
+    assert list(layout.decode(struct.pack(">I", count), array("H", [0]))) == [value]
