@@ -35,6 +35,11 @@ log = structlog.get_logger("journal")
 NO_GAP = Gap(0, "journal_dropped", 0, 0, 0)
 
 
+def _more_crc(body: bytes, more: bytes) -> int:
+    """Return the checksum that ties the numbers to their slot. Body and its CRC together would add a constant."""
+    return zlib.crc32(body + more)
+
+
 def joined(gap: Gap, readings: int, first_ns: int, last_ns: int) -> Gap:
     """Return the gap with more lost readings in it; an empty one has `readings` 0."""
     if not readings:
@@ -108,7 +113,7 @@ class LossFile:
             more = slot[_MORE_AT : _MORE_AT + _MORE.size]
             (crc,) = struct.unpack_from("<I", slot, _MORE_AT + _MORE.size)
             self.numbers = None
-            if crc == zlib.crc32(slot[:_MORE_AT] + more):
+            if crc == _more_crc(slot[: _BODY.size], more):
                 self.losses.undelivered, *numbers = _MORE.unpack(more)
                 self.numbers = Numbers(*numbers)
 
@@ -171,8 +176,8 @@ class LossFile:
         )
         body = (body + struct.pack("<I", zlib.crc32(body))).ljust(_MORE_AT, b"\0")
         if self.numbers is not None:
-            body += _MORE.pack(counts.undelivered, *astuple(self.numbers))
-            body += struct.pack("<I", zlib.crc32(body))
+            more = _MORE.pack(counts.undelivered, *astuple(self.numbers))
+            body += more + struct.pack("<I", _more_crc(body[: _BODY.size], more))
         try:
             slot = self._turn % 2
             os.pwrite(self._fd, body.ljust(_SLOT, b"\0"), slot * _SLOT)

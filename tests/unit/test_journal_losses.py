@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import struct
+import zlib
 from typing import TYPE_CHECKING
 
 import pytest
 
 from gateway.errors import StorageError
-from gateway.journal_losses import LossFile
+from gateway.journal_losses import LossFile, Numbers
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -84,3 +86,59 @@ def test_closing_twice_is_fine_and_saving_then_is_a_storage_error(tmp_path: Path
     with pytest.raises(StorageError):
         file.save()
     assert not file.saved
+
+
+def test_numbers_survive_beside_the_losses_and_a_torn_rest_leaves_these(tmp_path: Path) -> None:
+    path = tmp_path / "loss"
+    file = LossFile(path)
+    numbers = Numbers(*range(1, 10))
+    file.lose(10, 100, 200)
+    file.lose_file(5, 3, numbers)
+    file.save()
+    file.close()
+    again = reopened(path)
+    assert (again.numbers, again.losses.undelivered, again.gap.readings) == (numbers, 3, 15)
+    for cut in (100, 145):  # inside the numbers, inside their checksum
+        whole = path.read_bytes()
+        with path.open("r+b") as raw:
+            raw.seek(512 + cut)
+            raw.write(b"\xff")
+        torn = reopened(path)
+        assert (torn.numbers, torn.losses.unstored, torn.gap.readings) == (None, 10, 15)
+        path.write_bytes(whole)
+
+
+def test_a_slot_written_by_a_version_without_numbers_has_its_losses(tmp_path: Path) -> None:
+    path = tmp_path / "loss"
+    file = LossFile(path)
+    file.lose(1, 1, 1)
+    for following in (5, 6):
+        file.keep(Numbers(following=following), float("inf"))
+        file.save()
+    file.close()
+    body = struct.pack("<8sQQQqq", b"mgloss01", 3, 7, 7, 1, 2)
+    with path.open("r+b") as raw:  # over the slot of turn 1, whose numbers stay behind it
+        raw.seek(512)
+        raw.write(body + struct.pack("<I", zlib.crc32(body)))
+    again = reopened(path)
+    assert (again.losses.unstored, again.numbers) == (7, None)
+
+
+def test_numbers_are_due_once_a_second_after_many_groups_and_for_a_new_epoch(tmp_path: Path) -> None:
+    file = LossFile(tmp_path / "loss")
+
+    def due(numbers: Numbers, now_s: float) -> bool:
+        file.keep(numbers, now_s)
+        was = not file.saved
+        if was:
+            file.save()
+        return was
+
+    assert due(Numbers(following=1), 0.0)
+    assert not due(Numbers(following=1), 5.0)  # nothing has changed
+    assert due(Numbers(following=2), 5.0)
+    assert not due(Numbers(following=3), 5.9)
+    assert due(Numbers(following=1002), 5.9)
+    assert due(Numbers(following=1002, epoch=1), 5.9)
+    assert due(Numbers(following=1003, epoch=1), 6.9)
+    file.close()
