@@ -1,4 +1,4 @@
-"""A plant under virtual time: the gateway's pipeline over fake links and sinks, killed and restarted as scripted."""
+"""A plant under virtual time: the real gateway over fake links and sinks, killed and restarted as scripted."""
 
 from __future__ import annotations
 
@@ -8,22 +8,24 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from gateway.deliver import Deliverer
-from gateway.health import Health, LinkHealth, MeterHealth, SinkHealth
+from gateway.app import Gateway
 from gateway.journal import Journal
-from gateway.poll import LinkPoller, Recorder, watch_clock
-from simulators.fakes import FakeLink, FakeSink, Trouble, fake_site
+from gateway.model import Event
+from simulators.fakes import FakeLink, FakeSink, Trouble
 from simulators.virtual import VirtualClock, run
+from tests.sim import site
+from tests.unit import journal_rig
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
+    from gateway.health import Health
     from gateway.interfaces import Link, Poll
-    from gateway.journal_reader import Reader
     from gateway.model import Frame, Sample
 
 START_NS = 1_700_000_000_000_000_000
+STOP_MAX_S = 4.5
 WATCH_S = 5.0  # how often the oracles' figures are taken
 
 
@@ -71,7 +73,7 @@ class FakeTarget:
 
 
 class TimedLink(FakeLink):
-    """A fake link that keeps when each read began."""
+    """A fake link that keeps when each read of a period began; its meters hold a ratio too."""
 
     def __init__(self, clock: VirtualClock, troubles: Iterable[Trouble], *, seed: int) -> None:
         super().__init__(clock, troubles, seed=seed)
@@ -80,6 +82,8 @@ class TimedLink(FakeLink):
         self._wall = clock
 
     async def read(self, poll: Poll) -> list[Sample]:
+        if not poll.layout.period_s:
+            return [sample._replace(raw=site.CT.to_bytes(2, "big")) for sample in await super().read(poll)]
         self.reads.append((poll.meter, self._wall.monotonic()))
         samples = await super().read(poll)
         for sample in samples:
@@ -94,7 +98,7 @@ class Figures:
 
     at_s: float
     waiting_bytes: int
-    tail_readings: int
+    tail_bytes: int
     pending: dict[str, int]
 
 
@@ -115,8 +119,9 @@ class Result:
     plan: Plan
     links: dict[str, TimedLink]
     sinks: dict[str, FakeSink]
-    health: Health
+    meters: dict[str, list[str]]  # link -> those the site file names
     logs: list[dict[str, Any]]
+    health: Health = field(init=False)  # of the last life
     figures: list[Figures] = field(default_factory=list)
     accounts: dict[str, Account] = field(default_factory=dict)
     journaled: int = 0
@@ -125,36 +130,27 @@ class Result:
     uncommitted: int = 0  # readings in memory at kills
     recorded: int = 0  # readings the recorder made frames of
     frames: list[Frame] = field(default_factory=list)  # as journaled, read back at the end
+    events: list[Event] = field(default_factory=list)  # as journaled
 
 
 class Plant:
-    """The pipeline of one plan; `run` plays it."""
+    """The gateway of one plan; `run` plays it."""
 
     def __init__(self, plan: Plan, folder: Path) -> None:
-        """folder: of the journal."""
-        folder.mkdir(parents=True, exist_ok=True)
+        """folder: of site file and journal."""
         self.plan, self.folder = plan, folder
         self.clock = VirtualClock(START_NS)
-        self._site = fake_site(plan.meters, plan.channels, plan.period_s, plan.links)
+        self.site, self._library = site.write(plan, folder)
         links = {
-            id_: TimedLink(self.clock, plan.link_troubles.get(id_, []), seed=plan.seed * 1000 + n)
-            for n, id_ in enumerate(self._site)
+            link.id: TimedLink(self.clock, plan.link_troubles.get(link.id, []), seed=plan.seed * 1000 + n)
+            for n, link in enumerate(self.site.links)
         }
         sinks = {
             id_: FakeSink(id_, self.clock, troubles, plan.refuse, plan.seed * 100 + n)
             for n, (id_, troubles) in enumerate(plan.sink_troubles.items())
         }
-        self.result = Result(plan, links, sinks, self._health(), [])
-        self.journal: Journal
-        self.readers: dict[str, Reader] = {}
-
-    def _health(self) -> Health:
-        polls = [(link, poll) for link, polls in self._site.items() for poll in polls]
-        return Health(
-            links={id_: LinkHealth("fake") for id_ in self._site},
-            meters={poll.meter: MeterHealth(link, poll.layout.period_s) for link, poll in polls},
-            sinks={id_: SinkHealth("fake") for id_ in self.plan.sink_troubles},
-        )
+        meters = {id_: [meter.id for meter in self.site.meters if meter.link == id_] for id_ in links}
+        self.result = Result(plan, links, sinks, meters, [])
 
     async def run(self) -> Result:
         """Play the plan and return what it left behind."""
@@ -177,69 +173,61 @@ class Plant:
             else:
                 self.clock.synchronised = act.kind == "sync"
 
-    def _open(self) -> Journal:
-        return Journal(self.folder, self.clock, size_max=self.plan.size_max, free_min=0, inline=True)
+    def _gateway(self) -> Gateway:
+        return Gateway(
+            self.site,
+            self._library,
+            self.clock,
+            links=lambda config, _: self.result.links[config.id],
+            sinks=lambda config, *_: self.result.sinks[config.id],
+            inline_journal=True,
+            control=False,
+            reraise=True,
+        )
 
     async def _live(self, until_s: float, *, kill: bool) -> None:
         """One life of the gateway."""
-        journal = self.journal = self._open()
-        health = self.result.health
-        recorder = Recorder(journal, self.clock, health)
-        self.readers = {id_: await journal.reader(id_) for id_ in self.result.sinks}
-        deliverers = [
-            Deliverer(
-                id_,
-                sink,
-                self.readers[id_],
-                journal,
-                self.clock,
-                health.sinks[id_],
-                backlog_rate=self.plan.backlog_rate,
-            )
-            for id_, sink in self.result.sinks.items()
-        ]
-        pollers = [
-            LinkPoller(
-                id_, link, [FakeTarget(poll) for poll in self._site[id_]], recorder, self.clock, health
-            )
-            for id_, link in self.result.links.items()
-        ]
-        runs = [journal.run(), watch_clock(self.clock, recorder), self._watch()]
-        runs += [deliverer.run() for deliverer in deliverers]
-        runs += [poller.run() for poller in pollers]
-        tasks = [asyncio.create_task(coroutine) for coroutine in runs]
+        gateway, stop = self._gateway(), asyncio.Event()
+        self.result.health = gateway.health
+        life = asyncio.create_task(gateway.run(stop))
+        watch = asyncio.create_task(self._watch(gateway))
         ending = asyncio.create_task(self.clock.sleep_until(until_s))
-        done, _ = await asyncio.wait([ending, *tasks], return_when=asyncio.FIRST_COMPLETED)
-        for task in (ending, *tasks):
+        await asyncio.wait([ending, life], return_when=asyncio.FIRST_COMPLETED)
+        for task in (ending, watch):
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        for task in done - {ending}:
-            task.result()  # a task that ended is a bug: raise it
-        self.result.recorded = health.readings
-        if kill:
-            self._kill()
-        else:
-            await journal.close()
+        await asyncio.gather(ending, watch, return_exceptions=True)
+        if not life.done() and kill:
+            self._kill(gateway)
+            life.cancel()
+            await asyncio.gather(life, return_exceptions=True)
+            return
+        stop.set()
+        began_s = self.clock.monotonic()
+        await life  # a gateway that ended by itself has a bug: raise it
+        assert self.clock.monotonic() - began_s <= STOP_MAX_S, "a stop takes at most 5 s"
+        self.result.recorded += gateway.health.readings
 
-    def _kill(self) -> None:
-        journal = self.journal
+    def _kill(self, gateway: Gateway) -> None:
+        """Let nothing more reach the disk, and count what was only in memory."""
+        journal = gateway.journal
+        self.result.recorded += gateway.health.readings
         self.result.uncommitted += journal._open.readings + sum(g.readings for g in journal._waiting.take())
-        journal._store.close()
-        journal._losses.close()
+        journal_rig.kill(journal)
+        journal._closed = True
 
-    async def _watch(self) -> None:
+    async def _watch(self, gateway: Gateway) -> None:
         while True:
-            pending = {id_: reader.pending for id_, reader in self.readers.items()}
-            waiting = self.journal._waiting.size + self.journal._open.size
-            tail = self.journal._tail._readings
-            self.result.figures.append(Figures(self.clock.monotonic(), waiting, tail, pending))
             await self.clock.sleep_until(self.clock.monotonic() + WATCH_S)
+            pending = {deliverer.id: deliverer.reader.pending for deliverer in gateway._deliverers}
+            journal = gateway.journal
+            waiting = journal._waiting.size + journal._open.size
+            self.result.figures.append(Figures(self.clock.monotonic(), waiting, journal._tail.size, pending))
 
     async def _account(self) -> None:
         """Read everything back from disk, as the next start would."""
-        journal = self._open()
+        journal = Journal(self.folder, self.clock, size_max=self.plan.size_max, free_min=0, inline=True)
         for id_ in self.result.sinks:
-            reader = await journal.reader(id_)
+            reader = await journal.reader(f"sink:{id_}")
             account = Account(reader.delivered, reader.refused, reader.missed, reader.pending)
             self.result.accounts[id_] = account
         figures = journal.figures()
@@ -249,6 +237,7 @@ class Plant:
         while position < journal.following:
             groups = await journal.fetch(position, journal.following, 100_000)
             self.result.frames += [frame for group in groups for frame in group.frames]
+            self.result.events += [r for group in groups for r in group.records if isinstance(r, Event)]
             position = groups[-1].id + 1
         await journal.close()
 

@@ -172,13 +172,11 @@ def epoch_not_counted(patch: Patch) -> None:
 
 
 def down_told_every_time(patch: Patch) -> None:
-    down = Deliverer._down
+    def wrong(self: Deliverer, state: str, say: Callable[..., object], event: str, **more: object) -> None:
+        self._health.state = state
+        say(event, sink=self.id, **more)
 
-    def wrong(self: Deliverer, error: Any) -> None:
-        self._health.error = ""
-        down(self, error)
-
-    patch.setattr(Deliverer, "_down", wrong)
+    patch.setattr(Deliverer, "_turn", wrong)
 
 
 def meter_given_up(patch: Patch) -> None:
