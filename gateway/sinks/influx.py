@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import ssl
 import zlib
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 import aiohttp
-import orjson
 from influxdb_client.client.influxdb_client_async import InfluxDBClientAsync
-from influxdb_client.rest import ApiException
 from influxdb_client.service.write_service import WriteService
 
 from gateway.errors import SinkUnavailable
 from gateway.model import Refusal
+from gateway.sinks.influx_answer import hide, read
 from gateway.sinks.line_protocol import Encoder
 from gateway.sinks.tls import TlsFiles, reason
 
@@ -25,19 +23,12 @@ if TYPE_CHECKING:
 
     from gateway.interfaces import Clock, Directory
     from gateway.model import Batch
+    from gateway.sinks.influx_answer import Answer
 
 LINES_MAX = 5_000  # a request; Source: InfluxDB documentation, "Optimize writes"
 BYTES_MAX = 1024 * 1024
 BYTES_MIN = 16 * 1024
 SEARCH_MAX = 500  # requests in one write that only look for refused lines
-_REASON_MAX = 500  # characters
-_DROPPED = re.compile(r"\bdropped=(\d+)")
-_ABOUT_LINES = re.compile(
-    r"partial write|pars|\bline|field|timestamp|retention|dropped|\bpoint", re.IGNORECASE
-)
-_ABOUT_REQUEST = re.compile(
-    r"https?\b|html|gzip|encoding|precision|organization|\bbucket|header|request body", re.IGNORECASE
-)
 
 
 class _Line(NamedTuple):
@@ -97,16 +88,17 @@ class InfluxSink:
             enable_gzip=False,  # its gzip is level 9: ten times the time of level 1 for a seventh less
             allow_redirects=False,  # a redirected POST turns into a GET, whose 200 would look like success
             ssl_context=context,
+            client_session_kwargs={"auto_decompress": False},
         )
+        client.api_client.set_default_header("Accept-Encoding", "identity")
         if self._gzip:
             client.api_client.set_default_header("Content-Encoding", "gzip")
         self._client = client
         self._service = service(client.api_client)
         self._bytes_max = BYTES_MAX
         try:
-            await client.api_client.rest_client.GET(f"{self._url}/ping")
-        except ApiException:
-            pass  # not every server with this write API has a ping; it answered
+            # Not every server with this write API has a ping: any answer will do.
+            await read(await client.api_client.rest_client.GET(f"{self._url}/ping", _preload_content=False))
         except (aiohttp.ClientError, OSError) as error:
             await self.close()
             raise self._unreachable(error) from error
@@ -188,50 +180,44 @@ class InfluxSink:
         if self._gzip:
             sent = await asyncio.to_thread(zlib.compress, body, 1, wbits=31)  # the loop goes on meanwhile
         try:
-            _, status, _ = await self._service.post_write_async(
-                org=self._org,
-                bucket=self._bucket,
-                body=sent,
-                precision="ms",
-                content_type="text/plain; charset=utf-8",
-                _return_http_data_only=False,
+            answer = await read(
+                await self._service.post_write_async(
+                    org=self._org,
+                    bucket=self._bucket,
+                    body=sent,
+                    precision="ms",
+                    content_type="text/plain; charset=utf-8",
+                    _preload_content=False,
+                )
             )
-        except ApiException as error:
-            no = self._judge(error)
-            if error.status == 413:
-                self._bytes_max = max(BYTES_MIN, min(self._bytes_max, len(body) // 2))
-            return no
         except (aiohttp.ClientError, OSError) as error:
             raise self._unreachable(error) from error
-        if status == 201:  # InfluxDB Clustered and Cloud Serverless: some lines stored, some rejected
-            return _No(
-                _message(self._service.api_client.last_response.data) or "201: part of the lines was rejected"
-            )
-        return None
+        if answer.status == 413:
+            self._bytes_max = max(BYTES_MIN, min(self._bytes_max, len(body) // 2))
+        return None if answer.status == 204 else self._judge(answer)
 
-    def _judge(self, error: ApiException) -> _No:
+    def _judge(self, answer: Answer) -> _No:
         """Return why these lines were refused. Raises SinkUnavailable where the lines are not to blame."""
-        status, text = error.status, _message(error.body)
-        told = f"{status} {error.reason}" + (f": {text}" if text else "")
-        if status == 413:
-            return _No(told)
-        if status == 422 or (status == 400 and _blames_lines(error.body, text)):
-            dropped = _DROPPED.search(text)
-            return _No(told, int(dropped[1]) if dropped else 0)
+        told = answer.told(self._token)
+        if answer.blames_lines():
+            return _No(told, answer.dropped())
         advice = {
             400: "; it did not blame a line: check the sink's url (http or https) and what stands in between",
             401: "; check the sink's token file",
             403: f"; the token needs write permission on bucket {self._bucket}",
             404: f"; check the sink's url, org {self._org} and bucket {self._bucket}, or create the bucket",
-        }.get(status, "; check the sink's url" if status < 400 else "")
+        }.get(answer.status, "")
+        if answer.status < 400:
+            advice = "; only 204 means stored: check the sink's url and what stands in between"
         raise SinkUnavailable(
-            f"{self._name}: answered {told}{advice}", retry_after_s=_seconds(error.retry_after)
-        ) from error
+            f"{self._name}: answered {told}{advice}",
+            retry_after_s=answer.asked_s(self._clock.wall_ns() / 1e9),
+        )
 
     def _unreachable(self, error: Exception) -> SinkUnavailable:
         if isinstance(error, TimeoutError):
             return SinkUnavailable(f"{self._name}: no answer within {self._timeout_s:g} s")
-        return SinkUnavailable(f"{self._name}: {reason(error)}")
+        return SinkUnavailable(f"{self._name}: {hide(reason(error), self._token)}")
 
 
 class _No(NamedTuple):
@@ -239,32 +225,3 @@ class _No(NamedTuple):
 
     reason: str
     dropped: int = 0
-
-
-def _message(body: bytes | None) -> str:
-    """Return the server's own words from an answer: JSON of InfluxDB 1, 2 or 3, or plain text."""
-    if not body:
-        return ""
-    try:
-        found = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return body.decode(errors="replace").strip()[:_REASON_MAX]
-    if not isinstance(found, dict):
-        return str(found)[:_REASON_MAX]
-    text = str(found.get("message") or found.get("error") or "")
-    rows = found.get("data")
-    if isinstance(rows, list) and rows and isinstance(rows[0], dict):
-        text += f": {rows[0].get('error_message', '')}"
-    return text[:_REASON_MAX]
-
-
-def _blames_lines(body: bytes | None, text: str) -> bool:
-    """Return whether a 400 speaks of lines. A proxy's page or a plain-http answer must not cost a reading."""
-    if _ABOUT_REQUEST.search(text):
-        return False
-    return bool((body or b"").lstrip().startswith(b"{") or _ABOUT_LINES.search(text))
-
-
-def _seconds(retry_after: str | None) -> float | None:
-    """Return Retry-After in seconds; the form with a date is not used by these servers."""
-    return float(retry_after) if retry_after is not None and retry_after.isdecimal() else None

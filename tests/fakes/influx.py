@@ -18,12 +18,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Answer:
-    """One scripted answer, instead of storing. hang: take the request and say nothing. cut: close instead."""
+    """One scripted answer, instead of storing.
+
+    hang: take the request and say nothing. cut: close instead. endless: the body again and again, in chunks.
+    """
 
     status: int = 204
     body: bytes = b""
     headers: tuple[tuple[str, str], ...] = ()
-    trouble: Literal["", "hang", "cut"] = ""
+    trouble: Literal["", "hang", "cut", "endless"] = ""
 
 
 @dataclass
@@ -50,7 +53,7 @@ class FakeInflux:
     script: answers to the next writes, in order; when it is empty the rules decide:
     refuse: returns why a line is refused, or "". all_or_nothing: a bad line spoils the request (a parse
     error); otherwise the good lines are stored (a partial write, as InfluxDB 2 does with type conflicts).
-    bytes_max: longer bodies (unpacked) get 413. count: whether a partial write says how many it dropped.
+    ping: answers /ping. bytes_max: longer bodies (unpacked) get 413. count: whether a partial write says how many it dropped.
     """
 
     script: list[Answer] = field(default_factory=list)
@@ -61,6 +64,9 @@ class FakeInflux:
     requests: list[Request] = field(default_factory=list)
     stored: list[bytes] = field(default_factory=list)
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
+    ping: Answer = Answer()
+    sent: int = 0  # bytes of an endless answer
+    left: asyncio.Event = field(default_factory=asyncio.Event)  # the client closed during an endless answer
     url: str = ""
 
     async def __aenter__(self) -> Self:
@@ -100,7 +106,7 @@ class FakeInflux:
         body = await reader.readexactly(int(headers.get("content-length", 0)))
         url = urlsplit(target)
         if method == "GET" and url.path == "/ping":
-            answer = Answer()
+            answer = self.ping
         elif method == "POST" and url.path == "/api/v2/write":
             query = {key: values[0] for key, values in parse_qs(url.query).items()}
             answer = self._write(query, headers, body)
@@ -113,11 +119,23 @@ class FakeInflux:
             return False
         lines = [f"HTTP/1.1 {answer.status} {'OK' if answer.status < 300 else 'Error'}"]
         lines += [f"{name}: {value}" for name, value in answer.headers]
+        if answer.trouble == "endless":
+            await self._endless(writer, lines, answer.body)
         if answer.status != 204:
             lines.append(f"Content-Length: {len(answer.body)}")
         writer.write("\r\n".join(lines).encode() + b"\r\n\r\n" + answer.body)
         await writer.drain()
         return True
+
+    async def _endless(self, writer: asyncio.StreamWriter, head: list[str], body: bytes) -> None:
+        writer.write("\r\n".join([*head, "Transfer-Encoding: chunked"]).encode() + b"\r\n\r\n")
+        try:
+            while True:
+                writer.write(b"%x\r\n%b\r\n" % (len(body), body))
+                await writer.drain()
+                self.sent += len(body)
+        finally:
+            self.left.set()
 
     def _write(self, query: dict[str, str], headers: dict[str, str], body: bytes) -> Answer:
         plain = zlib.decompress(body, wbits=31) if headers.get("content-encoding") == "gzip" else body

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+import zlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -224,13 +225,22 @@ async def test_a_single_line_that_is_too_large_is_a_refusal() -> None:
         (influx_error(404, "not found", 'bucket "meters" not found'), "404 .*org plant and bucket meters, or create", None),
         (influx_error(429, "too many requests", "slow down", ("Retry-After", "17")), "429 .*slow down", 17.0),
         (influx_error(503, "unavailable", "starting", ("Retry-After", "3")), "503 .*starting", 3.0),
-        (Answer(503, b"", (("Retry-After", "Wed, 21 Oct 2026 07:28:00 GMT"),)), "503", None),
+        (Answer(503, b"", (("Retry-After", "Wed, 21 Oct 2015 07:28:00 GMT"),)), "503", None),
+        (Answer(503, b"", (("Retry-After", "-5"),)), "503", None),
         (Answer(500, b"panic"), "500 .*panic", None),
         (Answer(502, b"<html>Bad gateway</html>"), "502", None),
         (Answer(302, b"", (("Location", "http://127.0.0.1:1/login"),)), "302 .*check the sink's url", None),
         (Answer(400, b"Client sent an HTTP request to an HTTPS server."), "400 .*did not blame a line", None),
         (Answer(400, b"<html><h1>400 Bad Request</h1></html>"), "400 .*did not blame a line", None),
         (influx_error(400, "invalid", "gzip: invalid header"), "400 .*did not blame a line", None),
+        (Answer(200, b"<html>Please log in</html>", (("Content-Type", "text/html"),)), "answered 200 OK text/html: .*Please log in.*only 204 means stored.*stands in between", None),
+        (Answer(200), "answered 200 OK; only 204", None),
+        (Answer(202, b"{}", (("Content-Type", "application/json"),)), "answered 202 .*only 204", None),
+        (Answer(201), "answered 201 .*only 204", None),
+        (Answer(201, b"<html>a new line in the field</html>"), "answered 201 .*only 204", None),
+        (Answer(201, b'{"id": 7, "data": [{"name": "x"}]}'), "answered 201 .*only 204", None),
+        (influx_error(401, "unauthorized", f"no such token: {TOKEN}!"), "401 .*no such token: …!", None),
+        (Answer(400, zlib.compress(b"parse error", wbits=31), (("Content-Encoding", "gzip"),)), "400 .*did not blame", None),
         (Answer(trouble="cut"), "disconnected", None),
         (Answer(trouble="hang"), r"no answer within 0\.2 s", None),
     ],
@@ -250,6 +260,40 @@ async def test_trouble_holds_the_batch_and_the_next_attempt_delivers_it(
         await sink.open()
         assert await sink.write(batch) == []
         assert server.stored == lines_of(site, batch)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("status", [200, 400, 503])
+async def test_an_answer_without_end_is_left_at_64_kib(status: int, packed: bool) -> None:
+    site = make_site(meters=3, channels=1)
+    answer = Answer(
+        status, b"x" * 65536, (("Content-Encoding", "gzip"),) if packed else (), trouble="endless"
+    )
+    async with FakeInflux(script=[answer]) as server, opened(server.url, site, timeout_s=20) as sink:
+        async with asyncio.timeout(5):
+            with pytest.raises(SinkUnavailable, match=f"answered {status} ") as caught:
+                await sink.write(make_batch(site))
+            await server.left.wait()
+        assert len(str(caught.value)) < 1000
+        assert server.sent < 8 << 20
+        assert await sink.write(make_batch(site)) == []
+
+
+async def test_a_ping_without_end_is_left_too() -> None:
+    site = make_site(1, 1)
+    async with FakeInflux(ping=Answer(200, b"x" * 65536, trouble="endless")) as server:
+        async with asyncio.timeout(5), opened(server.url, site, timeout_s=20) as sink:
+            assert await sink.write(make_batch(site)) == []
+            await server.left.wait()
+        assert server.sent < 8 << 20
+
+
+async def test_a_refusal_that_shows_the_token_is_recorded_without_it() -> None:
+    site = make_site(1, 1)
+    answer = influx_error(422, "unprocessable entity", f"partial write: {TOKEN} dropped=1")
+    async with FakeInflux(script=[answer]) as server, opened(server.url, site) as sink:
+        (refusal,) = await sink.write(make_batch(site))
+    assert refusal.reason == "422 Error: partial write: … dropped=1"
 
 
 async def test_trouble_in_the_middle_of_a_search_keeps_what_was_found() -> None:

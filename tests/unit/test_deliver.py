@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+import itertools
+import math
+from typing import TYPE_CHECKING, Any
 
+import pytest
 import structlog
 
 from gateway import journal_reader
 from gateway.deliver import Deliverer
+from gateway.errors import SinkUnavailable
 from gateway.health import SinkHealth
 from simulators.fakes import FakeSink, Trouble
 from simulators.virtual import VirtualClock, run
@@ -16,8 +20,6 @@ from tests.unit.journal_rig import START_NS, frame, open_journal, small_layout
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pytest
 
     from gateway.model import Batch, Refusal
 
@@ -37,6 +39,7 @@ class Rig:
         self.n = 0
         self.deliverer: Deliverer
         self.logs: list[str] = []
+        self.entries: list[Any] = []
 
     async def go(self, until_s: int, *, live_s: int | None = None) -> None:
         """Deliver until then, with frames while live_s lasts."""
@@ -54,6 +57,7 @@ class Rig:
                 await asyncio.sleep(1)
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+        self.entries += logs
         self.logs += [entry["event"] for entry in logs]
 
     def numbers(self) -> list[int]:
@@ -124,9 +128,7 @@ def test_refused_frames_are_recorded_with_their_reason(tmp_path: Path) -> None:
     run(main())
 
 
-def test_what_the_sink_asks_to_wait_is_waited(tmp_path: Path) -> None:
-    from gateway.errors import SinkUnavailable
-
+def test_what_the_sink_asks_to_wait_is_told(tmp_path: Path) -> None:
     class Busy(FakeSink):
         async def write(self, batch: Batch) -> list[Refusal]:
             if self.write_count == 0:
@@ -136,10 +138,59 @@ def test_what_the_sink_asks_to_wait_is_waited(tmp_path: Path) -> None:
 
     async def main() -> None:
         rig = Rig(tmp_path, Busy("sink", VirtualClock(START_NS)))
-        await rig.go(60)
-        assert min(d.at_s for d in rig.sink.deliveries) >= 40
+        await rig.go(30)
+        assert rig.health.error == "429; asked to wait 40 s"
 
     run(main())
+
+
+@pytest.mark.parametrize(
+    ("asked_s", "waited_s"), [(40, 40), (1e9, 300), (math.inf, 300), (-5, 0.25), (0, 0.25)]
+)
+def test_what_the_sink_asks_to_wait_is_waited_within_reason(
+    tmp_path: Path, asked_s: float, waited_s: float
+) -> None:
+    class Busy(FakeSink):
+        async def write(self, batch: Batch) -> list[Refusal]:
+            if self.write_count == 0:
+                self.write_count += 1
+                raise SinkUnavailable("429", retry_after_s=asked_s)
+            return await super().write(batch)
+
+    async def main() -> None:
+        rig = Rig(tmp_path, Busy("sink", VirtualClock(START_NS)))
+        await rig.go(310, live_s=2)
+        assert waited_s <= min(d.at_s for d in rig.sink.deliveries) <= waited_s + 3
+
+    run(main())
+
+
+def test_a_sink_that_flaps_is_told_seldom_and_in_turn(tmp_path: Path) -> None:
+    class Flapping(FakeSink):
+        async def write(self, batch: Batch) -> list[Refusal]:
+            refusals = await super().write(batch)
+            if self.write_count % 2 and self.clock.monotonic() < 600:
+                raise SinkUnavailable("closed")
+            return refusals
+
+    async def main() -> None:
+        rig = Rig(tmp_path, Flapping("sink", VirtualClock(START_NS)))
+        await rig.go(720)
+        downs = "sink down; readings wait in the journal"
+        told = [event for event in rig.logs if event in {downs, "sink up"}]
+        assert rig.health.downs > 200
+        assert told[:4] == [downs, "sink up"] * 2
+        assert 10 <= len(told) <= 4 + 12
+        assert all(a != b for a, b in itertools.pairwise(told))
+        assert told[-1] == "sink up", "what the log says last is true"
+        unsaid = sum(entry.get("unsaid", 0) for entry in rig.entries)
+        assert unsaid + len(told) >= 2 * rig.health.downs
+
+    run(main())
+
+
+def test_a_sink_that_was_not_reached_yet_says_so() -> None:
+    assert SinkHealth("mqtt").error == "connecting"
 
 
 def test_frames_are_collected_for_flush_s_and_at_once_when_the_gateway_stops(tmp_path: Path) -> None:
