@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import gateway
 from drivers.profile_check import check
@@ -19,10 +19,11 @@ from drivers.profile_ratio import check_ratios, probe_layout, ratio_layout, rati
 from drivers.profile_resolution import CoarseCounter, coarse_counters
 from gateway.config_values import nearest
 from gateway.errors import ConfigError, Finding
-from gateway.findings import parse
+from gateway.file_reading import read_file
+from gateway.findings import parse, shorten
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 __all__ = [
     "ChannelOverride",
@@ -38,6 +39,7 @@ __all__ = [
     "compile_variables",
     "decode_golden",
     "describe",
+    "describe_whole",
     "load",
     "probe_layout",
     "ratio_layout",
@@ -52,12 +54,12 @@ SIZE_MAX_BYTES = 1 << 20
 def load(path: Path) -> Profile:
     """Return the profile in a file. Raises ConfigError with every finding, each path led by the file's name."""
     try:
-        if path.stat().st_size > SIZE_MAX_BYTES:
-            raise ConfigError([Finding(path.name, "a larger file", f"at most {SIZE_MAX_BYTES} bytes")])
-        body = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError([Finding(path.name, str(error), "a readable TOML file in UTF-8")]) from error
-    profile, findings = parse(Profile, body, "", {})
+        profile, findings = parse(
+            Profile, _parsed(path), "", {}
+        )  # dotted keys nest deeper than the TOML parser minds
+    except RecursionError:
+        found = "tables or lists nested beyond all use"
+        raise ConfigError([Finding(path.name, found, "a readable TOML file in UTF-8")]) from None
     if profile is not None:
         findings += check(profile, path.stem)
     if profile is None or findings:
@@ -65,6 +67,14 @@ def load(path: Path) -> Profile:
             [Finding(f"{path.name}: {f.path}", f.found, f.expected, f.suggestion) for f in findings]
         )
     return profile
+
+
+def _parsed(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(read_file(path, SIZE_MAX_BYTES, path.name).decode())
+    except (OSError, ValueError) as error:  # not UTF-8, not TOML, an integer of thousands of digits
+        found = shorten(str(error))
+        raise ConfigError([Finding(path.name, found, "a readable TOML file in UTF-8")]) from error
 
 
 def shipped_dir() -> Path:
@@ -112,6 +122,34 @@ class Library:
                 raise UnknownProfile(profile_id, nearest(profile_id, self._files))
             self._loaded[profile_id] = load(path)
         return self._loaded[profile_id]
+
+
+def describe_whole(profile: Profile) -> dict[str, object]:
+    """Return everything a person wants to know of one meter type, its channels among it: plain JSON values."""
+    default = profile.default or profile.keys()
+    channels = []
+    for key, channel in profile.channels.items():
+        places = [str(p.get("address", p.get("id", ""))) for p in _places(channel.model_dump(mode="json"))]
+        note = "; ".join(
+            filter(None, (channel.note, "variant " + ", ".join(channel.variants) if channel.variants else ""))
+        )
+        channels.append(
+            {
+                "key": key,
+                "quantity": channel.quantity,
+                "unit": channel.unit,
+                "address": ", ".join(filter(None, places)),
+                "default": key in default,
+                "note": note,
+            }
+        )
+    more = {"sources": list(profile.sources), "quirks": list(profile.quirks)}
+    return describe(profile) | more | {"channel_list": channels}
+
+
+def _places(channel: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return where a channel is read, whichever way its table says it."""
+    return [channel, *(channel.get("parts") or ()), *(channel.get("alternatives") or {}).values()]
 
 
 def describe(profile: Profile) -> dict[str, object]:

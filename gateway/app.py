@@ -136,6 +136,8 @@ class Gateway:
         finally:
             await self.journal.close()
         notify("STATUS=stopped")
+        pending = {d.id: d.reader.pending for d in self._deliverers}
+        log.info("gateway stopped", journaled=self.journal.readings, lost=self.journal.lost, pending=pending)
         return self.figures()
 
     async def _run(self, stop: asyncio.Event, built: Callable[[], None]) -> None:

@@ -140,7 +140,7 @@ def profiles(
 
     `one-source`: the register map comes from one document; compare the first readings with the meter's display.
     """
-    from drivers.profiles import UnknownProfile, describe
+    from drivers.profiles import UnknownProfile, describe, describe_whole
     from gateway.assembly import library
     from gateway.config import load
     from gateway.tables import print_profile, print_profiles
@@ -148,7 +148,7 @@ def profiles(
     path = config_path(config)
     known = library(load(path) if config is not None or path.exists() else None)
     try:
-        rows = [describe(known.get(name)) for name in ([id] if id else known.ids())]
+        rows = [describe_whole(known.get(id))] if id else [describe(known.get(name)) for name in known.ids()]
     except UnknownProfile as error:
         raise MetergateError(f"{error}; `metergate profiles` lists them all") from error
     if json:
@@ -215,6 +215,26 @@ def demo(
             f'"{duration}" is no duration: write 20s, 5min or 1h', param_hint="--for"
         ) from error
     raise typer.Exit(run_demo(Options(duration_s, json=json, file=file, seed=seed, keep=keep)))
+
+
+@app.callback()
+def common(
+    show: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            help="Print the version and end.",
+            callback=lambda on: on and _version(),
+            is_eager=True,
+        ),
+    ] = False,
+) -> None:
+    """Nothing is common to all commands but the version."""
+
+
+def _version() -> None:
+    typer.echo(f"metergate {__version__}")
+    raise typer.Exit
 
 
 @app.command()

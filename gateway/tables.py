@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 _COLOUR = {"up": "green", "on": "green", "down": "red", "off": "red", "unknown": "yellow"}
 
 
+LIVE_LINES_BESIDE = 6  # three headings, the journal, the last line, and one to spare
+WIDE = 120  # columns from which a meter's line shows two values
+
+
 def state_text(state: str) -> Text:
     """Return a state in its colour."""
     return Text(state, style=_COLOUR.get(state, ""))
@@ -47,48 +51,84 @@ def links_table(figures: Mapping[str, Any]) -> Table:
     return table
 
 
-def meters_table(figures: Mapping[str, Any], rows_max: int | None = None) -> Table:
-    """Return the meters of a status; with `rows_max`, those that are not well come first and the rest is counted."""
+def meters_table(figures: Mapping[str, Any]) -> Table:
+    """Return the meters of a status."""
     table = Table("meter", "link", "state", "readings", "flagged", "failed", "age")
-    table.add_column("newest values" if "values" in figures else "", overflow="fold")
-    table.title, table.title_justify = "Meters 计量器具", "left"
-    now_ns = figures["gateway"]["time_ns"]
-    meters = list(figures["meters"].items())
-    if rows_max is not None and len(meters) > rows_max:
-        meters.sort(key=lambda item: item[1]["state"] == "on")
-    for id_, meter in meters[:rows_max]:
-        age = f"{(now_ns - meter['last_ns']) / 1e9:.1f} s" if meter["last_ns"] else "–"
-        failed = sum(meter["failures"].values())
+    table.add_column("newest values, or error" if "values" in figures else "last error", overflow="fold")
+    table.title, table.title_justify = "Meters 仪表", "left"
+    for id_, meter in figures["meters"].items():
         table.add_row(
             id_,
             meter["link"],
             state_text(meter["state"]),
             f"{meter['readings']:,}",
             f"{meter['flagged']:,}",
-            f"{failed:,}",
-            age,
-            Text(meter["error"], style="red") if meter["error"] else _glimpse(figures, id_),
+            f"{sum(meter['failures'].values()):,}",
+            _age(figures, meter),
+            _glimpse(figures, id_),
         )
-    if rows_max is not None and len(meters) > rows_max:
-        table.caption = f"… and {len(meters) - rows_max} more, all well or further down"
+    return table
+
+
+def _age(figures: Mapping[str, Any], meter: Mapping[str, Any]) -> str:
+    if not meter["last_ns"]:
+        return "–"
+    return f"{(figures['gateway']['time_ns'] - meter['last_ns']) / 1e9:.1f} s"
+
+
+def live_view(figures: Mapping[str, Any], width: int, height: int) -> RenderableType:
+    """Return a status that fits a terminal: a line each for links and sinks, meters as far as there is room.
+
+    Meters that are not well come first.
+    """
+    links = _lines("link 链路", "kind", "state", "polls", "last error")
+    for id_, link in figures["links"].items():
+        links.add_row(id_, link["kind"], state_text(link["state"]), f"{link['polls']:,}", link["error"])
+    sinks = _lines("sink 去向", "kind", "state", "delivered", "pending", "last error")
+    for id_, sink in figures["sinks"].items():
+        counts = f"{sink['delivered']:,}", f"{sink['pending']:,}"
+        sinks.add_row(id_, sink["kind"], state_text(sink["state"]), *counts, sink["error"])
+    meters = _lines("meter 仪表", "state", "readings", "age", "newest values 最新值")
+    well_last = sorted(figures["meters"].items(), key=lambda item: item[1]["state"] == "on")
+    room = max(3, height - len(figures["links"]) - len(figures["sinks"]) - LIVE_LINES_BESIDE)
+    for id_, meter in well_last[:room]:
+        state, age = state_text(meter["state"]), _age(figures, meter)
+        glimpse = _glimpse(figures, id_, 1 if width < WIDE else 2)
+        meters.add_row(id_, state, f"{meter['readings']:,}", age, glimpse)
+    more = len(well_last) - room
+    rest = f"… and {more} more meters   " if more > 0 else ""
+    end = Text(f"{rest}Ctrl-C ends 结束", style="dim", no_wrap=True, overflow="ellipsis")
+    return Group(links, sinks, meters, journal_line(figures), end)
+
+
+def _lines(*headings: str) -> Table:
+    """Return a table without a frame whose rows are one line each."""
+    table = Table(box=None, pad_edge=False)
+    for heading in headings:
+        table.add_column(heading, no_wrap=True, overflow="ellipsis")
     return table
 
 
 _TELLING = ("power_active", "flow_", "power_thermal", "concentration", "pressure", "temperature", "humidity")
 
 
-def _glimpse(figures: Mapping[str, Any], meter: str) -> str:
-    """Return the two values of a meter that say most: a rate and a counter."""
+def _glimpse(figures: Mapping[str, Any], meter: str, most: int = 2) -> RenderableType:
+    """Return a meter's error, else the values that say most of it: a rate and a counter."""
+    error = figures["meters"][meter]["error"]
+    if error:
+        return Text(error, style="red")
     values = figures.get("values", {}).get(meter, {})
     rates = [key for prefix in _TELLING for key in values if key.startswith(prefix)]
     totals = [key for key in rates if key.endswith("_total")]
     counters = [key for key in values if key.startswith(("energy_", "volume", "mass"))]
     chosen = [*(totals or rates)[:1], *counters[:1]] or list(values)[:2]
-    return "   ".join(f"{key} {_number(*values[key])}" for key in chosen)
+    return Text("   ".join(f"{key} {_number(*values[key])}" for key in chosen[:most]))
 
 
 def _number(value: float | None, unit: str, _flags: int) -> str:
-    return "absent" if value is None else f"{value:,.6g} {unit}"
+    if value is None:
+        return "absent"
+    return f"{value:,.6g}" if unit == "1" else f"{value:,.6g} {unit}"
 
 
 def values_table(figures: Mapping[str, Any]) -> Table:
@@ -104,7 +144,7 @@ def values_table(figures: Mapping[str, Any]) -> Table:
 def sinks_table(figures: Mapping[str, Any]) -> Table:
     """Return the sinks of a status; counts are readings."""
     table = Table("sink", "kind", "state", "delivered", "pending", "refused", "missed", "last error")
-    table.title, table.title_justify = "Sinks 数据去向 (readings)", "left"
+    table.title, table.title_justify = "Sinks 去向 (readings)", "left"
     for id_, sink in figures["sinks"].items():
         counts = [f"{sink[key]:,}" for key in ("delivered", "pending", "refused", "missed")]
         table.add_row(id_, sink["kind"], state_text(sink["state"]), *counts, sink["error"])
@@ -123,11 +163,9 @@ def journal_line(figures: Mapping[str, Any]) -> Text:
     return text
 
 
-def status_view(figures: Mapping[str, Any], rows_max: int | None = None) -> RenderableType:
+def status_view(figures: Mapping[str, Any]) -> RenderableType:
     """Return everything of a status."""
-    return Group(
-        links_table(figures), meters_table(figures, rows_max), sinks_table(figures), journal_line(figures)
-    )
+    return Group(links_table(figures), meters_table(figures), sinks_table(figures), journal_line(figures))
 
 
 def print_status(figures: Mapping[str, Any]) -> None:
@@ -164,15 +202,23 @@ def print_profiles(rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def print_profile(row: Mapping[str, Any]) -> None:
-    """Print one meter type: identity, sources, doubts."""
+    """Print one meter type: identity, sources, doubts, and its channels."""
     out = console()
     for key, value in row.items():
-        if isinstance(value, (list, tuple)):
+        if key == "channel_list" or value in ([], {}, ""):
+            continue
+        if isinstance(value, list | tuple):
             out.print(f"{key}:", style="bold")
             for item in value:
-                out.print(f"  - {item}", highlight=False)
+                out.print(f"  - {item}", highlight=False, markup=False)
         else:
             out.print(f"[bold]{key}[/]: {value}", highlight=False)
+    table = Table("", "channel", "quantity", "unit", "address", "note", title="Channels (* read by default)")
+    for channel in row["channel_list"]:
+        mark = "*" if channel["default"] else ""
+        unit, note = channel["unit"], channel["note"]
+        table.add_row(mark, channel["key"], channel["quantity"], unit, channel["address"], note)
+    out.print(table)
 
 
 def summary_text(found: Mapping[str, Any]) -> str:

@@ -26,7 +26,7 @@ from rich.live import Live
 
 from gateway.control import ask
 from gateway.errors import MetergateError
-from gateway.tables import status_view
+from gateway.tables import live_view
 from simulators.run import DEMO_FILE
 
 if TYPE_CHECKING:
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 START_S = 30.0
 STOP_S = 8.0
 REFRESH_S = 1.0
-ROWS_MIN, ROWS_BESIDE = 8, 26  # meters shown; lines everything else takes
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,10 +274,7 @@ def watch(stage: Stage, gateway: Process, socket_path: Path, options: Options) -
             if end_s is None:
                 end_s = time.monotonic() + (options.duration_s or float("inf"))
             if view is not None:
-                view.update(
-                    status_view(figures, rows_max=max(ROWS_MIN, stage.console.height - ROWS_BESIDE)),
-                    refresh=True,
-                )
+                view.update(live_view(figures, *stage.console.size), refresh=True)
             elif not options.json:
                 stage.console.print(f"{figures['readings']:,} readings, {figures['lost']} lost")
             time.sleep(max(0.0, min(REFRESH_S, end_s - time.monotonic())))
@@ -322,8 +318,9 @@ def main(options: Options) -> int:
                 sys.executable,
                 *("-m", "gateway", "run", "--config", site_file, "--summary", summary_file),
             )
-            with contextlib.suppress(KeyboardInterrupt):
+            with contextlib.suppress(KeyboardInterrupt):  # a second Ctrl-C ends at once
                 watch(stage, gateway, folder / "state" / "control.sock", options)
+            console.print("stopping, delivering what is left … 正在停止")
             stage.stop(gateway)
         finally:
             stage.stop_all()
@@ -337,7 +334,7 @@ def report(result: dict[str, Any], console: Console, options: Options) -> int:
     """Print the result; return the exit code."""
     complete = not result["lost"] and not any(sink["pending"] for sink in result["sinks"].values())
     console.print(
-        f"{result['meters']} meters, {result['readings']:,} readings in {result['frames']:,} frames, "
+        f"{result['meters']} meters reported, {result['readings']:,} readings in {result['frames']:,} frames, "
         f"{result['journaled']:,} journaled, {result['lost']} lost"
     )
     for id_, sink in result["sinks"].items():
