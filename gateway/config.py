@@ -35,6 +35,7 @@ from gateway.config_models import (
 )
 from gateway.config_values import ID, nearest
 from gateway.errors import ConfigError, Finding
+from gateway.file_reading import read_file
 from gateway.findings import (
     key_path,
     meant,
@@ -78,12 +79,13 @@ STAND_INS: dict[type[Table], dict[str, Any]] = {
 }
 """Tables that are held against others although they have a fault, with values for what may be missing."""
 SECTIONS = tuple(Site.model_fields)
+SIZE_MAX_BYTES = 4 << 20  # 10 000 meters
 
 
 def load(path: Path) -> Site:
     """Return the site a file describes. Raises ConfigError with every finding."""
     try:
-        raw = path.read_bytes()
+        raw = read_file(path, SIZE_MAX_BYTES, str(path))
     except FileNotFoundError:
         hint = "name it with --config FILE, or begin with a copy of config/site.example.toml"
         raise ConfigError([Finding(str(path), "no such file", "the site file", hint)]) from None
@@ -107,16 +109,14 @@ def from_toml(text: str, path: Path) -> Site:
 
     Raises ConfigError with every finding.
     """
+    findings: list[Finding] = []
     try:
-        body = tomllib.loads(text)
+        body = _parsed(text, path)
+        draft = _draft(body, path, findings)  # dotted keys nest deeper than the TOML parser minds
     except RecursionError:
         raise ConfigError(
             [Finding(str(path), "tables or lists nested beyond all use", "valid TOML")]
         ) from None
-    except ValueError as error:  # TOMLDecodeError, and integers of thousands of digits
-        raise ConfigError([_syntax(path, str(error))]) from None
-    findings: list[Finding] = []
-    draft = _draft(body, path, findings)
     findings += check(draft)
     gateway, place, journal = draft.gateway.value, draft.site.value, draft.journal.value
     if findings or gateway is None or place is None or journal is None:
@@ -130,6 +130,13 @@ def from_toml(text: str, path: Path) -> Site:
         sinks=tuple(e.value for e in draft.sinks if e.value is not None),
     )
     return site.seal(_digest(body))
+
+
+def _parsed(text: str, path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except ValueError as error:  # TOMLDecodeError, and integers of thousands of digits
+        raise ConfigError([_syntax(path, str(error))]) from None
 
 
 def _syntax(path: Path, message: str) -> Finding:

@@ -32,6 +32,7 @@ from gateway.config_values import (
     Seconds,
     Topic,
     Zone,
+    at_least,
     within,
 )
 
@@ -94,12 +95,11 @@ class PlaceConfig(Table):
 class JournalConfig(Table):
     """`[journal]`: the durable log of samples."""
 
-    size_max_bytes: Bytes = Field(
+    size_max_bytes: Annotated[Bytes, at_least("16MiB")] = Field(
         default="2GiB",
         validate_default=True,
         alias="size_max",
-        gt=0,
-        description="Size at which the oldest records go.",
+        description="Size at which the oldest records go; 16MiB at least.",
     )
     free_min_bytes: Bytes = Field(
         default="512MiB",

@@ -227,6 +227,17 @@ def within(low: str, high: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+def at_least(low: str) -> AfterValidator:
+    """Return the rule that a size is no less than another."""
+
+    def check(value_bytes: int) -> int:
+        if value_bytes < size_bytes(low):
+            raise unusable(f'a size of "{low}" or more', f'"{low}"')
+        return value_bytes
+
+    return AfterValidator(check)
+
+
 def _opcua_node_id(value: str) -> str:
     if not NODE_ID.fullmatch(value):
         raise unusable('an OPC UA node id such as "ns=2;s=Boiler1.Flow" or "ns=2;i=1001"')

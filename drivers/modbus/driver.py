@@ -268,8 +268,7 @@ class ModbusTcpLink:
         return outcome
 
     def _down(self, error: LinkDown) -> LinkDown:
-        step = "the meter may be restarting, or allow fewer connections than it has; reconnecting"
-        return LinkDown(f"link {self.name}, {self.host}:{self.port}: {error}; {step}")
+        return LinkDown(f"link {self.name}, {self.host}:{self.port}: {error}")
 
     def _device_error(self, poll: Poll, outcome: _Outcome) -> DeviceError:
         """Return the error of a poll that brought nothing, told by its first failure."""

@@ -37,6 +37,11 @@ BUFFER_SIZE = 4096  # 15 frames of the largest kind; 64 KiB would be 33 MB at 50
 UNSENT_MAX = 4096  # bytes of requests the peer's TCP does not take before the connection counts as dead
 GIVEN_UP_MAX = 64  # transaction ids remembered to tell "late" from "nobody asked"
 _IDS = 0xFFFF
+_CLOSED_STEP = "the meter may be restarting, or allow fewer connections than it has"
+_STUCK_STEP = "the meter hangs, or the network is cut: check both"
+_GARBLED_STEP = "check the port, and that the meter or converter speaks Modbus TCP (not RTU over TCP)"
+_FLOOD_STEP = "check that host and port are the meter's and that nobody else answers there"
+_PARTIAL_STEP = "check the converter's baud rate and time-out, and the network for losses"
 
 Answer = tuple[int, bytes]
 """Wall time in ns at which the answer was complete, and its values' bytes as the wire carried them."""
@@ -143,12 +148,14 @@ class Stream(asyncio.BufferedProtocol):
 
     def pause_writing(self) -> None:
         """Drop a peer that takes no requests any more."""
-        self._drop(f"the peer has not taken {UNSENT_MAX} bytes of requests")
+        self._drop(f"the peer has not taken {UNSENT_MAX} bytes of requests; {_STUCK_STEP}")
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell every waiting request."""
         if self.lost is None:
-            self._fail_all(f"connection lost: {exc}" if exc else "closed by the peer")
+            self._fail_all(
+                f"connection lost: {exc}; {_CLOSED_STEP}" if exc else f"closed by the peer; {_CLOSED_STEP}"
+            )
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -200,7 +207,7 @@ class Stream(asyncio.BufferedProtocol):
                 frame = cut_tcp(self._buffer, start, self._filled)
             except Unsynchronised as error:
                 self._discard(error.reason, str(error), error.raw)
-                self._drop(f"the answers cannot be told apart any more: {error}")
+                self._drop(f"the answers cannot be told apart any more: {error}; {_GARBLED_STEP}")
                 return
             if frame is None:
                 break
@@ -251,6 +258,7 @@ class Stream(asyncio.BufferedProtocol):
         now = self._loop.time()
         expired = [key for key, pending in self._pending.items() if pending.deadline <= now]
         waited = False
+        strays = 0
         for key in expired:
             pending = self._pending.pop(key)
             self._given_up.append(key)
@@ -267,7 +275,10 @@ class Stream(asyncio.BufferedProtocol):
         if waited and self._filled:
             raw = bytes(self._view[: self._filled])
             self._discard("partial", f"{self._filled} bytes of an answer and no more", raw)
-            self._drop(f"an answer stopped after {self._filled} bytes")
+            if strays:
+                self._drop(f"{strays} answers to requests nobody made; {_FLOOD_STEP}")
+            else:
+                self._drop(f"an answer stopped after {len(raw)} of its bytes; {_PARTIAL_STEP}")
         elif self._pending:
             first = min(pending.deadline for pending in self._pending.values())
             self._timer = self._loop.call_at(first, self._expire)

@@ -73,7 +73,6 @@ profile_dirs = ["profiles"]
 [site]
 timezone = "Asia/Shanghai"
 [journal]
-size_max = "{size_max_kib}KiB"
 free_min = "0KiB"
 """
 LINK = """
@@ -120,7 +119,7 @@ def write(plan: Plan, folder: Path) -> tuple[Site, Library]:
     """Return the checked site of a plan and its profiles; meters are dealt to links in turn."""
     (folder / "profiles").mkdir(parents=True, exist_ok=True)
     (folder / "profiles" / "fake-meter.toml").write_text(profile(plan.channels))
-    text = SITE.format(size_max_kib=plan.size_max // 1024)
+    text = SITE
     for n in range(plan.links):
         text += LINK.format(id=f"link-{n + 1}", port=1502 + n)
     for n in range(plan.meters):
@@ -129,4 +128,6 @@ def write(plan: Plan, folder: Path) -> tuple[Site, Library]:
     for n, id_ in enumerate(plan.sink_troubles):
         text += SINK.format(id=id_, port=1883 + n, backlog_rate=round(plan.backlog_rate))
     site = from_toml(text, folder / "site.toml")
+    journal = site.journal.model_copy(update={"size_max_bytes": plan.size_max})  # smaller than a file may say
+    site = site.model_copy(update={"journal": journal})
     return site, assembly.library(site)

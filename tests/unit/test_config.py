@@ -165,6 +165,7 @@ def test_gbk_is_told_with_its_line(tmp_path: Path) -> None:
         ('a = "C:\\x"', "line 1", "single quotes"),
         ("a = " + "9" * 5000, "4300", ""),
         ("a = " + "[" * 100_000, "nested", ""),
+        ("[gateway]\n" + "a." * 900 + "a = 1", "nested", ""),
     ],
 )
 def test_toml_syntax(text: str, found: str, suggestion: str, tmp_path: Path) -> None:

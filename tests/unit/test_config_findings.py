@@ -46,6 +46,7 @@ MISTAKES = [
     ("timeout-too-long", LINK, LINK + '\ntimeout = "1d"', "links.hall-a.timeout", '"1d"', "10min", ""),
     ("size-without-unit", '"1GiB"', "1000", "journal.size_max", "1000", "unit", '"1000MiB"'),
     ("size-in-GB", '"1GiB"', '"1GB"', "journal.size_max", '"1GB"', "unit", '"1GiB"'),
+    ("journal-too-small", '"1GiB"', '"1B"', "journal.size_max", '"1B"', "16MiB", '"16MiB"'),
     ("bad-id", 'id = "feeder-1"', 'id = "Feeder 1"', "meters[1].id", '"Feeder 1"', "a-z", '"feeder-1"'),
     ("log-level", GATEWAY, GATEWAY + '\nlog_level = "warn"', "gateway.log_level", '"warn"', "warning", '"warning"'),
     ("timezone", "Asia/Shanghai", "Asia/Beijing", "site.timezone", "Beijing", "IANA", "Asia/Shanghai"),

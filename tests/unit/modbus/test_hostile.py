@@ -99,8 +99,11 @@ async def test_a_stream_that_cannot_be_cut_is_given_up(
     script: Callable[[Request], bytes], discarded: str
 ) -> None:
     async with linked(script) as (server, link):
-        with pytest.raises(LinkDown, match=r"link hall-1.*cannot be told apart"):
+        with pytest.raises(
+            LinkDown, match=r"link hall-1.*cannot be told apart.*; check the port.*RTU over"
+        ) as told:
             await link.read(POLL)
+        assert "restarting" not in str(told.value)
         assert dict(link.stats.discarded) == {discarded: 1}
         assert link.stats.answers == 0
         await assert_usable(server, link, reopen=True)
@@ -192,7 +195,7 @@ async def test_a_connection_cut_inside_a_frame() -> None:
             server.cut()
 
         server.script = cut
-        with pytest.raises(LinkDown, match=r"link hall-1.*closed by the peer"):
+        with pytest.raises(LinkDown, match=r"link hall-1.*closed by the peer; the meter may be restarting"):
             await link.read(POLL)
         assert link.stats.timeouts == 0
         await assert_usable(server, link, reopen=True)
@@ -205,6 +208,20 @@ async def test_an_answer_that_stops_costs_the_connection() -> None:
             await link.read(POLL)
         assert caught.value.reason == "timeout"
         assert dict(link.stats.discarded) == {"partial": 1}
+        with pytest.raises(
+            LinkDown, match=r"an answer stopped after 12 of its bytes; check the converter's baud"
+        ):
+            await link.read(POLL)
+        await assert_usable(server, link, reopen=True)
+
+
+async def test_a_flood_is_told_as_one() -> None:
+    """What is cut short at its end is chance, so the text is about what came before."""
+    async with linked(lambda r: r.answer(7, 7, transaction=r.transaction + 9) * 5 + b"\0") as (server, link):
+        with pytest.raises(DeviceError):
+            await link.read(POLL)
+        with pytest.raises(LinkDown, match=r"5 answers to requests nobody made; check that host and port"):
+            await link.read(POLL)
         await assert_usable(server, link, reopen=True)
 
 
