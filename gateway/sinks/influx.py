@@ -14,9 +14,9 @@ from influxdb_client.service.write_service import WriteService
 
 from gateway.errors import SinkUnavailable
 from gateway.model import Refusal
-from gateway.sinks.influx_answer import hide, read
+from gateway.sinks.influx_answer import read
 from gateway.sinks.line_protocol import Encoder
-from gateway.sinks.tls import TlsFiles, reason
+from gateway.sinks.tls import TlsFiles, hide, reason
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

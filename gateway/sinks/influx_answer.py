@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
 
+from gateway.sinks.tls import hide
+
 if TYPE_CHECKING:
     import aiohttp
 
@@ -113,8 +115,3 @@ async def read(response: aiohttp.ClientResponse) -> Answer:
         response.headers.get("Retry-After", "").strip(),
         b"" if packed else bytes(body),
     )
-
-
-def hide(text: str, secret: str) -> str:
-    """Return `text` with an ellipsis wherever `secret` stands."""
-    return text.replace(secret, "…") if secret else text

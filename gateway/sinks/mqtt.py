@@ -16,15 +16,17 @@ import threading
 from typing import TYPE_CHECKING, Any, Literal
 
 import aiomqtt
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
 from gateway.errors import SinkUnavailable
 from gateway.sinks import telemetry
-from gateway.sinks.tls import reason
+from gateway.sinks.mqtt_codes import FAILURE, TAKEN_OVER, connect_refused, plain, value
+from gateway.sinks.tls import hide, reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from paho.mqtt.properties import Properties
     from paho.mqtt.reasoncodes import ReasonCode
 
     from gateway.interfaces import Clock, Directory
@@ -36,8 +38,9 @@ IN_FLIGHT_MAX = 20  # paho sends no more at once; also mosquitto's own limit
 KEEPALIVE_S = 30
 CONNECT_S = 4.0  # paho connects in a thread that cannot be cancelled; a stop may take 5 s
 GOODBYE_S = 2.0
-FAILURE = 0x80  # Source: MQTT 5.0, 2.4: reason codes of 0x80 and above are failures
-_BAD_LOGIN = (0x86, 0x87)
+PACKET_MAX = 8 * 1024  # bytes of a packet from the broker: acknowledgements and the 3.1.1 probe
+SHORT_S = 10.0  # a connection that lives less
+SHORT_LIVES = 3  # such connections in a row look like another client with the same id
 _HEADER_SPARE = 1024  # topic and packet header beside the payload
 _SILENT = logging.getLogger("gateway.sinks.mqtt.paho")
 _SILENT.setLevel(logging.CRITICAL)  # whatever goes wrong is raised, and logged once by the task that delivers
@@ -79,11 +82,18 @@ class MqttSink:
         self._timeout_s = timeout_s
         self._connection: _Connection | None = None
         self._announced: dict[str, Layout] = {}
+        self._since_s = 0.0
+        self._short_lives = 0
 
     async def open(self) -> None:
         """Connect, announce birth and state; on 3.1.1 prove the permission first. Raises SinkUnavailable."""
         self._drop()
         context = None if self._tls is None else self._tls.context()
+        limits = None
+        if self._protocol == "5":
+            properties: Any = Properties  # has no types
+            limits = properties(PacketTypes.CONNECT)
+            limits.MaximumPacketSize = PACKET_MAX
         client = aiomqtt.Client(
             self._host,
             self._port,
@@ -103,11 +113,15 @@ class MqttSink:
             max_inflight_messages=IN_FLIGHT_MAX,
             max_queued_incoming_messages=16,
             tls_context=context,
+            properties=limits,
             logger=_SILENT,
         )
-        connection = _Connection(client, self._name, self._root, self._user or "")
+        connection = _Connection(
+            client, self._name, self._root, self._user or "", self._password or "", self._client_id
+        )
         try:
             await connection.enter()
+            self._since_s = self._clock.monotonic()
             if self._protocol != "5":
                 await self._probe(connection)
             self._connection = connection
@@ -178,7 +192,7 @@ class MqttSink:
         try:
             async with asyncio.timeout(self._timeout_s):
                 granted = await connection.client.subscribe(topic, qos=1)
-                if any(_value(code) >= FAILURE for code in granted):
+                if any(value(code) >= FAILURE for code in granted):
                     fault = "subscribing was denied"
                 else:
                     await connection.publish([(topic, nonce)], self._timeout_s)
@@ -199,9 +213,16 @@ class MqttSink:
         assert self._connection is not None
         try:
             await self._connection.publish(messages, self._timeout_s, retain=retain)
-        except SinkUnavailable:
+        except SinkUnavailable as error:
+            short = self._connection.lost and self._clock.monotonic() - self._since_s < SHORT_S
+            self._short_lives = self._short_lives + 1 if short else 0
             self._drop()
-            raise
+            if self._short_lives < SHORT_LIVES:
+                raise
+            raise SinkUnavailable(
+                f"{error}; {self._short_lives} times in a row within {SHORT_S:g} s: "
+                f"another client may use the same id {self._client_id}"
+            ) from error
 
     def _drop(self) -> None:
         if self._connection is not None:
@@ -213,15 +234,17 @@ class _Connection:
     """One connection's life: who is waiting for which PUBACK, and what went wrong first.
 
     payload_max: longest payload the broker accepts, at most `telemetry.MESSAGE_MAX`. announced: birth and
-    state are out, so the connection may be used.
+    state are out, so the connection may be used. lost: the other side ended it.
     """
 
-    def __init__(self, client: aiomqtt.Client, name: str, root: str, user: str) -> None:
+    def __init__(
+        self, client: aiomqtt.Client, name: str, root: str, user: str, secret: str, client_id: str
+    ) -> None:
         self.client = client
         self.advice = f"give {f'user {user}' if user else 'anonymous clients'} write permission on {root}/# in the broker's ACL"
         self.payload_max = telemetry.MESSAGE_MAX
-        self.announced = False
-        self._name = name
+        self.announced = self.lost = False
+        self._name, self._secret, self._client_id = name, secret, client_id
         self._in_flight_max = IN_FLIGHT_MAX
         self._pending: dict[int, str] = {}  # message id -> topic
         self._fault = ""
@@ -231,6 +254,8 @@ class _Connection:
         self._thread = threading.get_ident()
         self._paho = client._client
         self._paho.connect_timeout = min(CONNECT_S, client.timeout)
+        self._receive_any = self._paho._sock_recv
+        self._paho._sock_recv = self._receive  # type: ignore[method-assign]
         self._paho.on_publish = self._on_publish
         self._paho.on_connect = self._on_connect
         self._paho.on_disconnect = self._on_disconnect
@@ -243,9 +268,9 @@ class _Connection:
         try:
             await self.client.__aenter__()
         except aiomqtt.MqttCodeError as error:
-            raise SinkUnavailable(f"{self._name}: {self._connect_refused(error)}") from error
+            raise self._away(connect_refused(error)) from error
         except aiomqtt.MqttError as error:
-            raise SinkUnavailable(f"{self._name}: cannot connect: {reason(error)}") from error
+            raise self._away(f"cannot connect: {reason(error)}") from error
         self.client._disconnected.add_done_callback(self._lost)
 
     async def publish(
@@ -260,7 +285,7 @@ class _Connection:
             await self._room(self._in_flight_max, timeout_s)
             info = self._paho.publish(topic, body, qos=1, retain=retain)
             if info.rc:
-                raise SinkUnavailable(f"{self._name}: {topic} could not be sent: {info.rc.name}")
+                raise self._away(f"{topic} could not be sent: {info.rc.name}")
             self._pending[info.mid] = topic
         await self._room(1, timeout_s)
 
@@ -286,14 +311,17 @@ class _Connection:
             except TimeoutError:
                 self._fault = f"no acknowledgement within {timeout_s:g} s"
         if self._fault:
-            raise SinkUnavailable(f"{self._name}: {self._fault}")
+            raise self._away(self._fault)
 
-    def _connect_refused(self, error: aiomqtt.MqttCodeError) -> str:
-        code = _value(error.rc)
-        told = f"reason 0x{code:02x} {error.rc}"
-        if code in _BAD_LOGIN:
-            return f"the broker refused the user name or password ({told}); check the sink's user and password file"
-        return f"the broker refused the connection ({told})"
+    def _away(self, text: str) -> SinkUnavailable:
+        return SinkUnavailable(f"{self._name}: {hide(text, self._secret)}")
+
+    def _receive(self, bufsize: int) -> bytes:
+        """Return up to `bufsize` bytes from the socket; paho asks for the rest of a packet at once. Raises OSError."""
+        if bufsize > PACKET_MAX:
+            self._told = f"the broker sends a packet of {bufsize} bytes, more than {PACKET_MAX}; cut off"
+            raise ConnectionAbortedError(self._told)
+        return self._receive_any(bufsize)
 
     def _on_publish(
         self, _c: Any, _u: Any, mid: int, code: ReasonCode, properties: Properties | None
@@ -341,6 +369,8 @@ class _Connection:
         """Let aiomqtt know, also before it is connected: it would wait out the whole timeout."""
         if flags.is_disconnect_packet_from_server:
             self._told = f"reason 0x{code.value:02x} {code}"
+            if code.value == TAKEN_OVER:
+                self._told += f"; another client uses the same id {self._client_id}"
         self.client._on_disconnect(c, u, flags, code, properties)
         self._loop.call_soon_threadsafe(self._closed_early)
 
@@ -352,17 +382,8 @@ class _Connection:
             )
 
     def _lost(self, future: asyncio.Future[None]) -> None:
+        self.lost = not self._fault
         error = None if future.cancelled() else future.exception()  # seen, so asyncio does not complain
-        told = self._told or ("closed by the broker" if error is None else _plain(error))
+        told = self._told or ("closed by the broker" if error is None else plain(error))
         self._fault = self._fault or f"the connection was lost ({told})"
         self._progress.set()
-
-
-def _plain(error: BaseException) -> str:
-    """Return an error in words; paho says 0x80 where the connection just ended."""
-    return "closed without a word" if _value(getattr(error, "rc", None)) == FAILURE else reason(error)
-
-
-def _value(code: ReasonCode | int | None) -> int:
-    """Return a reason code's number."""
-    return code if isinstance(code, int) else getattr(code, "value", FAILURE)

@@ -55,3 +55,8 @@ class _Socket(ssl.SSLSocket):
 def reason(error: BaseException) -> str:
     """Return an error's own words, or its name where it has none (a timeout)."""
     return str(error) or type(error).__name__
+
+
+def hide(text: str, secret: str | None) -> str:
+    """Return `text` with an ellipsis wherever `secret` stands."""
+    return text.replace(secret, "…") if secret else text
