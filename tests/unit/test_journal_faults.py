@@ -327,7 +327,7 @@ def test_a_file_that_turns_out_damaged_while_running_is_replaced_and_the_live_en
         monkeypatch.setattr(Store, "commit", whole)
         raise StorageDamaged("database disk image is malformed")
 
-    monkeypatch.setattr(journal_groups, "TAIL_READINGS", 20)
+    monkeypatch.setattr(journal_groups, "TAIL_BYTES", 4000)  # ten frames
     run(main())
     assert (tmp_path / "journal.db.damaged-1").exists()
 
