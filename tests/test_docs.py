@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from typer.main import get_command
 
+from drivers import profiles
 from gateway.cli import app
 from gateway.config import from_toml
 from gateway.errors import ConfigError
@@ -120,6 +121,22 @@ def test_examples_load(text: str, tmp_path: Path) -> None:
     assert len(site.links) == len(body.get("links", ()))
     assert len(site.meters) == len(body.get("meters", ()))
     assert len(site.sinks) == len(body.get("sinks", ()))
+
+
+def test_the_example_of_a_meter_type_works(tmp_path: Path) -> None:
+    """The profile of the how-to loads under its name, decodes its own capture, and its simulation names it."""
+    page = (DOCS / "how-to" / "add-a-meter.md").read_text(encoding="utf-8")
+    profile_text, plan_text = (match[3] for match in FENCE.finditer(page) if match[2] == "toml")
+    file = tmp_path / f"{tomllib.loads(profile_text)['id']}.toml"
+    file.write_text(profile_text, encoding="utf-8")
+    profile = profiles.load(file)
+    assert len(profile.channels) >= 3
+    for golden in profile.golden:
+        decoded = profiles.decode_golden(profile, golden)
+        assert set(decoded) == set(profile.channels)
+        assert {key: str(value.exact) for key, value in decoded.items()} == golden.expect
+    assert profile.probe is not None
+    assert [meter["profile"] for meter in tomllib.loads(plan_text)["meters"]] == [profile.id]
 
 
 def command_sections() -> dict[str, str]:
