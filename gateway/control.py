@@ -153,7 +153,9 @@ def ask(path: Path, do: str, **parameters: object) -> Any:
             with sock.makefile("rb") as file:
                 line = file.readline()
     except OSError as error:
-        raise ConnectionError(f"no gateway answers on {path}: {error}") from error
+        raise ConnectionError(
+            f"no gateway answers on {path} ({error}); is it running? Start it with `metergate run`"
+        ) from error
     if not line:
         raise ConnectionError(f"the gateway on {path} closed the connection")
     answer = orjson.loads(line)
