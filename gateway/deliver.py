@@ -84,7 +84,8 @@ class Deliverer:
                 except (SinkUnavailable, StorageError) as error:
                     asked_s = (error.retry_after_s if isinstance(error, SinkUnavailable) else None) or 0.0
                     pause_s = max(self._backoff.next_s(), min(asked_s, ASKED_MAX_S))
-                    self._down(f"{error}; asked to wait {asked_s:g} s" if asked_s else str(error))
+                    asked = f"; asked to wait {asked_s:g} s, waits {pause_s:g} s" if asked_s > 0 else ""
+                    self._down(f"{error}{asked}")
                 await self._sink.close()
                 await sleep_for(self._clock, pause_s)
         finally:

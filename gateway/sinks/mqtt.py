@@ -21,7 +21,15 @@ from paho.mqtt.properties import Properties
 
 from gateway.errors import SinkUnavailable
 from gateway.sinks import telemetry
-from gateway.sinks.mqtt_codes import FAILURE, TAKEN_OVER, connect_refused, plain, value
+from gateway.sinks.mqtt_codes import (
+    CLOSED,
+    CLOSED_SILENTLY,
+    FAILURE,
+    TAKEN_OVER,
+    connect_refused,
+    plain,
+    value,
+)
 from gateway.sinks.tls import hide, reason
 
 if TYPE_CHECKING:
@@ -89,11 +97,9 @@ class MqttSink:
         """Connect, announce birth and state; on 3.1.1 prove the permission first. Raises SinkUnavailable."""
         self._drop()
         context = None if self._tls is None else self._tls.context()
-        limits = None
-        if self._protocol == "5":
-            properties: Any = Properties  # has no types
-            limits = properties(PacketTypes.CONNECT)
-            limits.MaximumPacketSize = PACKET_MAX
+        properties: Any = Properties  # has no types
+        limits = properties(PacketTypes.CONNECT)
+        limits.MaximumPacketSize = PACKET_MAX
         client = aiomqtt.Client(
             self._host,
             self._port,
@@ -113,7 +119,7 @@ class MqttSink:
             max_inflight_messages=IN_FLIGHT_MAX,
             max_queued_incoming_messages=16,
             tls_context=context,
-            properties=limits,
+            properties=limits if self._protocol == "5" else None,
             logger=_SILENT,
         )
         connection = _Connection(
@@ -203,7 +209,7 @@ class MqttSink:
         except TimeoutError:
             fault = f"the message did not come back within {self._timeout_s:g} s"
         except aiomqtt.MqttError as error:
-            fault = str(error)
+            fault = connection.told or str(error)
         if fault:
             raise SinkUnavailable(
                 f"{self._name}: the probe on {topic} failed: {fault}; {connection.advice} and read permission on {topic}"
@@ -234,7 +240,8 @@ class _Connection:
     """One connection's life: who is waiting for which PUBACK, and what went wrong first.
 
     payload_max: longest payload the broker accepts, at most `telemetry.MESSAGE_MAX`. announced: birth and
-    state are out, so the connection may be used. lost: the other side ended it.
+    state are out, so the connection may be used. lost: the other side just closed it.
+    told: what the broker said, if it did, when it ended the connection.
     """
 
     def __init__(
@@ -248,7 +255,7 @@ class _Connection:
         self._in_flight_max = IN_FLIGHT_MAX
         self._pending: dict[int, str] = {}  # message id -> topic
         self._fault = ""
-        self._told = ""  # what the broker said, if it did, when it ended the connection
+        self.told = ""
         self._progress = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
@@ -285,7 +292,10 @@ class _Connection:
             await self._room(self._in_flight_max, timeout_s)
             info = self._paho.publish(topic, body, qos=1, retain=retain)
             if info.rc:
-                raise self._away(f"{topic} could not be sent: {info.rc.name}")
+                self.lost = not self.told
+                raise self._away(
+                    f"the connection was lost ({self.told or f'{topic} could not be sent: {info.rc.name}'})"
+                )
             self._pending[info.mid] = topic
         await self._room(1, timeout_s)
 
@@ -319,8 +329,8 @@ class _Connection:
     def _receive(self, bufsize: int) -> bytes:
         """Return up to `bufsize` bytes from the socket; paho asks for the rest of a packet at once. Raises OSError."""
         if bufsize > PACKET_MAX:
-            self._told = f"the broker sends a packet of {bufsize} bytes, more than {PACKET_MAX}; cut off"
-            raise ConnectionAbortedError(self._told)
+            self.told = f"the broker sends a packet of {bufsize} bytes, more than {PACKET_MAX}; cut off"
+            raise ConnectionAbortedError(self.told)
         return self._receive_any(bufsize)
 
     def _on_publish(
@@ -368,22 +378,22 @@ class _Connection:
     ) -> None:
         """Let aiomqtt know, also before it is connected: it would wait out the whole timeout."""
         if flags.is_disconnect_packet_from_server:
-            self._told = f"reason 0x{code.value:02x} {code}"
+            self.told = f"reason 0x{code.value:02x} {code}"
             if code.value == TAKEN_OVER:
-                self._told += f"; another client uses the same id {self._client_id}"
+                self.told += f"; another client uses the same id {self._client_id}"
         self.client._on_disconnect(c, u, flags, code, properties)
         self._loop.call_soon_threadsafe(self._closed_early)
 
     def _closed_early(self) -> None:
         if not self.client._connected.done():
-            told = f" ({self._told})" if self._told else ""
+            told = f" ({self.told})" if self.told else ""
             self.client._connected.set_exception(
                 aiomqtt.MqttError(f"the broker closed the connection before it let us in{told}")
             )
 
     def _lost(self, future: asyncio.Future[None]) -> None:
-        self.lost = not self._fault
         error = None if future.cancelled() else future.exception()  # seen, so asyncio does not complain
-        told = self._told or ("closed by the broker" if error is None else plain(error))
+        told = self.told or (CLOSED if error is None else plain(error))
+        self.lost = not self._fault and told in {CLOSED, CLOSED_SILENTLY}
         self._fault = self._fault or f"the connection was lost ({told})"
         self._progress.set()

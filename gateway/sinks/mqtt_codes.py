@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 FAILURE = 0x80  # codes from here on are failures
 TAKEN_OVER = 0x8E
+CLOSED = "closed by the broker"
+CLOSED_SILENTLY = "closed without a word"
 _BAD_LOGIN = (0x86, 0x87)
 
 
@@ -28,7 +30,7 @@ def connect_refused(error: aiomqtt.MqttCodeError) -> str:
 
 def plain(error: BaseException) -> str:
     """Return an error in words; paho says 0x80 where the connection just ended."""
-    return "closed without a word" if value(getattr(error, "rc", None)) == FAILURE else reason(error)
+    return CLOSED_SILENTLY if value(getattr(error, "rc", None)) == FAILURE else reason(error)
 
 
 def value(code: ReasonCode | int | None) -> int:

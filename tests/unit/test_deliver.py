@@ -139,7 +139,7 @@ def test_what_the_sink_asks_to_wait_is_told(tmp_path: Path) -> None:
     async def main() -> None:
         rig = Rig(tmp_path, Busy("sink", VirtualClock(START_NS)))
         await rig.go(30)
-        assert rig.health.error == "429; asked to wait 40 s"
+        assert rig.health.error == "429; asked to wait 40 s, waits 40 s"
 
     run(main())
 
