@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from drivers.profile_golden import verify
 from drivers.profile_model import BIT_FUNCTIONS, CONFIGURED, REGISTERS_UNKNOWN, UNITS
 from gateway import wire
 from gateway.config_values import nearest
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 MEDIA = ("electricity", "water", "heat", "gas", "steam", "liquid", "compressed_air", "gas_analysis")
 PROTOCOLS = ("modbus", "opcua")
 REGISTERS = 65536
+QUANTITY_CUTOFF = 0.8
+KEY_HINT = "keys begin with a quantity, such as power_active_total; `docs/reference/quantities.md`"
 _INTEGERS = (*UNSIGNED, "s16", "s32", "s64", "bcd16", "bcd32", "bcd48")
 _REGISTER_TYPES = tuple(name for name in wire.TYPES if name != "ua")
 
@@ -36,6 +39,8 @@ def check(profile: Profile, stem: str) -> list[Finding]:
     for variant in ("", *profile.variants):
         findings += _overlaps(profile, variant)
     findings += _golden(profile)
+    if not findings:  # a capture can be decoded only by a profile that holds together
+        findings += verify(profile)
     return list({str(finding): finding for finding in findings}.values())
 
 
@@ -117,8 +122,9 @@ def _patterns(path: str, name: str, patterns: Iterable[str]) -> Iterator[Finding
 
 def _channel(profile: Profile, key: str) -> Iterator[Finding]:
     channel, path = profile.channels[key], f"channels.{key}"
-    yield from one_of(f"{path}.quantity", channel.quantity, QUANTITIES)
     known = channel.quantity in QUANTITIES
+    if not known:
+        yield _no_quantity(f"{path}.quantity", channel.quantity)
     if known and key != channel.quantity and not key.startswith(channel.quantity + "_"):
         yield Finding(path, f'key "{key}"', f'"{channel.quantity}", alone or followed by "_" and the part')
     for name in channel.variants:
@@ -136,6 +142,13 @@ def _channel(profile: Profile, key: str) -> Iterator[Finding]:
     for variant in ("", *channel.alternatives):
         where = path if not variant else f"{path}.alternatives.{variant}"
         yield from _place(profile, where, profile.channel(key, variant))
+
+
+def _no_quantity(path: str, found: str) -> Finding:
+    """Return the finding of a word that is no quantity; a guess only where it is a slip of the pen."""
+    near = nearest(found, QUANTITIES, QUANTITY_CUTOFF)
+    hint = f'did you mean "{near}"?' if near else KEY_HINT
+    return Finding(path, f'"{found}"', f"one of the {len(QUANTITIES)} quantities", hint)
 
 
 def _units(profile: Profile, path: str, unit: str, quantity: Quantity) -> Iterator[Finding]:

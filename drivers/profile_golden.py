@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from array import array
+from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, NamedTuple
 
 from drivers.profile_compile import ChannelOverride, compile, with_status
 from drivers.profile_model import BIT_FUNCTIONS, CONFIGURED
 from drivers.profile_ratio import ratio_layout, ratio_values
-from gateway.errors import ConfigError, Finding
+from gateway.errors import ConfigError, Finding, MetergateError
 from gateway.model import ABSENT
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable
-    from decimal import Decimal
 
     from drivers.profile_model import GoldenTable, Profile
     from drivers.registers import RegisterSource
@@ -58,6 +58,48 @@ def decode_golden(profile: Profile, golden: GoldenTable) -> dict[str, Decoded]:
         for i, channel in enumerate(layout.channels)
         if channel.key in golden.expect
     }
+
+
+def verify(profile: Profile) -> list[Finding]:
+    """Return a finding for each expected value the profile does not make of its capture's bytes (Modbus)."""
+    findings: list[Finding] = []
+    for i, golden in enumerate(profile.golden, 1):
+        findings += _mismatches(profile, golden, f"golden[{i}]")
+    return findings
+
+
+def _mismatches(profile: Profile, golden: GoldenTable, path: str) -> list[Finding]:
+    findings, failures = [], []
+    for key, text in golden.expect.items():
+        try:
+            wanted = None if text == "absent" else Decimal(text)
+        except InvalidOperation:
+            wanted = Decimal("NaN")
+        if wanted is not None and not wanted.is_finite():
+            findings.append(Finding(f"{path}.expect.{key}", f'"{text}"', 'a decimal, or "absent"'))
+            continue
+        try:
+            exact = decode_golden(profile, golden.model_copy(update={"expect": {key: text}}))[key].exact
+        except MetergateError as error:
+            failures.append((key, error))
+            continue
+        if exact != wanted:
+            found = "absent" if exact is None else format(exact, "f")
+            hint = f"correct channels.{key} (address, type, order, factor, unit) or the capture"
+            findings.append(Finding(f"{path}.expect.{key}", found, text, hint))
+    if len(failures) > 1 and len({str(error) for _, error in failures}) == 1:  # a ratio all of them need
+        return [*findings, _undecodable(f"{path}.blocks", failures[0][1])]
+    return findings + [_undecodable(f"{path}.expect.{key}", error) for key, error in failures]
+
+
+def _undecodable(path: str, error: MetergateError) -> Finding:
+    if not isinstance(error, ConfigError):
+        return Finding(path, str(error), "bytes that can be decoded")
+    first = error.findings[0]
+    found = (
+        f"{first.found} in its blocks" if first.path.startswith("golden ") else f"{first.path}: {first.found}"
+    )
+    return Finding(path, found, first.expected, first.suggestion)
 
 
 def _reference(profile: Profile, key: str) -> str:

@@ -6,13 +6,14 @@ Parsing only: what one table alone can say is checked here, what several say tog
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from functools import cached_property
 from typing import Annotated, Literal, NamedTuple
 
 import orjson
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
 from drivers.registers import ReadLimits, RegisterSource
 from gateway import wire
@@ -47,6 +48,16 @@ def _positive(value: object) -> Decimal:
     if number <= 0:
         raise unusable('a decimal above 0 in quotes, such as "0.1"')
     return number
+
+
+def _id(value: str) -> str:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,63}", value):
+        near = re.sub(r"[^a-z0-9]+", "-", value.lower()).strip("-")[:64].rstrip("-")
+        raise unusable(
+            "1 to 64 of a-z, 0-9 and -, not beginning with -, as the file is named",
+            hint=f'write "{near}" and name the file {near}.toml' if near and value.isascii() else "",
+        )
+    return value
 
 
 def _hex(value: object) -> str:
@@ -248,9 +259,7 @@ class Profile(Table):
     """A meter type."""
 
     version: Literal[1] = Field(alias="schema", description="version of the profile format, 1")
-    id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")] = Field(
-        description="id, same as the file's name"
-    )
+    id: Annotated[str, AfterValidator(_id)] = Field(description="id, same as the file's name")
     maker: Words = Field(description="who makes it")
     model: Words = Field(description="model name")
     also: Texts = ()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import tomllib
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -79,6 +80,11 @@ STAND_INS: dict[type[Table], dict[str, Any]] = {
 }
 """Tables that are held against others although they have a fault, with values for what may be missing."""
 SECTIONS = tuple(Site.model_fields)
+FULL_WIDTH = "“”‘’\N{FULLWIDTH QUOTATION MARK}\N{FULLWIDTH APOSTROPHE}「」"
+SERIAL_KINDS = re.compile(r"(modbus[-_ ]?)?(rtu|serial|ascii)|rs-?485|dl/?t[-_ ]?645(-\d+)?", re.IGNORECASE)
+SERIAL_HINT = (
+    'serial lines are planned; a serial server that speaks Modbus TCP works today with kind = "modbus-tcp"'
+)
 SIZE_MAX_BYTES = 4 << 20  # 10 000 meters
 
 
@@ -136,18 +142,28 @@ def _parsed(text: str, path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except ValueError as error:  # TOMLDecodeError, and integers of thousands of digits
-        raise ConfigError([_syntax(path, str(error))]) from None
+        raise ConfigError([_syntax(path, str(error), text)]) from None
 
 
-def _syntax(path: Path, message: str) -> Finding:
+def _syntax(path: Path, message: str, text: str) -> Finding:
     hints = {
         "Invalid value": 'text is written in quotes: key = "value"',
         "Unescaped '\\'": "write a Windows path in single quotes",
         "Cannot overwrite": "the key stands twice; keep one",
         "Cannot declare": "the table stands twice; tables that may repeat are written [[links]], [[meters]], [[sinks]]",
     }
-    hint = next((h for start, h in hints.items() if message.startswith(start)), "")
+    hint = _full_width(message, text) or next((h for s, h in hints.items() if message.startswith(s)), "")
     return Finding(str(path), shorten(message), "valid TOML", hint)
+
+
+def _full_width(message: str, text: str) -> str:
+    """Return what to do about a quote of a Chinese keyboard where TOML wants its own, "" if there is none."""
+    place = re.search(r"line (\d+), column (\d+)", message)
+    lines = text.split("\n")
+    line, column = (lines[int(place[1]) - 1], int(place[2])) if place else (lines[-1], len(lines[-1]) + 1)
+    unclosed = message.startswith(("Illegal character", "Unterminated"))  # told at the end of the line
+    wrong = any(quote in (line if unclosed else line[column - 1 : column]) for quote in FULL_WIDTH)
+    return '“ ” are full-width quotes 中文引号: use "' if wrong else ""
 
 
 def _digest(body: Mapping[str, Any]) -> str:
@@ -264,10 +280,12 @@ def _kind(
     kind = body.get(key)
     if isinstance(kind, str) and kind in models:
         return kind, key
-    near = nearest(kind, models, 0.5) if isinstance(kind, str) else ""
+    serial = isinstance(kind, str) and models is LINK_KINDS and SERIAL_KINDS.fullmatch(kind) is not None
+    near = nearest(kind, models, 0.5) if isinstance(kind, str) and not serial else ""
     found = "nothing" if kind is None else shown(kind)
     expected = "one of " + ", ".join(f'"{k}"' for k in models)
-    findings.append(Finding(key_path(path, (key,)), found, expected, f'try "{near}"' if near else ""))
+    hint = SERIAL_HINT if serial else f'try "{near}"' if near else ""
+    findings.append(Finding(key_path(path, (key,)), found, expected, hint))
     return near or None, key
 
 

@@ -53,7 +53,10 @@ def check_meters(draft: Draft) -> Iterator[Finding]:
         if meter.profile in library.ids():
             yield from _profiled(entry, meter, on_link, library, broken)
         elif meter.profile and complete:
-            yield unknown(f"{path}.profile", meter.profile, library.ids(), "profiles")
+            finding = unknown(f"{path}.profile", meter.profile, library.ids(), "profiles")
+            searched = ", ".join([*map(str, dirs), "those shipped"])
+            expected = f"{finding.expected}; searched: {searched}"
+            yield Finding(finding.path, finding.found, expected, finding.suggestion)
         yield from _limits(path, meter)
         if meter.variables:
             yield from _variables(path, meter)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from drivers import profiles
 from gateway.config_meters import profile_library
-from gateway.secret_files import readable_by_all
+from gateway.secret_files import credential_file, readable_by_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,6 +79,11 @@ def _warnings(site: Site, meters: list[MeterConfig], library: Library) -> Iterat
         yield from _coarse(profile, [meter for meter in meters if meter.profile == profile_id], library)
     for kind, entries in (("links", site.links), ("sinks", site.sinks)):
         for entry in entries:
+            for key in ("password_credential", "token_credential"):
+                name = getattr(entry, key, "")
+                if name and credential_file(name) is None:
+                    why = "this process was started without systemd credentials"
+                    yield f"{kind}.{entry.id}.{key}: credential {name} not looked for: {why}"
             for key in ("password_file", "token_file"):
                 file = getattr(entry, key, None)
                 if file is not None and readable_by_all(file):

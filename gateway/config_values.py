@@ -7,6 +7,7 @@ used raises a pydantic error that carries `expected` and `suggestion`; gateway/f
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import re
 import zoneinfo
 from decimal import Decimal, InvalidOperation
@@ -52,7 +53,11 @@ _SIZE_MEANT = {
     "tb": "TiB",
 }
 _NUMBER = re.compile(r"(\d{1,9}(?:\.\d+)?)\s*([A-Za-z]*)", re.ASCII)
-_ZONE_MEANT = {"Asia/Beijing": "Asia/Shanghai", "China": "Asia/Shanghai", "UTC+8": "Asia/Shanghai"}
+_CHINA = re.compile(
+    r"cst|prc|china|(asia/)?beijing|shanghai|北京(时间)?|中国|上海|(etc/)?(utc|gmt) ?\+ ?0?8(:?00)?",
+    re.IGNORECASE,
+)
+"""What people write for the time of China."""
 DECIMAL_DIGITS_MAX = 40
 PERIOD_MIN = "50ms"
 _PERIODS = [
@@ -129,8 +134,13 @@ def size_bytes(value: object) -> int:
 
 def _id(value: str) -> str:
     if not ID.fullmatch(value):
+        expected = "1 to 32 of a-z, 0-9 and -, not beginning with -"
+        if not value.isascii():
+            raise unusable(
+                expected, hint="ids are a-z 0-9 -; put it into `name` (gateway, meters) or into a comment"
+            )
         near = re.sub(r"[^a-z0-9]+", "-", value.lower()).strip("-")[:32].rstrip("-")
-        raise unusable("1 to 32 of a-z, 0-9 and -, not beginning with -", f'"{near}"' if near else "")
+        raise unusable(expected, f'"{near}"' if near else "")
     return value
 
 
@@ -193,7 +203,11 @@ def _zone(value: str) -> str:
     try:
         zoneinfo.ZoneInfo(value)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):  # OSError: a folder such as "Asia"
-        near = _ZONE_MEANT.get(value) or nearest(value, zoneinfo.available_timezones())
+        # a word without "/" is an abbreviation or a city: the zone it looks like may be hours away, as Etc/GMT+8 is
+        regions = (z for z in zoneinfo.available_timezones() if "/" in z and not z.startswith("Etc/"))
+        near = "Asia/Shanghai" if _CHINA.fullmatch(value.strip()) else ""
+        if not near and "/" in value:
+            near = nearest(value, regions)
         raise unusable('an IANA time zone such as "Asia/Shanghai"', f'"{near}"' if near else "") from None
     return value
 
@@ -245,13 +259,28 @@ def _opcua_node_id(value: str) -> str:
 
 
 def _host(value: str) -> str:
-    if not HOST.fullmatch(value):
-        near = re.sub(r"^[a-z0-9.+-]+://|:\d+/?$|/$", "", value.strip())
-        raise unusable(
-            "a host name or address alone, without scheme and port",
-            f'"{near}"' if HOST.fullmatch(near) else "",
-        )
-    return value
+    if _alone(value):
+        return value
+    expected = "a host name or address alone, without scheme and port"
+    bare = re.sub(r"^[a-z0-9.+-]+://|/$", "", value.strip())
+    match = re.fullmatch(r"(.+):(\d{1,5})", bare, re.ASCII)
+    if match is not None and _alone(match[1].strip("[]")):
+        hint = f'the port goes into `port`: host = "{match[1].strip("[]")}", port = {int(match[2])}'
+        raise unusable(expected, hint=hint)
+    raise unusable(expected, f'"{bare}"' if _alone(bare) else "")
+
+
+def _alone(host: str) -> bool:
+    """Return whether text is one host; what has a colon is an IPv6 address or has a port behind it."""
+    if not HOST.fullmatch(host):
+        return False
+    if ":" not in host:
+        return True
+    try:
+        ipaddress.IPv6Address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _topic(value: str) -> str:
@@ -260,8 +289,11 @@ def _topic(value: str) -> str:
     return value
 
 
-def url_of(*schemes: str, example: str) -> AfterValidator:
-    """Return the rule that text is a URL of one of these schemes: host, no user or password, no query."""
+def url_of(*schemes: str, example: str, endpoint: re.Pattern[str] | None = None) -> AfterValidator:
+    """Return the rule that text is a URL of one of these schemes: host, no user or password, no query.
+
+    endpoint: the end of a path that belongs to one request, not to the base address.
+    """
     expected = f"a URL such as {example}"
 
     def check(value: str) -> str:
@@ -276,6 +308,10 @@ def url_of(*schemes: str, example: str) -> AfterValidator:
             )
         if parts.scheme not in schemes or not HOST.fullmatch(parts.hostname or "") or port == 0:
             raise unusable(expected)
+        request = endpoint.search(parts.path) if endpoint is not None else None
+        if request is not None:
+            base = f"{parts.scheme}://{parts.netloc}{parts.path[: request.start()]}"
+            raise unusable(f"only the base address, such as {example}", f'"{base}"')
         if parts.query or parts.fragment:
             raise unusable(f"{expected}, without ? and #")
         return value
@@ -293,7 +329,8 @@ NodeId = Annotated[str, AfterValidator(_opcua_node_id), _schema(NODE_ID)]
 Host = Annotated[str, AfterValidator(_host), _schema(HOST)]
 Topic = Annotated[str, AfterValidator(_topic), _schema(TOPIC)]
 OpcuaUrl = Annotated[str, url_of("opc.tcp", example="opc.tcp://127.0.0.1:4840")]
-HttpUrl = Annotated[str, url_of("http", "https", example="http://127.0.0.1:8086")]
+_INFLUX_REQUEST = re.compile(r"/(api/v[23](/.*)?|write|query|ping|health)/?$")
+HttpUrl = Annotated[str, url_of("http", "https", example="http://127.0.0.1:8086", endpoint=_INFLUX_REQUEST)]
 Seconds = Annotated[
     float, BeforeValidator(seconds), _schema(DURATION, examples=["500ms", "10s", "15min", "1h"])
 ]

@@ -166,14 +166,28 @@ def conversion(unit: str, quantity: Quantity) -> Conversion:
     return Conversion(to_decimal(_fraction(factors[plain]) / base), to_decimal(zero / base))
 
 
+_WORDS = {
+    "度": "kWh",
+    "千瓦时": "kWh",
+    "千瓦": "kW",
+    "安": "A",
+    "伏": "V",
+    "吨": "t",
+    "立方米": "m3",
+    "立方": "m3",
+}
+"""What people in China write for a unit."""
+
+
 def _refused(unit: str, plain: str, quantity: Quantity) -> UnitError:
     factors = _FACTORS[quantity.dimension]
     canonical = _plain(quantity.unit, quantity.dimension)
     near = {name: difflib.SequenceMatcher(None, plain.lower(), name.lower()).ratio() for name in factors}
     best = max(factors, key=lambda name: (near[name], name == canonical))
-    suggestion = best if near[best] >= _NEAR else ""
+    suggestion = _WORDS.get(unit.strip(), "") or (best if near[best] >= _NEAR else "")
+    if suggestion not in factors:
+        suggestion = ""
     elsewhere = sorted(dimension for dimension in _FACTORS if _plain(unit, dimension) in _FACTORS[dimension])
     what = f"measures {' or '.join(elsewhere)}" if elsewhere else "is unknown"
     fitting = ", ".join(factors)
-    hint = f"; did you mean {suggestion!r}?" if suggestion else ""
-    return UnitError(f"unit {unit!r} {what}; {quantity.name} takes {fitting}{hint}", suggestion)
+    return UnitError(f"unit {unit!r} {what}; {quantity.name} takes {fitting}", suggestion)

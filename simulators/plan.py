@@ -187,7 +187,7 @@ def _load(path: Path, reader: _Reader) -> dict[str, Any]:
 
 
 def _link(reader: _Reader, i: int, table: Mapping[str, Any]) -> LinkPlan:
-    path = f"links[{i}]"
+    path = f"links[{i + 1}]"
     reader.known(path, table, {f.name for f in fields(LinkPlan)})
     reader.choice(f"{path}.kind", table.get("kind"), _LINK_KINDS)
     return LinkPlan(
@@ -199,7 +199,7 @@ def _link(reader: _Reader, i: int, table: Mapping[str, Any]) -> LinkPlan:
 
 
 def _meter(reader: _Reader, i: int, table: Mapping[str, Any], links: tuple[LinkPlan, ...]) -> MeterPlan:
-    path = f"meters[{i}]"
+    path = f"meters[{i + 1}]"
     allowed = {f.name for f in fields(MeterPlan)} - {"rollover_s"} | {"rollover"}
     reader.known(path, table, allowed)
     reader.choice(f"{path}.link", table.get("link"), [link.id for link in links])
@@ -261,7 +261,7 @@ def _fault(
     links: tuple[LinkPlan, ...],
     meters: tuple[MeterPlan, ...],
 ) -> Fault | None:
-    path = f"faults[{i}]"
+    path = f"faults[{i + 1}]"
     before = len(reader.findings)
     reader.known(path, table, {"kind", "link", "meters", "from", "to", "delay", "code", "size", "share"})
     reader.choice(f"{path}.link", table.get("link"), [link.id for link in links])
@@ -296,14 +296,17 @@ def _clashes(reader: _Reader, links: tuple[LinkPlan, ...], meters: tuple[MeterPl
     for path, ids in (("links", [link.id for link in links]), ("meters", [meter.id for meter in meters])):
         for i, name in enumerate(ids):
             if not _ID.fullmatch(name):
-                reader.note(f"{path}[{i}].id", name, "lower-case letters, digits and hyphens, at most 32")
+                reader.note(f"{path}[{i + 1}].id", name, "lower-case letters, digits and hyphens, at most 32")
             elif name in ids[:i]:
-                reader.note(f"{path}[{i}].id", name, "an id that is not taken")
+                reader.note(f"{path}[{i + 1}].id", name, "an id that is not taken")
     taken: dict[tuple[str, int], str] = {}
     for i, meter in enumerate(meters):
         if meter.profile:
             other = taken.setdefault((meter.link, meter.unit), meter.id)
             if other != meter.id:
                 reader.note(
-                    f"meters[{i}].unit", meter.unit, f"a unit of its own on {meter.link}", f"{other} has it"
+                    f"meters[{i + 1}].unit",
+                    meter.unit,
+                    f"a unit of its own on {meter.link}",
+                    f"{other} has it",
                 )

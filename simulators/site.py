@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 NS = 1_000_000_000
 _SINGLE = struct.Struct(">f")
 _PACKAGE = Path(simulators.__file__).resolve().parent
+OWN_PROFILES = 'your own: simulation.profile_dirs = ["FOLDER"]; `metergate profiles` lists those shipped'
 _AGE_DAYS = (20.0, 120.0)  # how long a meter has been counting when the simulation starts
 
 
@@ -151,7 +152,7 @@ class Site:
         folders = profile_folders(plan.profile_dirs)
         self.meters: dict[str, SimulatedMeter] = {}
         findings: list[Finding] = []
-        for i, meter in enumerate(plan.meters):
+        for i, meter in enumerate(plan.meters, 1):
             try:
                 registers = self._registers(meter, folders)
                 made = SimulatedMeter(meter, registers, plan.seed, start_s)
@@ -159,7 +160,10 @@ class Site:
                     made.writes(start_s)
             except (FileNotFoundError, KeyError, DoesNotFit) as error:
                 found = str(error.args[0]) if error.args else str(error)
-                findings.append(Finding(f"meters[{i}] ({meter.id})", found, "a meter that can be simulated"))
+                hint = OWN_PROFILES if isinstance(error, FileNotFoundError) else ""
+                findings.append(
+                    Finding(f"meters[{i}] ({meter.id})", found, "a meter that can be simulated", hint)
+                )
                 continue
             self.meters[meter.id] = made
         if findings:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 GATEWAY, SITE_TABLE, LINK = 'id = "plant-1"', "[site]\n", 'host = "10.0.0.1"'
 URL, FEEDER, RATIOS = 'url = "opc.tcp://10.0.0.2:4840"', 'profile = "eastron-sdm630"', "ct = 40, pt = 1"
+INFLUX_URL = 'url = "http://127.0.0.1:8086"'
 MQTT, INFLUX, VARIABLE = 'host = "127.0.0.1"', 'bucket = "meters"', 'unit = "t/h"'
 
 # (name, text, what stands there instead, key path, a word of: found, expected, suggestion)
@@ -50,11 +51,23 @@ MISTAKES = [
     ("bad-id", 'id = "feeder-1"', 'id = "Feeder 1"', "meters[1].id", '"Feeder 1"', "a-z", '"feeder-1"'),
     ("log-level", GATEWAY, GATEWAY + '\nlog_level = "warn"', "gateway.log_level", '"warn"', "warning", '"warning"'),
     ("timezone", "Asia/Shanghai", "Asia/Beijing", "site.timezone", "Beijing", "IANA", "Asia/Shanghai"),
+    ("timezone-of-china", "Asia/Shanghai", "CST", "site.timezone", "CST", "IANA", "Asia/Shanghai"),
+    ("timezone-by-offset", "Asia/Shanghai", "GMT+8", "site.timezone", "GMT+8", "IANA", "Asia/Shanghai"),
+    ("timezone-in-chinese", "Asia/Shanghai", "北京", "site.timezone", "北京", "IANA", "Asia/Shanghai"),
+    ("timezone-misspelt", "Asia/Shanghai", "Asia/Shangai", "site.timezone", "Shangai", "IANA", "Asia/Shanghai"),
     ("timezone-folder", "Asia/Shanghai", "Asia", "site.timezone", "Asia", "IANA", ""),
     ("timezone-path", "Asia/Shanghai", "../../etc/passwd", "site.timezone", "passwd", "IANA", ""),
     ("energy-kind", 'kind = "water"', 'kind = "watr"', "meters.water.energy_kind", "watr", "electricity", '"water"'),
     ("unknown-kind", 'kind = "modbus-tcp"', 'kind = "modbus_tcp"', "links.hall-a.kind", "modbus_tcp", "opcua", '"modbus-tcp"'),
     ("host-with-scheme", MQTT, 'host = "mqtt://broker:1883"', "sinks.mqtt.host", "mqtt://", "without scheme", '"broker"'),
+    ("host-with-port", LINK, 'host = "10.0.0.1:503"', "links.hall-a.host", "10.0.0.1:503", "without", 'host = "10.0.0.1", port = 503'),
+    ("name-with-port", LINK, 'host = "db:503"', "links.hall-a.host", "db:503", "without", "the port goes into `port`"),
+    ("broker-with-port", MQTT, 'host = "[::1]:1883"', "sinks.mqtt.host", "[::1]:1883", "without", 'host = "::1", port = 1883'),
+    ("influx-endpoint", INFLUX_URL, INFLUX_URL[:-1] + '/api/v2/write"', "sinks.influx.url", "write", "only the base address", INFLUX_URL[7:-1]),
+    ("influx-endpoint-with-query", INFLUX_URL, INFLUX_URL[:-1] + '/api/v2/write?org=x"', "sinks.influx.url", "write", "only the base address", INFLUX_URL[7:-1]),
+    ("serial-kind", 'kind = "modbus-tcp"', 'kind = "modbus-rtu"', "links.hall-a.kind", "rtu", '"modbus-tcp"', "serial lines are planned"),
+    ("dlt645-kind", 'kind = "modbus-tcp"', 'kind = "dlt645"\nbaud = 2400', "links.hall-a.kind", "dlt645", '"modbus-tcp"', "serial server"),
+    ("chinese-id", 'id = "feeder-1"', 'id = "一号进线"', "meters[1].id", "一号进线", "a-z", "put it into `name`"),
     ("opcua-url", URL, 'url = "http://10.0.0.2:4840"', "links.dcs.url", "http", "opc.tcp://", ""),
     ("url-port", URL, 'url = "opc.tcp://10.0.0.2:99999"', "links.dcs.url", "99999", "opc.tcp://", ""),
     ("topic", MQTT, MQTT + '\nprefix = "/metergate/#"', "sinks.mqtt.prefix", "#", "topic levels", ""),
@@ -80,6 +93,7 @@ MISTAKES = [
     ("unit-id-on-opcua", 'link = "dcs"', 'link = "dcs"\nunit = 1', "meters.boiler-1.unit", "1", "belongs to Modbus", "remove"),
     ("no-profile", FEEDER, "", "meters.feeder-1.profile", "nothing", "profile", "lists them"),
     ("quantity", 'quantity = "flow_mass"', 'quantity = "flow_mas"', "meters.boiler-1.variables.flow_mass.quantity", "flow_mas", "flow_mass", "flow_mass"),
+    ("unit-in-chinese", VARIABLE, 'unit = "吨"', "meters.boiler-1.variables.flow_mass.unit", "吨", "t/h", ""),
     ("variable-unit", VARIABLE, 'unit = "m3/h"', "meters.boiler-1.variables.flow_mass.unit", "m3/h", "t/h", ""),
     ("variable-twice", VARIABLE, VARIABLE + '\n[meters.variables.flow_mass_2]\nid = "ns=2;s=Boiler1.Flow"\nquantity = "flow_mass"\nunit = "t/h"', "meters.boiler-1.variables.flow_mass_2.id", "flow_mass already", "of its own", ""),
     ("channels-of-variables", VARIABLE, VARIABLE + '\n[meters.ratios]\nct = 2', "meters.boiler-1.ratios", "a value", "profile", "remove"),
@@ -111,6 +125,29 @@ def test_one_mistake_is_one_finding(
     assert found in finding.found
     assert expected in finding.expected
     assert suggestion in finding.suggestion
+
+
+@pytest.mark.parametrize("zone", ["UCX", "Shangai", "EDT", "Etc/UTC+9"])
+def test_a_zone_is_not_guessed_from_an_abbreviation(zone: str, tmp_path: Path) -> None:
+    (finding,) = findings(changed(("Asia/Shanghai", zone)), tmp_path)
+    assert "UTC" not in finding.suggestion
+    assert "Etc" not in finding.suggestion
+
+
+@pytest.mark.parametrize("host", ["::1", "fe80::1", "10.0.0.9", "meter.plant.local"])
+def test_addresses_and_names_are_hosts(host: str, tmp_path: Path) -> None:
+    assert findings(changed((LINK, f'host = "{host}"')), tmp_path) == ()
+
+
+def test_influx_may_lie_behind_a_path(tmp_path: Path) -> None:
+    assert findings(changed((INFLUX_URL, INFLUX_URL[:-1] + '/influx"')), tmp_path) == ()
+
+
+def test_an_unknown_profile_says_where_it_was_looked_for(tmp_path: Path) -> None:
+    (tmp_path / "own").mkdir()
+    text = changed((GATEWAY, GATEWAY + '\nprofile_dirs = ["own"]'), ("eastron-sdm630", "acme"))
+    (finding,) = findings(text, tmp_path)
+    assert finding.expected.endswith(f"; searched: {tmp_path / 'own'}, those shipped")
 
 
 def test_the_site_without_mistakes_has_no_finding(tmp_path: Path) -> None:

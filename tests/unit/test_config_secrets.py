@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from gateway.config import from_toml
+from gateway.config_summary import summary
 from gateway.errors import ConfigError
 from gateway.secret_files import SECRET_BYTES_MAX, read_secret, readable_by_all
 from tests.unit.config_site import changed, findings
@@ -60,6 +62,8 @@ def test_check_looks_for_the_credential_only_under_systemd(
     text = changed(('org = "plant"', 'org = "plant"\ntoken_credential = "influx"'))
     monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
     assert findings(text, tmp_path) == ()
+    warnings = summary(from_toml(text, tmp_path / "site.toml"))["warnings"]
+    assert any("credential influx not looked for" in warning for warning in warnings)
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
     (finding,) = findings(text, tmp_path)
     assert finding.path == "sinks.influx.token_credential"
