@@ -21,6 +21,7 @@ from gateway.deliver import Deliverer
 from gateway.errors import ConfigError, Finding, StorageError
 from gateway.health import Health, LinkHealth, MeterHealth, SinkHealth
 from gateway.journal import Journal
+from gateway.log import dropped_lines
 from gateway.model import Event
 from gateway.notify import notify, watchdog
 from gateway.poll import LinkPoller, Recorder, watch_clock
@@ -303,6 +304,7 @@ class Gateway:
             "config": self.site.digest,
             "time_ns": self._clock.wall_ns(),
             "clock_synchronised": clock.synchronised,
+            "log_lines_dropped": dropped_lines(),
         }
         return figures
 

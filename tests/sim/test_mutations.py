@@ -83,7 +83,8 @@ def value_zeroed(patch: Patch) -> None:
 
     def wrong(self: Layout, raw: bytes, flags: array[int]) -> array[float]:
         values = decode(self, raw, flags)
-        values[2] = 0.0
+        if len(values) > 1:  # the captures of the profile, one channel each, must still load
+            values[2] = 0.0
         return values
 
     patch.setattr(Layout, "decode", wrong)
