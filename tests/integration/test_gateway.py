@@ -319,7 +319,7 @@ def test_an_unknown_profile_is_one_line_with_a_suggestion() -> None:
 
 
 def test_the_demo_reads_forty_meters_and_leaves_nothing_pending() -> None:
-    answer = metergate("demo", "--for", "4s", "--json")
+    answer = metergate("demo", "--for", "11s", "--json")
     assert answer.returncode == 0, answer.stderr
     result = json.loads(answer.stdout.splitlines()[-1])
     assert result["meters"] >= 40
