@@ -27,7 +27,7 @@ demo: env ## a simulated plant, read and delivered, live; ARGS="--for 20s --json
 	@$(BIN)/metergate demo $(ARGS)
 
 test: env servers lint types check-imports ## everything that must hold: lint, types, import contracts, all tests
-	$(BIN)/python -m pytest -n 4 --dist loadgroup --benchmark-disable $(ARGS)
+	$(BIN)/python -m pytest -n 4 --dist loadgroup --benchmark-disable --durations=10 --junitxml=test-report.xml $(ARGS)
 
 lint: env ## ruff: rules and format
 	$(BIN)/ruff check .
