@@ -217,8 +217,8 @@ def test_a_stop_takes_less_than_5_s_when_nobody_answers_any_more(
                 "links are up",
             )
             broker.pause()
-            site.signal(signal.SIGSTOP)
             wait_until(lambda: gateway.status()["sinks"]["plant"]["pending"], "readings wait")
+            site.signal(signal.SIGSTOP)
             started_s = time.monotonic()
             assert gateway.end() == 0
             assert time.monotonic() - started_s < 5, gateway.tail()
