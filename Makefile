@@ -40,7 +40,7 @@ check-imports: env ## imports point one way
 	$(BIN)/lint-imports --no-cache
 
 schema: env ## write the generated schemas anew
-	$(BIN)/python -m gateway.config_schema
+	$(BIN)/python -m gateway.config.schema
 
 bench: env servers ## measure the pipeline; ARGS="--only tcp-mqtt"
 	@$(BIN)/python -m tests.bench.run $(ARGS)

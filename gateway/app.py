@@ -15,12 +15,12 @@ import structlog
 
 from gateway import __version__, assembly
 from gateway.clock import sleep_for
-from gateway.config_summary import channels
+from gateway.config.summary import channels
 from gateway.control import ControlServer, check_path
 from gateway.deliver import Deliverer
 from gateway.errors import ConfigError, Finding, StorageError
 from gateway.health import Health, LinkHealth, MeterHealth, SinkHealth
-from gateway.journal import Journal
+from gateway.journal.journal import Journal
 from gateway.log import dropped_lines
 from gateway.model import Event
 from gateway.notify import notify, watchdog
@@ -33,7 +33,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from drivers.profiles import Library
-    from gateway.config_models import LinkConfig, SinkConfig, Site
+    from gateway.config.links import LinkConfig
+    from gateway.config.models import Site
+    from gateway.config.sinks import SinkConfig
     from gateway.interfaces import Clock, Directory, Link, Sink
     from gateway.layout import Layout
 

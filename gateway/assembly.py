@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gateway.config_meters import profile_library
-from gateway.config_models import InfluxConfig, ModbusTcpConfig, MqttConfig, OpcuaConfig
-from gateway.config_summary import channels, period_of
+from gateway.config.links import ModbusTcpConfig, OpcuaConfig
+from gateway.config.meters import profile_library
+from gateway.config.sinks import InfluxConfig, MqttConfig
+from gateway.config.summary import channels, period_of
 from gateway.model import MeterInfo
 from gateway.secret_files import read_secret
 from gateway.targets import ProfileTarget, RatioReader, VariablesTarget
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from drivers.profiles import Library
-    from gateway.config_models import LinkConfig, MeterConfig, SinkConfig, Site, TlsConfig
+    from gateway.config.links import LinkConfig
+    from gateway.config.models import MeterConfig, Site
+    from gateway.config.sinks import SinkConfig, TlsConfig
     from gateway.interfaces import Clock, Directory, Link, Sink
     from gateway.poll import Target
     from gateway.sinks.tls import TlsFiles

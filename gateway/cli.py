@@ -73,7 +73,7 @@ def run(
     from gateway import log
     from gateway.assembly import library
     from gateway.clock import SystemClock
-    from gateway.config import load
+    from gateway.config.site_file import load
     from gateway.loop import run as run_loop
 
     site = load(config_path(config))
@@ -91,16 +91,16 @@ def check(config: Config = None, json: Json = False) -> None:
 
     Talks to no meter. Exit code 78 if the file cannot be used.
     """
-    from gateway import config as site_config
-    from gateway.config_summary import summary
+    from gateway.config import site_file
+    from gateway.config.summary import summary
 
     try:
-        site = site_config.load(config_path(config))
+        site = site_file.load(config_path(config))
     except ConfigError as error:
         if json:
-            print_json({"ok": False, "findings": site_config.to_json(error.findings)})
+            print_json({"ok": False, "findings": site_file.to_json(error.findings)})
         else:
-            typer.echo(site_config.report(error.findings))
+            typer.echo(site_file.report(error.findings))
         raise typer.Exit(EXIT_CONFIG) from None
     found = summary(site)
     if json:
@@ -118,7 +118,7 @@ def status(
     json: Json = False,
 ) -> None:
     """Show the running gateway: links, meters, sinks, journal, losses. Run it as the gateway's user or as root."""
-    from gateway.config import load
+    from gateway.config.site_file import load
     from gateway.control import ask
     from gateway.tables import print_status
 
@@ -142,7 +142,7 @@ def profiles(
     """
     from drivers.profiles import UnknownProfile, describe, describe_whole
     from gateway.assembly import library
-    from gateway.config import load
+    from gateway.config.site_file import load
     from gateway.tables import print_profile, print_profiles
 
     path = config_path(config)
@@ -206,7 +206,7 @@ def demo(
         from simulators.demo import main as run_demo
     except ModuleNotFoundError as error:
         raise missing_extra(error) from error
-    from gateway.config_values import seconds
+    from gateway.config.values import seconds
 
     try:
         duration_s = seconds(duration) if duration else None

@@ -15,7 +15,7 @@ import structlog
 from gateway.backoff import Backoff
 from gateway.clock import sleep_for
 from gateway.errors import SinkUnavailable, StorageError
-from gateway.journal_store import RefusalRow
+from gateway.journal.store import RefusalRow
 from gateway.log import Seldom
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from gateway.health import SinkHealth
     from gateway.interfaces import Clock, Sink
-    from gateway.journal import Journal
-    from gateway.journal_reader import Reader
+    from gateway.journal.journal import Journal
+    from gateway.journal.reader import Reader
     from gateway.model import Batch, Refusal
 
 PAUSE_FIRST_S = 0.25

@@ -58,13 +58,15 @@ class DeviceError(MetergateError):
 
     raw: the bytes received, if any; they are logged with the error.
     reason: one of `timeout`, `exception`, `garbage`, `refused`, for counting.
+    code: the number of the meter's refusal (Modbus exception, OPC UA StatusCode), None where it gave none.
     """
 
-    def __init__(self, message: str, *, reason: str, raw: bytes = b"") -> None:
+    def __init__(self, message: str, *, reason: str, raw: bytes = b"", code: int | None = None) -> None:
         """message: names what was asked and what came back."""
         super().__init__(message)
         self.reason = reason
         self.raw = raw
+        self.code = code
 
 
 class LinkDown(MetergateError):

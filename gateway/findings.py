@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from gateway.config_values import nearest
+from gateway.config.values import nearest
 from gateway.errors import Finding
 
 if TYPE_CHECKING:

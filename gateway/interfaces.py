@@ -15,6 +15,17 @@ if TYPE_CHECKING:
     from gateway.model import Batch, ClockState, MeterInfo, Refusal, Sample
 
 
+class Notice(Protocol):
+    """Takes note of an event."""
+
+    def __call__(self, kind: str, subject: str, /, **detail: object) -> None:
+        """kind, subject, detail: as `gateway.model.Event` has them."""
+
+
+def unnoticed(_kind: str, _subject: str, /, **_detail: object) -> None:
+    """Take note of nothing: what `Link.notice` is until somebody owns the link."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Poll:
     """What a link reads from one meter at one period; hashable by identity, so drivers may cache by it.
@@ -35,7 +46,13 @@ class Poll:
 
 
 class Link(Protocol):
-    """A physical connection. One task owns it, so it needs no locks."""
+    """A physical connection. One task owns it, so it needs no locks.
+
+    notice: told of what is worth an event beside the result of a poll: notice(kind, meter, **detail), kinds of
+    docs/specs/journal.md. Its owner sets it; until then a link tells nobody.
+    """
+
+    notice: Notice
 
     async def open(self) -> None:
         """Connect. Raises LinkDown."""
@@ -48,6 +65,9 @@ class Link(Protocol):
 
     async def close(self) -> None:
         """Disconnect; never raises, may be called twice."""
+
+    def figures(self) -> dict[str, object]:
+        """Return what it has counted since the process started, as plain JSON values; for status and metrics."""
 
 
 class Sink(Protocol):

@@ -24,7 +24,7 @@ from gateway.schedule import Timetable
 if TYPE_CHECKING:
     from gateway.health import Health, LinkHealth
     from gateway.interfaces import Clock, Link, Poll
-    from gateway.journal import Journal
+    from gateway.journal.journal import Journal
     from gateway.layout import Layout
     from gateway.model import Sample
 

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING
 import structlog
 
 from drivers import profiles
-from drivers.profile_ratio import REGISTER_EVIDENCE
-from gateway.config_meters import channel_overrides, variable_specs
+from drivers.profiles.ratio import REGISTER_EVIDENCE
+from gateway.config.meters import address_of, channel_overrides, variable_specs
 from gateway.errors import DeviceError
 from gateway.interfaces import Poll
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from drivers.profiles import Profile
-    from gateway.config_models import MeterConfig
+    from gateway.config.models import MeterConfig
     from gateway.interfaces import Clock, Link
     from gateway.layout import Layout
     from gateway.model import MeterInfo
@@ -29,11 +29,6 @@ if TYPE_CHECKING:
 RATIO_AGE_MAX_S = 3600.0
 
 log = structlog.get_logger("targets")
-
-
-def _address(meter: MeterConfig) -> Hashable:
-    """Return the meter's address on its link: the Modbus unit id, "" where the protocol has none."""
-    return "" if meter.unit is None else meter.unit
 
 
 class SiteDirectory:
@@ -69,7 +64,7 @@ class RatioReader:
         self._poll = None
         if found is not None:
             layout, sources = found
-            address = _address(meter)
+            address = address_of(meter)
             self._poll = Poll(meter.id, profile.protocol, address, layout, sources, timeout_s, profile.limits)
         self._values: Mapping[str, Decimal] | None = None
         self._read_s = 0.0
@@ -170,7 +165,7 @@ class ProfileTarget:
             self._compiled = Poll(
                 self.meter,
                 self._profile.protocol,
-                _address(self._meter),
+                address_of(self._meter),
                 layout,
                 sources,
                 self._timeout_s,
@@ -197,7 +192,7 @@ class VariablesTarget:
         specs = variable_specs(meter)
         own = {key: specs[key] for key in keys}
         layout, sources = profiles.compile_variables(meter.id, period_s, own, meter.energy_kind)
-        self._poll = Poll(meter.id, "opcua", _address(meter), layout, sources, timeout_s)
+        self._poll = Poll(meter.id, "opcua", address_of(meter), layout, sources, timeout_s)
         directory.announce(layout)
 
     def reconnected(self) -> None:

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Literal
 
 from gateway.clock import sleep_for
 from gateway.errors import DeviceError, LinkDown, SinkUnavailable
-from gateway.interfaces import Poll
+from gateway.interfaces import Poll, unnoticed
 from gateway.layout import Layout, Part, Slot
 from gateway.model import Channel, Refusal, Sample
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from gateway.interfaces import Clock
+    from gateway.interfaces import Clock, Notice
     from gateway.model import Batch, Frame
 
 LinkTrouble = Literal["dead", "slow", "garbage", "exception", "down"]
@@ -77,6 +77,7 @@ class FakeLink:
         self._latency_s = latency_s
         self._open = False
         self._busy = False
+        self.notice: Notice = unnoticed
         self.truth: dict[tuple[str, int], tuple[float, ...]] = {}
         self.open_count = 0
         self.read_count: Counter[str] = Counter()
@@ -93,6 +94,10 @@ class FakeLink:
     async def close(self) -> None:
         """Disconnect; may be called twice."""
         self._open = False
+
+    def figures(self) -> dict[str, object]:
+        """Return how often each meter was read."""
+        return {"reads": self.read_count.total()}
 
     async def read(self, poll: Poll) -> list[Sample]:
         """Return one sample of what the meter shows when its answer is complete.

@@ -14,7 +14,7 @@ from typer.main import get_command
 
 from drivers import profiles
 from gateway.cli import app
-from gateway.config import from_toml
+from gateway.config.site_file import from_toml
 from gateway.errors import ConfigError
 from simulators.plan import load_plan
 

@@ -7,6 +7,7 @@ import re
 import subprocess
 import tomllib
 from functools import cache
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -184,8 +185,8 @@ def test_every_module_has_its_layer() -> None:
     findings = [
         f"{name} ({module})"
         for name, _, _ in _modules("gateway", "drivers")
-        if (module := ".".join(name.removesuffix(".py").split("/")[:2])) not in layers
-        and not module.endswith("__init__")
+        if not (module := name.removesuffix(".py").replace("/", ".")).endswith("__init__")
+        and layers.isdisjoint(accumulate(module.split("."), "{}.{}".format))
     ]
     _no(findings, "Add these modules to [tool.importlinter] layers in pyproject.toml:")
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from drivers.failures import NoAnswer, RequestFailed
 from drivers.modbus.framing import Ask, tcp_ask
 from drivers.modbus.pdu import (
     BIT_FUNCTIONS,
@@ -24,18 +25,18 @@ from drivers.modbus.pdu import (
     GATEWAY_TARGET_SILENT,
     ILLEGAL_DATA_ADDRESS,
     ExceptionAnswer,
-    RequestFailed,
     bits_as_registers,
 )
 from drivers.modbus.plan import Plan, PlanError, plan
 from drivers.modbus.stats import LinkStats
-from drivers.modbus.stream import NoAnswer, Stream
+from drivers.modbus.stream import Stream
 from drivers.registers import ReadLimits
 from gateway.errors import DeviceError, LinkDown
+from gateway.interfaces import unnoticed
 from gateway.model import Flag, Sample
 
 if TYPE_CHECKING:
-    from gateway.interfaces import Clock, Poll
+    from gateway.interfaces import Clock, Notice, Poll
 
 PROTOCOL = "modbus"
 CONNECT_TIMEOUT_S = 5.0
@@ -148,6 +149,7 @@ class ModbusTcpLink:
         self.port = port
         self.name = name or f"{host}:{port}"
         self.stats = LinkStats()
+        self.notice: Notice = unnoticed
         self._timeout_s = timeout_s
         self._connect_timeout_s = connect_timeout_s
         self._clock = clock
@@ -220,6 +222,10 @@ class ModbusTcpLink:
         if not outcome.answers:
             raise self._device_error(poll, outcome)
         return [_sample(poll, outcome)]
+
+    def figures(self) -> dict[str, object]:
+        """Return what the link has counted."""
+        return self.stats.figures()
 
     def _new_stream(self) -> Stream:
         return Stream(self.stats, self._clock.wall_ns, self._on_discard, last_transaction=self._transaction)

@@ -23,13 +23,13 @@ import struct
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from drivers.failures import RequestFailed
 from drivers.modbus.pdu import (
     EXCEPTION_BIT,
     EXCEPTION_SIZE,
     FUNCTIONS,
     PDU_SIZE_MAX,
     Mismatch,
-    RequestFailed,
     decode_answer,
     encode_request,
     payload_size,

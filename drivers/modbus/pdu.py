@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
-from gateway.errors import MetergateError
+from drivers.failures import RequestFailed
 
 READ_COILS = 1
 READ_DISCRETE_INPUTS = 2
@@ -80,15 +80,6 @@ EXCEPTIONS: dict[int, _Meaning] = {
     ),
 }
 """Exception code -> its name in the specification and what to do next. 7: older editions only."""
-
-
-class RequestFailed(MetergateError):
-    """One request brought no values; `raw` is what came instead, if anything did."""
-
-    def __init__(self, message: str, *, raw: bytes = b"") -> None:
-        """message: what happened, for engineers."""
-        super().__init__(message)
-        self.raw = raw
 
 
 class ExceptionAnswer(RequestFailed):

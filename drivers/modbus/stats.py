@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 
 @dataclass(slots=True)
@@ -23,3 +23,7 @@ class LinkStats:
     bytes_sent: int = 0
     bytes_received: int = 0
     discarded: Counter[str] = field(default_factory=Counter)
+
+    def figures(self) -> dict[str, object]:
+        """Return the counts as plain JSON values."""
+        return asdict(self) | {"discarded": dict(self.discarded)}

@@ -24,8 +24,9 @@ import socket
 from collections import deque
 from typing import TYPE_CHECKING, cast
 
+from drivers.failures import NoAnswer
 from drivers.modbus.framing import PREFIX_SIZE, Ask, Frame, Unsynchronised, check, cut_tcp
-from drivers.modbus.pdu import ExceptionAnswer, Mismatch, RequestFailed
+from drivers.modbus.pdu import ExceptionAnswer, Mismatch
 from gateway.errors import LinkDown
 
 if TYPE_CHECKING:
@@ -45,15 +46,6 @@ _PARTIAL_STEP = "check the converter's baud rate and time-out, and the network f
 
 Answer = tuple[int, bytes]
 """Wall time in ns at which the answer was complete, and its values' bytes as the wire carried them."""
-
-
-class NoAnswer(RequestFailed):
-    """The time for an answer is up. discarded: frames that came instead and belong to no request."""
-
-    def __init__(self, message: str, *, discarded: int) -> None:
-        """discarded: late answers to earlier requests do not count."""
-        super().__init__(message)
-        self.discarded = discarded
 
 
 class _Pending:

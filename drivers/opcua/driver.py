@@ -26,10 +26,11 @@ from drivers.opcua.faults import FAILURES, GARBLED, REFUSED, TOO_LARGE, explain,
 from drivers.opcua.guard import Guarded
 from gateway.clock import sleep_for
 from gateway.errors import DeviceError, LinkDown
+from gateway.interfaces import unnoticed
 from gateway.model import Sample
 
 if TYPE_CHECKING:
-    from gateway.interfaces import Clock, Poll
+    from gateway.interfaces import Clock, Notice, Poll
 
 PROTOCOL = "opcua"
 SESSION_TIMEOUT_MS = 60_000  # asyncua's hour lets unclean ends fill a server's session table
@@ -79,6 +80,7 @@ class OpcUaLink:
         self._user = user
         self._password = password
         self._stale_ns = round(stale_after_s * 1e9) or NEVER_NS
+        self.notice: Notice = unnoticed
         self._client: Client | None = None
         self._guarded: Guarded | None = None
         self._lost = False
@@ -149,6 +151,10 @@ class OpcUaLink:
         self._plans.clear()
         if client is not None:
             await self._discard(client, polite=not self._lost)
+
+    def figures(self) -> dict[str, object]:
+        """Return what the link has counted: nothing yet."""
+        return {}
 
     def _new_client(self) -> Client:
         client = Client(self._url, timeout=self._timeout_s, watchdog_intervall=WATCHDOG_S)

@@ -7,8 +7,8 @@ from array import array
 from typing import TYPE_CHECKING
 
 from gateway.checks import Checker
-from gateway.journal_groups import OpenGroup
-from gateway.journal_records import pack, unpack
+from gateway.journal.groups import OpenGroup
+from gateway.journal.records import pack, unpack
 from gateway.model import Frame
 from simulators.fakes import fake_layout, show
 

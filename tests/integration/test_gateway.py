@@ -16,8 +16,8 @@ import pytest
 
 from gateway.control import ask
 from gateway.errors import MetergateError
-from gateway.journal_records import unpack
-from gateway.journal_store import Store
+from gateway.journal.records import unpack
+from gateway.journal.store import Store
 from gateway.model import Event
 from simulators.run import DEMO_FILE
 from tests.integration.site import GatewayProcess, SimulatedSite, wait_until

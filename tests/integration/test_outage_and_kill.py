@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gateway.journal_records import unpack
-from gateway.journal_store import Store
+from gateway.journal.records import unpack
+from gateway.journal.store import Store
 from gateway.model import Frame
 from simulators.run import DEMO_FILE
 from tests.integration.listener import Identity, Listener, firsts, identity

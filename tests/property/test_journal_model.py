@@ -18,8 +18,8 @@ from tests.unit.journal_rig import START_NS, disk_refuses, frame, kill, open_jou
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-    from gateway.journal import Journal
-    from gateway.journal_reader import Reader
+    from gateway.journal.journal import Journal
+    from gateway.journal.reader import Reader
 
 LAYOUTS = [small_layout("m-1", channels=1), small_layout("m-2", channels=30)]
 SINKS = ("a", "b")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from gateway.app import Gateway
-from gateway.journal import Journal
+from gateway.journal.journal import Journal
 from gateway.model import Event
 from simulators.fakes import FakeLink, FakeSink, Trouble
 from simulators.virtual import VirtualClock, run

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gateway import assembly
-from gateway.config import from_toml
+from gateway.config.site_file import from_toml
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from drivers.profiles import Library
-    from gateway.config_models import Site
+    from gateway.config.models import Site
     from tests.sim.plant import Plan
 
 CT = 40  # what the ratio register of every meter holds

@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gateway import journal_groups, journal_reader, journal_records, wire
+from gateway import wire
 from gateway.deliver import Deliverer
 from gateway.errors import LinkDown
-from gateway.journal import Journal
-from gateway.journal_reader import Reader
-from gateway.journal_store import GroupRow, Store
+from gateway.journal import groups as journal_groups
+from gateway.journal import reader as journal_reader
+from gateway.journal import records as journal_records
+from gateway.journal.journal import Journal
+from gateway.journal.reader import Reader
+from gateway.journal.store import GroupRow, Store
 from gateway.layout import Layout
 from gateway.poll import LinkPoller, Recorder
 from simulators.fakes import Trouble
@@ -28,8 +31,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gateway.errors import DeviceError
-    from gateway.journal_commit import Draft, Written
-    from gateway.journal_store import Commit
+    from gateway.journal.commit import Draft, Written
+    from gateway.journal.store import Commit
     from gateway.model import Batch, Sample
     from gateway.poll import Target
     from tests.sim.plant import Result
@@ -281,7 +284,7 @@ def test_flags_that_are_lost_on_disk_are_seen(tmp_path: Path, monkeypatch: Patch
             kept.append(record)
         return pack(kept, layout_id)
 
-    monkeypatch.setattr("gateway.journal_commit.pack", wrong)
+    monkeypatch.setattr("gateway.journal.commit.pack", wrong)
     result = play(Plan(100, meters=4, links=1, acts=[Act(15, "unsync")]), tmp_path)
     assert not any(any(frame.flags) for frame in result.frames)
 

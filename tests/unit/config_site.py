@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gateway.config import from_toml
+from gateway.config.site_file import from_toml
 from gateway.errors import ConfigError
 
 if TYPE_CHECKING:

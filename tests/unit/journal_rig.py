@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import apsw
 import orjson
 
-from gateway.journal import Journal
-from gateway.journal_records import unpack
+from gateway.journal.journal import Journal
+from gateway.journal.records import unpack
 from gateway.layout import Layout, Part, Slot
 from gateway.model import Channel, Event, Frame, Gap
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gateway.interfaces import Clock
-    from gateway.journal_reader import Reader
+    from gateway.journal.reader import Reader
 
 START_NS = 1_700_000_000_000_000_000
 MS_NS = 1_000_000

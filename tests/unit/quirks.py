@@ -9,8 +9,8 @@ from drivers import profiles
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from drivers.profile_golden import Decoded
     from drivers.profiles import Profile
+    from drivers.profiles.golden import Decoded
 
 HEAD = """
 schema = 1

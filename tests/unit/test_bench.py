@@ -15,7 +15,7 @@ import orjson
 import pytest
 
 from drivers import profiles
-from gateway.config import load
+from gateway.config.site_file import load
 from tests.bench import meters, plant
 from tests.bench.processes import cpu_s, rss_peak_mb
 from tests.bench.report import BUDGETS, FIGURES, Budget, judged, table

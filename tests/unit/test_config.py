@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from gateway import config
-from gateway.config import load
-from gateway.config_meters import channel_overrides, profile_library, protocol_of, variable_specs
-from gateway.config_summary import summary
+from gateway.config import site_file as config
+from gateway.config.meters import channel_overrides, profile_library, protocol_of, variable_specs
+from gateway.config.site_file import load
+from gateway.config.summary import summary
 from gateway.errors import ConfigError, Finding
 from tests.unit.config_site import SITE, changed
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.config import report, to_json
+from gateway.config.site_file import report, to_json
 from tests.unit.config_site import SITE, changed, findings
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.config import from_toml, report, to_json
+from gateway.config.site_file import from_toml, report, to_json
 from gateway.errors import ConfigError
 from tests.unit.config_site import SITE
 

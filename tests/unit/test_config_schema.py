@@ -10,8 +10,9 @@ from typing import Any
 import jsonschema
 import pytest
 
-from gateway import config_schema
-from gateway.config_models import Site, Table
+from gateway.config import schema as config_schema
+from gateway.config.base import Table
+from gateway.config.models import Site
 from gateway.energy_kinds import ENERGY_KINDS, plausible
 from tests.unit.config_site import SITE, changed
 
@@ -122,7 +123,7 @@ def test_energy_kinds_are_the_specified_ones() -> None:
 
 
 def test_every_medium_carries_known_kinds() -> None:
-    from drivers.profile_check import MEDIA
+    from drivers.profiles.check import MEDIA
 
     for medium in MEDIA:
         assert plausible(medium) < set(ENERGY_KINDS), medium

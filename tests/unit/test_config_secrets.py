@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.config import from_toml
-from gateway.config_summary import summary
+from gateway.config.site_file import from_toml
+from gateway.config.summary import summary
 from gateway.errors import ConfigError
 from gateway.secret_files import SECRET_BYTES_MAX, read_secret, readable_by_all
 from tests.unit.config_site import changed, findings

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import structlog
 
-from gateway import journal_reader
 from gateway.deliver import Deliverer
 from gateway.errors import SinkUnavailable
 from gateway.health import SinkHealth
+from gateway.journal import reader as journal_reader
 from simulators.fakes import FakeSink, Trouble
 from simulators.virtual import VirtualClock, run
 from tests.unit.journal_rig import START_NS, frame, open_journal, small_layout

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from drivers import profiles
-from gateway import config
+from gateway.config import site_file as config
 from gateway.errors import ConfigError
 
 if TYPE_CHECKING:

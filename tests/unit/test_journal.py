@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.clock import SystemClock
-from gateway.journal import GROUP_BYTES, Journal
-from gateway.journal_store import RefusalRow
+from gateway.journal.journal import GROUP_BYTES, Journal
+from gateway.journal.store import RefusalRow
 from gateway.model import Event
 from simulators.virtual import VirtualClock, run
 from tests.unit.journal_rig import (
@@ -29,7 +29,7 @@ from tests.unit.journal_rig import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from gateway.journal_commit import Draft, Written
+    from gateway.journal.commit import Draft, Written
 
 LAYOUT = small_layout()
 
@@ -152,7 +152,7 @@ def test_a_large_group_is_closed_before_its_time(tmp_path: Path) -> None:
 def test_waiting_memory_is_bounded_while_a_commit_hangs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.journal.WAIT_BYTES", 4 * GROUP_BYTES)
+    monkeypatch.setattr("gateway.journal.journal.WAIT_BYTES", 4 * GROUP_BYTES)
 
     async def main() -> None:
         journal = SlowJournal(tmp_path, SystemClock(), size_max=GIB, free_min=0)
@@ -266,8 +266,8 @@ def test_equal_layouts_share_an_id_and_do_not_pile_up(tmp_path: Path) -> None:
 
 
 def test_refusals_are_kept_newest_first_and_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.journal.REFUSALS_MAX", 50)
-    monkeypatch.setattr("gateway.journal_store.REFUSALS_MAX", 50)
+    monkeypatch.setattr("gateway.journal.journal.REFUSALS_MAX", 50)
+    monkeypatch.setattr("gateway.journal.store.REFUSALS_MAX", 50)
 
     async def main() -> None:
         journal = open_journal(tmp_path, clock())

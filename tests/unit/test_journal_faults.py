@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import apsw
 import pytest
 
-from gateway import journal_groups
-from gateway.journal_store import StorageDamaged, Store
+from gateway.journal import groups as journal_groups
+from gateway.journal.store import StorageDamaged, Store
 from gateway.model import Event, Gap
 from simulators.virtual import VirtualClock, run
 from tests.unit.journal_rig import (
@@ -196,8 +196,8 @@ def test_the_reserve_of_the_disk_does_not_empty_a_small_journal(tmp_path: Path) 
 def test_the_reserve_of_the_disk_makes_a_ring_of_the_file_and_does_not_empty_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.journal_commit.KEEP_BYTES", 128 * 1024)
-    monkeypatch.setattr("gateway.journal_commit.HEADROOM_BYTES", 64 * 1024)
+    monkeypatch.setattr("gateway.journal.commit.KEEP_BYTES", 128 * 1024)
+    monkeypatch.setattr("gateway.journal.commit.HEADROOM_BYTES", 64 * 1024)
 
     async def main() -> None:
         journal = open_journal(tmp_path, clock(), free_min=1 << 60)

@@ -21,7 +21,7 @@ from tests.unit.journal_rig import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from gateway.journal import Journal
+    from gateway.journal.journal import Journal
     from gateway.layout import Layout
 
 SIZE_MAX = 256 * 1024

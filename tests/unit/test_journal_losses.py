@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.errors import StorageError
-from gateway.journal_losses import LossFile, Numbers
+from gateway.journal.losses import LossFile, Numbers
 
 if TYPE_CHECKING:
     from pathlib import Path

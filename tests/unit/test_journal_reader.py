@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.errors import StorageError
-from gateway.journal_reader import SHIFT_GROUPS
-from gateway.journal_store import ReaderState
+from gateway.journal.reader import SHIFT_GROUPS
+from gateway.journal.store import ReaderState
 from gateway.model import Event, Frame, Gap
 from simulators.virtual import VirtualClock, run
 from tests.unit.journal_rig import START_NS, drain, frame, kill, open_journal, small_layout, told
@@ -17,8 +17,8 @@ from tests.unit.journal_rig import START_NS, drain, frame, kill, open_journal, s
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from gateway.journal import Journal
-    from gateway.journal_reader import Reader
+    from gateway.journal.journal import Journal
+    from gateway.journal.reader import Reader
     from gateway.model import Batch
 
 LAYOUT = small_layout()

@@ -7,7 +7,7 @@ from array import array
 
 import pytest
 
-from gateway.journal_records import note, pack, unpack
+from gateway.journal.records import note, pack, unpack
 from gateway.layout import Layout
 from gateway.model import Event, Flag, Frame, Gap
 from tests.unit.journal_rig import START_NS, frame, small_layout

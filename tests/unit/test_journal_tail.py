@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway import journal_groups
-from gateway.journal_groups import Tail
-from gateway.journal_records import pack
-from gateway.journal_store import NewGroup
+from gateway.journal import groups as journal_groups
+from gateway.journal.groups import Tail
+from gateway.journal.records import pack
+from gateway.journal.store import NewGroup
 from tests.unit.journal_rig import frame, small_layout
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gateway.interfaces import Poll
-    from gateway.journal import Journal
+    from gateway.journal.journal import Journal
     from gateway.model import Gap
 
 LAYOUT = small_layout()

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from drivers import profiles
-from drivers.profile_check import PROTOCOLS
-from gateway.config import from_toml
-from gateway.config_summary import summary
+from drivers.profiles.check import PROTOCOLS
+from gateway.config.site_file import from_toml
+from gateway.config.summary import summary
 from gateway.errors import ConfigError, DeviceError
 from gateway.layout import Layout
 from gateway.model import Flag

@@ -12,8 +12,9 @@ import structlog
 
 from drivers.profiles import Library, shipped_dir
 from gateway import assembly
-from gateway.config import from_toml
+from gateway.config.site_file import from_toml
 from gateway.errors import DeviceError
+from gateway.interfaces import unnoticed
 from gateway.model import Flag, Sample
 from gateway.targets import RATIO_AGE_MAX_S, SiteDirectory
 from simulators.virtual import VirtualClock, run
@@ -21,7 +22,7 @@ from simulators.virtual import VirtualClock, run
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from gateway.interfaces import Poll
+    from gateway.interfaces import Notice, Poll
     from gateway.poll import Target
 
 SITE = """
@@ -51,6 +52,10 @@ class RatioLink:
 
     def __init__(self, ct: int, pt: int) -> None:
         self.ct, self.pt, self.reads, self.refuses, self.silent = ct, pt, 0, False, False
+        self.notice: Notice = unnoticed
+
+    def figures(self) -> dict[str, object]:
+        return {}
 
     async def open(self) -> None: ...
 

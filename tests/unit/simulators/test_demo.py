@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from pymodbus.client import AsyncModbusTcpClient
 
-from gateway.config import load
+from gateway.config.site_file import load
 from gateway.quantity import QUANTITIES
 from simulators.faults import KINDS, LOOPBACK
 from simulators.plan import load_plan

@@ -11,7 +11,7 @@ import pytest
 
 from gateway import assembly
 from gateway.clock import SystemClock
-from gateway.config import load
+from gateway.config.site_file import load
 from gateway.targets import SiteDirectory
 from simulators.plan import load_plan
 from simulators.run import DEMO_FILE, serve

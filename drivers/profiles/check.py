@@ -5,10 +5,10 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from drivers.profile_golden import verify
-from drivers.profile_model import BIT_FUNCTIONS, CONFIGURED, REGISTERS_UNKNOWN, UNITS
+from drivers.profiles.golden import verify
+from drivers.profiles.model import BIT_FUNCTIONS, CONFIGURED, REGISTERS_UNKNOWN, UNITS
 from gateway import wire
-from gateway.config_values import nearest
+from gateway.config.values import nearest
 from gateway.errors import Finding
 from gateway.layout import UNSIGNED
 from gateway.quantity import QUANTITIES
@@ -17,7 +17,7 @@ from gateway.units import UnitError, conversion
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from drivers.profile_model import ChannelTable, GateTable, Profile, SmallTable
+    from drivers.profiles.model import ChannelTable, GateTable, Profile, SmallTable
     from gateway.quantity import Quantity
 
 MEDIA = ("electricity", "water", "heat", "gas", "steam", "liquid", "compressed_air", "gas_analysis")

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from gateway.config_meters import check_meters
-from gateway.config_models import InfluxConfig, MqttConfig
+from gateway.config.meters import check_meters
+from gateway.config.sinks import InfluxConfig, MqttConfig
 from gateway.errors import Finding
 from gateway.secret_files import credential_file
 
@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from gateway.config_draft import Draft, Entry
-    from gateway.config_models import LinkConfig, TlsConfig
+    from gateway.config.draft import Draft, Entry
+    from gateway.config.links import LinkConfig
+    from gateway.config.sinks import TlsConfig
 
 _CREDENTIAL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}")
 

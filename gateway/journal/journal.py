@@ -8,9 +8,9 @@ Invariants
 * While the disk refuses, closed groups wait in memory (at most `WAIT_S` and `WAIT_BYTES`); what overflows is
   counted in a preallocated file and leaves a gap record as soon as the disk takes it.
 * At the size cap the oldest groups go, delivered or not; readers behind are moved up and the loss is counted.
-* A damaged file never stops the gateway: it is moved aside, and a new one goes on with its numbers (`journal_open`).
+* A damaged file never stops the gateway: it is moved aside, and a new one goes on with its numbers (`open`).
 
-On disk: `journal_store`, `journal_records`; a commit and the cap: `journal_commit`; positions: `journal_reader`.
+On disk: `store`, `records`; a commit and the cap: `commit`; positions: `reader`.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from gateway import journal_commit
 from gateway.clock import NS, sleep_for
 from gateway.errors import StorageError
-from gateway.journal_commit import Counters, Draft
-from gateway.journal_groups import OpenGroup, Pace, Tail, Waiting, read_groups
-from gateway.journal_layouts import Layouts
-from gateway.journal_losses import Numbers
-from gateway.journal_open import open_files, replace_store
-from gateway.journal_reader import Readers
-from gateway.journal_records import note
-from gateway.journal_store import REFUSALS_MAX, RefusalRow, StorageDamaged
-from gateway.journal_thread import WriterThread
+from gateway.journal import commit
+from gateway.journal.commit import Counters, Draft
+from gateway.journal.groups import OpenGroup, Pace, Tail, Waiting, read_groups
+from gateway.journal.layouts import Layouts
+from gateway.journal.losses import Numbers
+from gateway.journal.open import open_files, replace_store
+from gateway.journal.reader import Readers
+from gateway.journal.records import note
+from gateway.journal.store import REFUSALS_MAX, RefusalRow, StorageDamaged
+from gateway.journal.thread import WriterThread
 from gateway.model import Event, Frame, Gap
 
 if TYPE_CHECKING:
@@ -42,9 +42,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gateway.interfaces import Clock
-    from gateway.journal_commit import Written
-    from gateway.journal_groups import Committed
-    from gateway.journal_reader import Reader
+    from gateway.journal.commit import Written
+    from gateway.journal.groups import Committed
+    from gateway.journal.reader import Reader
     from gateway.layout import Layout
 
 WAIT_S = 60.0
@@ -213,7 +213,7 @@ class Journal:
             await self._save_losses()
 
     def _write(self, draft: Draft) -> Written:
-        return journal_commit.write(self._store, draft, self._layouts.id_of, self._size_max, self._free_min)
+        return commit.write(self._store, draft, self._layouts.id_of, self._size_max, self._free_min)
 
     def _committed(self, draft: Draft, written: Written) -> None:
         if self.error is not None:

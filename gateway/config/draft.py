@@ -8,14 +8,9 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from gateway.config_models import (
-        GatewayConfig,
-        JournalConfig,
-        LinkConfig,
-        MeterConfig,
-        PlaceConfig,
-        SinkConfig,
-    )
+    from gateway.config.links import LinkConfig
+    from gateway.config.models import GatewayConfig, JournalConfig, MeterConfig, PlaceConfig
+    from gateway.config.sinks import SinkConfig
 
 T = TypeVar("T")
 

@@ -12,29 +12,22 @@ import re
 import tomllib
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from gateway.config_check import check
-from gateway.config_draft import Draft, Entry
-from gateway.config_models import (
-    LINK_KINDS,
+from gateway.config.base import Table
+from gateway.config.check import check
+from gateway.config.draft import Draft, Entry
+from gateway.config.links import LINK_KINDS, LinkConfig, ModbusTcpConfig, OpcuaConfig
+from gateway.config.models import (
     RESERVED,
-    SINK_KINDS,
     GatewayConfig,
-    InfluxConfig,
     JournalConfig,
-    LinkConfig,
     MeterConfig,
-    ModbusTcpConfig,
-    MqttConfig,
-    OpcuaConfig,
     OverrideConfig,
     PlaceConfig,
-    SinkConfig,
     Site,
-    Table,
-    TlsConfig,
     VariableConfig,
 )
-from gateway.config_values import ID, nearest
+from gateway.config.sinks import SINK_KINDS, InfluxConfig, MqttConfig, SinkConfig, TlsConfig
+from gateway.config.values import ID, nearest
 from gateway.errors import ConfigError, Finding
 from gateway.file_reading import read_file
 from gateway.findings import (
@@ -83,7 +76,8 @@ SECTIONS = tuple(Site.model_fields)
 FULL_WIDTH = "“”‘’\N{FULLWIDTH QUOTATION MARK}\N{FULLWIDTH APOSTROPHE}「」"
 SERIAL_KINDS = re.compile(r"(modbus[-_ ]?)?(rtu|serial|ascii)|rs-?485|dl/?t[-_ ]?645(-\d+)?", re.IGNORECASE)
 SERIAL_HINT = (
-    'serial lines are planned; a serial server that speaks Modbus TCP works today with kind = "modbus-tcp"'
+    'a serial port of this machine is kind = "serial"; a serial device server is kind = "tcp-serial" where it passes '
+    'bytes on as they are (RTU over TCP), kind = "modbus-tcp" where it speaks Modbus TCP'
 )
 SIZE_MAX_BYTES = 4 << 20  # 10 000 meters
 

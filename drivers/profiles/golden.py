@@ -6,16 +6,16 @@ from array import array
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, NamedTuple
 
-from drivers.profile_compile import ChannelOverride, compile, with_status
-from drivers.profile_model import BIT_FUNCTIONS, CONFIGURED
-from drivers.profile_ratio import ratio_layout, ratio_values
+from drivers.profiles.compile import ChannelOverride, compile, with_status
+from drivers.profiles.model import BIT_FUNCTIONS, CONFIGURED
+from drivers.profiles.ratio import ratio_layout, ratio_values
 from gateway.errors import ConfigError, Finding, MetergateError
 from gateway.model import ABSENT
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable
 
-    from drivers.profile_model import GoldenTable, Profile
+    from drivers.profiles.model import GoldenTable, Profile
     from drivers.registers import RegisterSource
 
 

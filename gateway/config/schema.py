@@ -10,9 +10,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from gateway.config_models import Site
+from gateway.config.models import Site
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = ROOT / "config" / "site.schema.json"
 PAGE = ROOT / "docs" / "reference" / "site-file.md"
 _BEGIN, _END = "<!-- keys: written by `make schema` -->\n", "<!-- end of keys -->"

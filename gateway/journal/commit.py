@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING
 import structlog
 
 from gateway.errors import StorageError
-from gateway.journal_losses import joined
-from gateway.journal_records import pack
-from gateway.journal_store import Commit, Dropped, NewGroup, StorageFull
+from gateway.journal.losses import joined
+from gateway.journal.records import pack
+from gateway.journal.store import Commit, Dropped, NewGroup, StorageFull
 from gateway.model import Gap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from gateway.journal_groups import OpenGroup
-    from gateway.journal_layouts import Changes
-    from gateway.journal_records import Record
-    from gateway.journal_store import Opened, ReaderState, RefusalRow, Store
+    from gateway.journal.groups import OpenGroup
+    from gateway.journal.layouts import Changes
+    from gateway.journal.records import Record
+    from gateway.journal.store import Opened, ReaderState, RefusalRow, Store
     from gateway.layout import Layout
 
 DROP_SLACK = 64  # the cap frees 1/64 more than it must, so it does not work at every commit

@@ -13,14 +13,14 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from gateway.journal_store import ReaderState, Span
+from gateway.journal.store import ReaderState, Span
 from gateway.model import Batch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from gateway.journal import Journal
-    from gateway.journal_groups import Committed
+    from gateway.journal.groups import Committed
+    from gateway.journal.journal import Journal
 
 SHIFT_GROUPS = 20  # a lag of more groups than this is backlog: a second of the busiest gateway
 LIVE_READINGS = 100_000  # most readings in one live batch

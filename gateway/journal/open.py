@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import structlog
 
 from gateway.errors import StorageError
-from gateway.journal_losses import SKIP_GROUPS, LossFile
-from gateway.journal_store import StorageDamaged, Store
+from gateway.journal.losses import SKIP_GROUPS, LossFile
+from gateway.journal.store import StorageDamaged, Store
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from gateway.journal_store import Opened
+    from gateway.journal.store import Opened
 
 log = structlog.get_logger("journal")
 

@@ -5,21 +5,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from drivers import profiles
-from gateway.config_models import LINK_KINDS, LinkTable
-from gateway.config_values import nearest
+from gateway.config.links import LINK_KINDS, LinkTable
+from gateway.config.values import nearest
 from gateway.energy_kinds import plausible
 from gateway.errors import ConfigError, Finding
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Collection, Hashable, Iterable, Iterator
     from pathlib import Path
 
     from drivers.profiles import Library, Profile
-    from gateway.config_draft import Draft, Entry
-    from gateway.config_models import MeterConfig
+    from gateway.config.draft import Draft, Entry
+    from gateway.config.models import MeterConfig
 
 OPTIONS_SHOWN_MAX = 12
 _NO_UNIT = "no unit id: it belongs to Modbus"
+_NO_ADDRESS = "no address: it belongs to DL/T 645 and CJ/T 188"
+ADDRESS_DIGITS = {"dlt645": 12, "cjt188": 14}
+PROTOCOL_NAMES = {"dlt645": "DL/T 645", "cjt188": "CJ/T 188"}
 
 
 def check_meters(draft: Draft) -> Iterator[Finding]:
@@ -36,7 +39,7 @@ def check_meters(draft: Draft) -> Iterator[Finding]:
     library = profile_library(dirs)
     complete = "profile_dirs" not in draft.gateway.doubtful and all(folder.is_dir() for folder in dirs)
     protocols = _link_protocols(draft)
-    units: dict[tuple[str, int], str] = {}
+    addresses: dict[tuple[str, str, Hashable], str] = {}
     broken: set[str] = set()
     for entry in draft.meters:
         if entry.value is None:
@@ -46,8 +49,8 @@ def check_meters(draft: Draft) -> Iterator[Finding]:
             yield unknown(f"{path}.link", meter.link, protocols, "links")
         on_link = protocols.get(meter.link, frozenset())
         protocol = protocol_of(meter, on_link, library)
-        if "unit" not in doubtful:
-            yield from _unit(path, meter, protocol, units)
+        if not doubtful & {"unit", "address"}:
+            yield from _address(path, meter, protocol, addresses)
         if not doubtful & {"profile", "variables"}:
             yield from _source(path, meter, protocol)
         if meter.profile in library.ids():
@@ -90,23 +93,45 @@ def protocol_of(meter: MeterConfig, on_link: frozenset[str], library: Library) -
     return of_profile if of_profile in on_link else ""
 
 
-def _unit(
-    path: str, meter: MeterConfig, protocol: str, units: dict[tuple[str, int], str]
+def _address(
+    path: str, meter: MeterConfig, protocol: str, addresses: dict[tuple[str, str, Hashable], str]
 ) -> Iterator[Finding]:
-    """Yield what is wrong with the Modbus unit id. units: (link, unit) -> path of the meter that has it."""
+    """Yield what is wrong with the meter's address. addresses: (link, protocol, address) -> path that has it."""
+    digits = ADDRESS_DIGITS.get(protocol, 0)
+    if protocol and protocol != "modbus" and meter.unit is not None:
+        yield Finding(f"{path}.unit", str(meter.unit), _NO_UNIT, "remove the key")
+    if protocol and not digits and meter.address:
+        yield Finding(f"{path}.address", meter.address, _NO_ADDRESS, "remove the key")
+    key, found = "unit", "" if meter.unit is None else str(meter.unit)
     if protocol == "modbus" and meter.unit is None:
         yield Finding(
             f"{path}.unit", "nothing", "the Modbus unit id, 0 to 255", "write unit = 1 if it was never set"
         )
-    elif protocol == "opcua" and meter.unit is not None:
-        yield Finding(f"{path}.unit", str(meter.unit), _NO_UNIT, "remove the key")
-    elif protocol == "modbus" and meter.unit is not None and meter.enabled:
-        first = units.setdefault((meter.link, meter.unit), path)
-        if first != path:
-            found = f'{meter.unit}, which {first} has already on link "{meter.link}"'
+    elif digits:
+        key, found = "address", meter.address
+        if len(meter.address) != digits:
             yield Finding(
-                f"{path}.unit", found, "a unit id of its own on the link", "correct the unit id or the link"
+                f"{path}.address",
+                f"{len(meter.address)} digits" if meter.address else "nothing",
+                f"the {digits} digits of the meter's number, as {PROTOCOL_NAMES[protocol]} has it",
+                "read them off the meter's plate; fill up with zeros from the left",
             )
+    if found and meter.enabled and (protocol == "modbus" or len(found) == digits):
+        first = addresses.setdefault((meter.link, protocol, address_of(meter)), path)
+        if first != path:
+            again = f'{found}, which {first} has already on link "{meter.link}"'
+            name = "a unit id" if key == "unit" else "an address"
+            yield Finding(
+                f"{path}.{key}",
+                again,
+                f"{name} of its own on the link",
+                f"correct the {'unit id' if key == 'unit' else key} or the link",
+            )
+
+
+def address_of(meter: MeterConfig) -> Hashable:
+    """Return the meter's address on its link: a Modbus unit id, the digits of a meter number, or ""."""
+    return meter.address if meter.unit is None else meter.unit
 
 
 def _source(path: str, meter: MeterConfig, protocol: str) -> Iterator[Finding]:

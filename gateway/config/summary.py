@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from drivers import profiles
-from gateway.config_meters import profile_library
+from gateway.config.meters import profile_library
 from gateway.secret_files import credential_file, readable_by_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from drivers.profiles import Library, Profile
-    from gateway.config_models import MeterConfig, Site
+    from gateway.config.models import MeterConfig, Site
 
 
 def summary(site: Site) -> dict[str, Any]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING
 
-from drivers.profile_model import UNITS
-from gateway.config_values import nearest
+from drivers.profiles.model import UNITS
+from gateway.config.values import nearest
 from gateway.errors import ConfigError, DeviceError, Finding
 from gateway.layout import Layout, Slot
 from gateway.model import Channel
@@ -14,7 +14,7 @@ from gateway.model import Channel
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from drivers.profile_model import Profile, RatioTable, SmallTable
+    from drivers.profiles.model import Profile, RatioTable, SmallTable
     from drivers.registers import RegisterSource
 
 RegisterSources = tuple[tuple["RegisterSource", ...], ...]

@@ -5,7 +5,7 @@ Everything here blocks and belongs to the journal's one writer thread. apsw brin
 
 Invariants: group ids ascend in commit order; a layout's row is committed with or before the first group that uses
 it and stays as long as a group may; what the cap drops, the gap record that says so and the groups it makes room for
-are one transaction. A file of a newer format is left alone, one of an older format is migrated (`journal_format`).
+are one transaction. A file of a newer format is left alone, one of an older format is migrated (`format`).
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ import apsw
 import orjson
 import structlog
 
-from gateway import journal_format
 from gateway.errors import StorageError
+from gateway.journal import format as file_format
 from gateway.layout import Layout
 
 if TYPE_CHECKING:
@@ -175,7 +175,7 @@ class Store:
             if pages_max is not None:
                 self._db.execute(f"PRAGMA max_page_count={int(pages_max)}")
             self._page_bytes = self._value("PRAGMA page_size") or 4096
-            journal_format.prepare(self._db, path)
+            file_format.prepare(self._db, path)
         except apsw.Error as error:
             self._db.close(True)
             raise _failure("open", path, error) from error

@@ -1,7 +1,7 @@
 """Profiles: meter types as data. Load them, find them by id, and compile them into layouts.
 
-The parts: `profile_model` (the tables), `profile_check` (what they must say together), `profile_compile` (layouts),
-`profile_ratio` (ratios and probe at connecting), `profile_golden` (captures). Contract: docs/specs/profile.md.
+The parts: `model` (the tables), `check` (what they must say together), `compile` (layouts),
+`ratio` (ratios and probe at connecting), `golden` (captures). Contract: docs/specs/profile.md.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gateway
-from drivers.profile_check import check
-from drivers.profile_compile import ChannelOverride, VariableSpec, channel_keys, compile, compile_variables
-from drivers.profile_golden import decode_golden
-from drivers.profile_model import Profile
-from drivers.profile_ratio import check_ratios, probe_layout, ratio_layout, ratio_values, stand_ins
-from drivers.profile_resolution import CoarseCounter, coarse_counters
-from gateway.config_values import nearest
+from drivers.profiles.check import check
+from drivers.profiles.compile import ChannelOverride, VariableSpec, channel_keys, compile, compile_variables
+from drivers.profiles.golden import decode_golden
+from drivers.profiles.model import Profile
+from drivers.profiles.ratio import check_ratios, probe_layout, ratio_layout, ratio_values, stand_ins
+from drivers.profiles.resolution import CoarseCounter, coarse_counters
+from gateway.config.values import nearest
 from gateway.errors import ConfigError, Finding
 from gateway.file_reading import read_file
 from gateway.findings import parse, shorten

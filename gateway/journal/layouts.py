@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from gateway.journal_store import Opened
+    from gateway.journal.store import Opened
     from gateway.layout import Layout
 
 

@@ -3,34 +3,32 @@
 A key that stands for a duration or a size is parsed at the edge: the attribute carries the unit
 (`period = "10s"` becomes `period_s`). Descriptions go into the JSON Schema and docs/reference/site-file.md.
 
-A new kind of link or sink is one class here and its name in the union `LinkConfig` or `SinkConfig`.
+Links and sinks: `links`, `sinks`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, get_args
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+from pydantic import Field, PrivateAttr
 
-from gateway.config_values import (
+from gateway.config.base import Table, Timeout
+from gateway.config.links import LinkConfig
+from gateway.config.sinks import SinkConfig
+from gateway.config.values import (
     Bytes,
     ChannelKeys,
     EnergyKind,
     File,
     Folder,
     Folders,
-    Host,
-    HttpUrl,
     Id,
     Key,
     NodeId,
-    OpcuaUrl,
     Period,
     PositiveDecimal,
     Seconds,
-    Topic,
     Zone,
     at_least,
     within,
@@ -42,17 +40,6 @@ if TYPE_CHECKING:
 STATE_DIR = "/var/lib/metergate"
 RESERVED: Mapping[str, type] = {"aggregates": list, "inventory": dict, "feed": dict}
 """Keys that are known and must be an empty list or table for now."""
-
-Timeout = Annotated[Seconds, within("10ms", "10min")]
-Port = Annotated[int, Field(ge=1, le=65535)]
-
-
-class Table(BaseModel):
-    """One table of the site file: unknown keys refused, nothing converted silently, nothing changed later."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, hide_input_in_errors=True
-    )
 
 
 class GatewayConfig(Table):
@@ -115,77 +102,6 @@ class JournalConfig(Table):
     )
 
 
-class LinkTable(Table):
-    """What every kind of link has."""
-
-    protocols: ClassVar[frozenset[str]]  # those of the profiles that can be read on it
-    endpoint_key: ClassVar[str]  # the key that says where it leads
-
-    id: Id = Field(description="Id of the link, named by its meters.")
-    retry_max_s: Annotated[Seconds, within("100ms", "1d")] = Field(
-        default="60s",
-        validate_default=True,
-        alias="retry_max",
-        description="Longest pause between attempts to reconnect.",
-    )
-
-    def endpoint(self) -> str:
-        """Return what two links may not share, written as a user would."""
-        raise NotImplementedError
-
-
-class ModbusTcpConfig(LinkTable):
-    """`[[links]]` of kind `modbus-tcp`: one TCP connection to a meter or to a serial server."""
-
-    protocols: ClassVar[frozenset[str]] = frozenset({"modbus"})
-    endpoint_key: ClassVar[str] = "host"
-
-    kind: Literal["modbus-tcp"] = Field(description="Modbus TCP, read only.")
-    host: Host = Field(description="Name or address.")
-    port: Port = Field(default=502, description="TCP port.")
-    timeout_s: Timeout = Field(
-        default="1s", validate_default=True, alias="timeout", description="Longest wait for one answer."
-    )
-
-    def endpoint(self) -> str:
-        """Return host and port; the loopback's names are one host."""
-        host = self.host.lower().rstrip(".")
-        return f"{'127.0.0.1' if host in {'localhost', '::1'} else host}:{self.port}"
-
-
-class OpcuaConfig(LinkTable):
-    """`[[links]]` of kind `opcua`: one session with an OPC UA server."""
-
-    protocols: ClassVar[frozenset[str]] = frozenset({"opcua"})
-    endpoint_key: ClassVar[str] = "url"
-
-    kind: Literal["opcua"] = Field(description="OPC UA over TCP.")
-    url: OpcuaUrl = Field(description="Endpoint of the server.", examples=["opc.tcp://127.0.0.1:4840"])
-    timeout_s: Timeout = Field(
-        default="4s", validate_default=True, alias="timeout", description="Longest wait for one answer."
-    )
-    user: str = Field(default="", description="User name; empty: anonymous.")
-    password_file: File = Field(
-        default="", validate_default=True, description="File that holds the password."
-    )
-    password_credential: str = Field(default="", description="systemd credential that holds the password.")
-    stale_after_s: Annotated[Seconds, within("0s", "7d")] = Field(
-        default="0s",
-        validate_default=True,
-        alias="stale_after",
-        description="A source time older than this flags STALE; 0s: never, for servers that stamp the last change.",
-    )
-
-    def endpoint(self) -> str:
-        """Return the URL in one spelling."""
-        parts = urlsplit(self.url)
-        host = (parts.hostname or "").rstrip(".")
-        return f"opc.tcp://{'127.0.0.1' if host in {'localhost', '::1'} else host}:{parts.port or 4840}{parts.path.rstrip('/')}"
-
-
-LinkConfig = ModbusTcpConfig | OpcuaConfig
-
-
 class OverrideConfig(Table):
     """`[meters.override.<channel>]`: what this site knows better than the profile."""
 
@@ -228,6 +144,12 @@ class MeterConfig(Table):
     unit: int | None = Field(
         default=None, ge=0, le=255, description="Modbus unit id; required there, absent elsewhere."
     )
+    address: str = Field(
+        default="",
+        pattern=r"^([0-9]{12}|[0-9]{14})?$",
+        description="Meter number as its plate shows it: 12 digits for DL/T 645, 14 for CJ/T 188; required there.",
+        examples=["000012345678"],
+    )
     profile: str = Field(default="", description="Id of the meter type.")
     variant: str = Field(default="", description="Firmware or model variant, where the profile has some.")
     energy_kind: EnergyKind = Field(description="What flows through it.")
@@ -249,76 +171,6 @@ class MeterConfig(Table):
     variables: Mapping[Key, VariableConfig] = Field(
         default={}, description="OPC UA: channels without a profile."
     )
-
-
-class SinkTable(Table):
-    """What every kind of sink has."""
-
-    id: Id = Field(description="Id of the sink, names its reader of the journal.")
-    backlog_rate: int = Field(
-        default=50_000, gt=0, description="Readings per second at most while catching up."
-    )
-
-
-class TlsConfig(Table):
-    """`tls` of a sink: certificates and keys."""
-
-    enabled: bool = Field(default=False, description="Speak TLS.")
-    ca_file: File = Field(
-        default="", validate_default=True, description="Certificates trusted; empty: the system's."
-    )
-    cert_file: File = Field(default="", validate_default=True, description="Client certificate.")
-    key_file: File = Field(default="", validate_default=True, description="Key of the client certificate.")
-
-
-class MqttConfig(SinkTable):
-    """`[[sinks]]` of kind `mqtt`: telemetry for the plant."""
-
-    kind: Literal["mqtt"] = Field(description="MQTT telemetry, docs/specs/telemetry.md.")
-    host: Host = Field(description="Name or address of the broker.")
-    port: Port = Field(default=1883, description="TCP port; 8883 is usual with TLS.")
-    protocol: Literal["5", "3.1.1"] = Field(
-        default="5", description="MQTT version; 5 where the broker speaks it."
-    )
-    group: Literal["commit", "meter"] = Field(
-        default="commit", description="Frames of one commit group, or of one meter, a message."
-    )
-    prefix: Topic = Field(default="metergate/v1", description="What the topics begin with.")
-    user: str = Field(default="", description="User name; empty: none.")
-    password_file: File = Field(
-        default="", validate_default=True, description="File that holds the password."
-    )
-    password_credential: str = Field(default="", description="systemd credential that holds the password.")
-    tls: TlsConfig = Field(default=TlsConfig(), description="Transport security.")
-
-
-class InfluxConfig(SinkTable):
-    """`[[sinks]]` of kind `influx`: an InfluxDB v2 write endpoint."""
-
-    kind: Literal["influx"] = Field(description="InfluxDB v2, docs/specs/influx-schema.md.")
-    url: HttpUrl = Field(description="Base address of the server.", examples=["http://127.0.0.1:8086"])
-    org: str = Field(min_length=1, description="Organisation.")
-    bucket: str = Field(min_length=1, description="Bucket.")
-    token_file: File = Field(default="", validate_default=True, description="File that holds the token.")
-    token_credential: str = Field(default="", description="systemd credential that holds the token.")
-    measurement: str = Field(default="meter", min_length=1, description="Measurement of every line.")
-    tls: TlsConfig = Field(
-        default=TlsConfig(),
-        description="Own CA or client certificate of an https URL; enabled where one is named.",
-    )
-    gzip: bool = Field(default=True, description="Compress requests.")
-    flush_s: Annotated[Seconds, within("0s", "10min")] = Field(
-        default="1s",
-        validate_default=True,
-        alias="flush",
-        description="Frames are collected this long before a request.",
-    )
-    timeout_s: Timeout = Field(
-        default="10s", validate_default=True, alias="timeout", description="Longest wait for one request."
-    )
-
-
-SinkConfig = MqttConfig | InfluxConfig
 
 
 class ReservedConfig(Table):
@@ -366,12 +218,3 @@ class Site(Table):
             if link.id == link_id:
                 return link
         raise KeyError(link_id)
-
-
-def kinds(union: object) -> dict[str, type[Table]]:
-    """Return the classes of a union of tables by the `kind` they stand for."""
-    return {get_args(table.model_fields["kind"].annotation)[0]: table for table in get_args(union)}
-
-
-LINK_KINDS = kinds(LinkConfig)
-SINK_KINDS = kinds(SinkConfig)

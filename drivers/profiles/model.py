@@ -1,6 +1,6 @@
 """The tables of a profile as frozen objects; contract: docs/specs/profile.md.
 
-Parsing only: what one table alone can say is checked here, what several say together in `drivers.profile_check`.
+Parsing only: what one table alone can say is checked here, what several say together in `drivers.profiles.check`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from drivers.registers import ReadLimits, RegisterSource
 from gateway import wire
-from gateway.config_values import unusable
+from gateway.config.values import unusable
 from gateway.layout import Part
 
 CONFIGURED = "configured"

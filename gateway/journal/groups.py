@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 import structlog
 
-from gateway.journal_records import unpack
-from gateway.journal_store import StorageDamaged
+from gateway.journal.records import unpack
+from gateway.journal.store import StorageDamaged
 from gateway.model import Frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from gateway.interfaces import Clock
-    from gateway.journal_records import Record
-    from gateway.journal_store import NewGroup, Store
+    from gateway.journal.records import Record
+    from gateway.journal.store import NewGroup, Store
     from gateway.layout import Layout
 
 RECORD_OVERHEAD = 64  # bytes a record costs in memory beside its raw bytes, roughly

@@ -12,8 +12,8 @@ from decimal import Context, Decimal, InvalidOperation
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from drivers.profile_model import CONFIGURED, UNITS
-from gateway.config_values import nearest
+from drivers.profiles.model import CONFIGURED, UNITS
+from gateway.config.values import nearest
 from gateway.errors import ConfigError, Finding
 from gateway.layout import Gate, Layout, Part, Slot
 from gateway.model import Channel, Flag
@@ -23,7 +23,7 @@ from gateway.units import Conversion, UnitError, conversion
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping, Sequence
 
-    from drivers.profile_model import ChannelTable, Profile
+    from drivers.profiles.model import ChannelTable, Profile
     from gateway.quantity import Quantity
 
 COMPILED_MAX = 256  # kept results of `compile`; a site has a handful of meter types, each with a few ratios

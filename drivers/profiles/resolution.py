@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from drivers.profile_model import CONFIGURED, UNITS
+from drivers.profiles.model import CONFIGURED, UNITS
 from gateway.quantity import QUANTITIES
 from gateway.units import conversion
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from decimal import Decimal
 
-    from drivers.profile_model import Profile
+    from drivers.profiles.model import Profile
 
 F32_STEPS = (
     1 << 24

@@ -1,0 +1,1 @@
+"""The durable log of samples: SQLite, one row a commit group; contract: docs/specs/journal.md."""
