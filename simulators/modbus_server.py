@@ -14,13 +14,13 @@ from pymodbus.constants import ExcCodes
 from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
+from simulators.encode import RegisterMap
 from simulators.faults import LOOPBACK
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from gateway.interfaces import Clock
-    from simulators.encode import RegisterMap
     from simulators.site import SimulatedMeter, Site
 
 _HOLDING, _INPUT = 3, 4
@@ -39,7 +39,7 @@ class ModbusHost:
 
     async def start(self, port: int = 0) -> int:
         """Return the loopback port it listens on. Raises OSError or RuntimeError when it cannot."""
-        devices = [self._device(meter) for meter in self._meters]
+        devices = [device(meter, self.now_s, self._count) for meter in self._meters]
         devices.append(
             SimDevice(0, _zeros(0, 65_536), action=_no_such_unit)
         )  # answers for every unit not served
@@ -53,24 +53,38 @@ class ModbusHost:
             await self._server.shutdown()  # type: ignore[no-untyped-call]
             self._server = None
 
-    def _device(self, meter: SimulatedMeter) -> SimDevice:
-        registers = meter.map
-        assert registers is not None
-        bits = [SimData(0, values=[False] * 16, datatype=DataType.BITS)]
-        blocks = (bits, list(bits), _block(registers, _HOLDING), _block(registers, _INPUT))
-        answer = _Answer(self, meter, registers)
-        return SimDevice(meter.plan.unit, blocks, action=answer.action)
-
     def now_s(self) -> float:
         """Return when the meters last measured, seconds since the reference time."""
         return self._site.seconds(self._site.measured_ns(self._clock.wall_ns()))
+
+    def _count(self) -> None:
+        self.requests += 1
+
+
+def device(meter: SimulatedMeter, now_s: Callable[[], float], asked: Callable[[], None]) -> SimDevice:
+    """Return one meter as pymodbus serves it, over TCP and on a line alike.
+
+    now_s: when the meters last measured, seconds since the reference time. asked: called at every request.
+    """
+    registers = meter.map
+    assert isinstance(registers, RegisterMap)
+    bits = [SimData(0, values=[False] * 16, datatype=DataType.BITS)]
+    blocks = (bits, list(bits), _block(registers, _HOLDING), _block(registers, _INPUT))
+    return SimDevice(meter.plan.unit, blocks, action=_Answer(now_s, asked, meter, registers).action)
 
 
 class _Answer:
     """What one meter does with a request: refuse it, or bring the registers up to date first."""
 
-    def __init__(self, host: ModbusHost, meter: SimulatedMeter, registers: RegisterMap) -> None:
-        self._host = host
+    def __init__(
+        self,
+        now_s: Callable[[], float],
+        asked: Callable[[], None],
+        meter: SimulatedMeter,
+        registers: RegisterMap,
+    ) -> None:
+        self._now_s = now_s
+        self._asked = asked
         self._meter = meter
         self._map = registers
         self._measured_s: dict[int, float] = {}
@@ -86,14 +100,14 @@ class _Answer:
         set_values: list[int] | list[bool] | None,
     ) -> ExcCodes | None:
         """Return the exception a real meter would answer, or None with the registers brought up to date."""
-        self._host.requests += 1
+        self._asked()
         served = self._map.functions.get(function_code)
         if served is None or set_values is not None:
             return ExcCodes.ILLEGAL_FUNCTION
         refusal = self._refusal(served, address, count)
         if refusal is not None:
             return refusal
-        now_s = self._host.now_s()
+        now_s = self._now_s()
         if self._measured_s.get(function_code) != now_s:
             self._measured_s[function_code] = now_s
             for place, mask, bits in self._meter.writes(now_s).get(served, ()):

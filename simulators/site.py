@@ -7,6 +7,7 @@ gives the value shown, rounded as its registers round it.
 
 from __future__ import annotations
 
+import importlib
 import struct
 import tomllib
 from fractions import Fraction
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import simulators
 from gateway.errors import ConfigError, Finding
-from simulators.encode import DoesNotFit, Register, RegisterMap, Writes, read_profile
+from simulators.encode import DoesNotFit, RegisterMap, Writes
 from simulators.measures import convert, from_si, to_si
 from simulators.physics import DEFAULTS, MODELS, find, is_counter
 from simulators.waves import DAY_S, REFERENCE_NS
@@ -25,11 +26,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from simulators.plan import MeterPlan, Plan, VariablePlan
+    from simulators.station import Display, Displays
 
 NS = 1_000_000_000
 _SINGLE = struct.Struct(">f")
 _PACKAGE = Path(simulators.__file__).resolve().parent
 OWN_PROFILES = 'your own: simulation.profile_dirs = ["FOLDER"]; `metergate profiles` lists those shipped'
+PROTOCOLS = {  # of a profile -> module whose read_profile says what such a meter shows
+    "modbus": "simulators.encode",
+    "dlt645": "simulators.dlt645_station",
+    "cjt188": "simulators.cjt188_station",
+}
 _AGE_DAYS = (20.0, 120.0)  # how long a meter has been counting when the simulation starts
 
 
@@ -51,7 +58,7 @@ def profile_text(name: str, folders: Sequence[Path]) -> dict[str, Any]:
 class SimulatedMeter:
     """One meter: its model, its counters' start, and either a register map or OPC UA variables."""
 
-    def __init__(self, plan: MeterPlan, registers: RegisterMap | None, seed: int, start_s: float) -> None:
+    def __init__(self, plan: MeterPlan, registers: Displays | None, seed: int, start_s: float) -> None:
         """start_s: seconds since the reference time when the simulation starts."""
         rng = Random(f"{seed}/{plan.id}")
         self.plan = plan
@@ -87,8 +94,8 @@ class SimulatedMeter:
         ahead = self._raw(self._start_s + self.plan.rollover_s)[name] - self._origin[name]
         return to_si(register.modulus, register.unit) - ahead
 
-    def register(self, key: str) -> Register | None:
-        """Return the register of a channel, None for OPC UA."""
+    def register(self, key: str) -> Display | None:
+        """Return the register (or data item) of a channel, None for OPC UA."""
         if self.map is None:
             return None
         return next(register for register in self.map.registers if register.key == key)
@@ -108,8 +115,8 @@ class SimulatedMeter:
         return out
 
     def writes(self, t_s: float) -> dict[int, Writes]:
-        """Return function -> registers at a time. Raises DoesNotFit."""
-        assert self.map is not None
+        """Return function -> registers of a Modbus meter at a time. Raises DoesNotFit."""
+        assert isinstance(self.map, RegisterMap)
         values = self.state(t_s)
         out: dict[int, Writes] = {}
         for register in self.map.registers:
@@ -120,6 +127,17 @@ class SimulatedMeter:
                 raise DoesNotFit(f"{self.plan.id}: {register.key}: {error}") from error
             out.setdefault(register.function, []).extend(writes)
         return out
+
+    def check(self, t_s: float) -> None:
+        """Raise DoesNotFit for a channel whose value at a time the meter cannot hold."""
+        for key, (value, counter) in self.state(t_s).items():
+            register = self.register(key)
+            if register is None:
+                continue
+            try:
+                register.encode(value, counter=counter, leading=self._leading)
+            except (DoesNotFit, OverflowError) as error:
+                raise DoesNotFit(f"{self.plan.id}: {key}: {error}") from error
 
     def shown(self, key: str, t_s: float) -> tuple[Fraction, str]:
         """Return what the meter shows for a channel and in which unit. Raises KeyError for a channel it lacks."""
@@ -156,8 +174,7 @@ class Site:
             try:
                 registers = self._registers(meter, folders)
                 made = SimulatedMeter(meter, registers, plan.seed, start_s)
-                if registers is not None:
-                    made.writes(start_s)
+                made.check(start_s)
             except (FileNotFoundError, KeyError, DoesNotFit) as error:
                 found = str(error.args[0]) if error.args else str(error)
                 hint = OWN_PROFILES if isinstance(error, FileNotFoundError) else ""
@@ -170,13 +187,15 @@ class Site:
             raise ConfigError(findings)
 
     @staticmethod
-    def _registers(meter: MeterPlan, folders: Sequence[Path]) -> RegisterMap | None:
+    def _registers(meter: MeterPlan, folders: Sequence[Path]) -> Displays | None:
         if not meter.profile:
             return None
         profile = profile_text(meter.profile, folders)
-        return read_profile(
+        protocol = importlib.import_module(PROTOCOLS[profile.get("protocol", "modbus")])
+        read: Displays = protocol.read_profile(
             profile, ratios=meter.ratios, units=meter.units, variant=meter.variant, channels=meter.channels
         )
+        return read
 
     @staticmethod
     def seconds(time_ns: int) -> float:
