@@ -52,7 +52,7 @@ UNITS: dict[str, tuple[Fraction, Fraction]] = {
     **_plain(
         {
             "1": 1, "": 1, "%": Fraction(1, 100), "‰": Fraction(1, 1000), "ppm": Fraction(1, 10**6),
-            "%RH": Fraction(1, 100), "ppb": Fraction(1, 10**9), "vol%": Fraction(1, 100), "rad": 1,
+            "%RH": Fraction(1, 100), "%vol": Fraction(1, 100), "ppb": Fraction(1, 10**9), "vol%": Fraction(1, 100), "rad": 1,
             "°": "0.01745329251994329577", "deg": "0.01745329251994329577",
             "m3": 1, "m³": 1, "L": Fraction(1, 1000), "l": Fraction(1, 1000), "Nm3": 1, "km3": 1000,
             "m3/h": _HOUR, "m³/h": _HOUR, "m3/min": Fraction(1, 60), "m³/min": Fraction(1, 60),
