@@ -21,3 +21,15 @@ class NoAnswer(RequestFailed):
         """discarded: late answers to earlier requests do not count. raw: the bytes that came, if they are no frame."""
         super().__init__(message, raw=raw)
         self.discarded = discarded
+
+
+class InDoubt(NoAnswer):
+    """The request was not sent: the late answer to an earlier one may still come and would be taken for its own."""
+
+    def __init__(self, rest_s: float) -> None:
+        """rest_s: for how long at most."""
+        super().__init__(
+            f"not asked: the late answer to an earlier request may come for another {rest_s:.1f} s and would look the same",
+            discarded=0,
+        )
+        self.rest_s = rest_s

@@ -17,10 +17,15 @@ if TYPE_CHECKING:
 
 
 class Found(NamedTuple):
-    """An answer inside the bytes received: it lies in [start, end); what is before it is noise or foreign."""
+    """An answer inside the bytes received: it lies in [start, end); what is before it is noise or foreign.
+
+    refusal: it says no instead of values, so it shows nothing of its request but the meter: set it, or a late refusal
+    may be taken for proof that no late values will come.
+    """
 
     start: int
     end: int
+    refusal: bool = False
 
 
 class LineAsk(Protocol):
@@ -60,7 +65,9 @@ class Line(Protocol):
         """Send a request and return (wall time in ns at which the answer was complete, the answer's frame).
 
         timeout_s: from the last byte sent to the first of the answer; the wire time of both frames is added.
-        Raises NoAnswer, LinkDown. A late answer of an earlier request is never returned.
+        Less where the meter's earlier answers were much faster, never less than the line's own minimum: readers need
+        not adapt it. Raises NoAnswer (InDoubt if the request was not even sent), LinkDown. A late answer of an earlier
+        request is never returned.
         """
 
 
