@@ -14,7 +14,7 @@ from fractions import Fraction
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from simulators.measures import UNITS, convert, exact, from_si
+from simulators.measures import UNITS, exact, from_si
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -30,19 +30,8 @@ _INTEGERS = {  # name -> (bytes, signed)
     "s64": (8, True),
 }
 _FLOATS = {"f32": ">f", "f64": ">d"}
-_WORDS = {
-    "u8hi": 1,
-    "u8lo": 1,
-    "u16": 1,
-    "s16": 1,
-    "u32": 2,
-    "s32": 2,
-    "f32": 2,
-    "u64": 4,
-    "s64": 4,
-    "f64": 4,
-}
-_WORDS |= {"mod10k2": 2, "mod10k3": 3, "mod10k4": 4, "bcd16": 1, "bcd32": 2, "bcd48": 3}
+_WORDS = {name: max(1, size // 2) for name, (size, _) in _INTEGERS.items()} | {"f32": 2, "f64": 4}
+_WORDS |= {"bit": 1, "mod10k2": 2, "mod10k3": 3, "mod10k4": 4, "bcd16": 1, "bcd32": 2, "bcd48": 3}
 
 Writes = list[tuple[int, int, int]]
 """(address, mask, bits): what to put into which register."""
@@ -50,6 +39,7 @@ Fixed = list[tuple[int, int, int, int]]
 """(function, address, mask, bits): registers that never change."""
 Numbers = list[float]
 """What the pieces of one channel hold, before weight, scale and offset."""
+_BITS = (1, 2)  # Modbus functions that read bits
 
 
 class DoesNotFit(ValueError):
@@ -137,6 +127,10 @@ def _encode_one(piece: Piece, number: float, writes: Writes, *, counter: bool) -
 
 def _integer(kind: str, count: int, *, counter: bool) -> tuple[bytes, int]:
     """Return an integer's bytes, most significant first, and the integer they hold (counters wrap)."""
+    if kind == "bit":
+        if count not in (0, 1):
+            raise DoesNotFit(f"{count} does not fit a bit")
+        return bytes((count,)), count
     if kind in _INTEGERS:
         size, signed = _INTEGERS[kind]
         top = 1 << (8 * size - signed)
@@ -162,6 +156,8 @@ def _place(piece: Piece, big: bytes) -> Writes:
         return [(piece.address, 0xFF00, big[0] << 8)]
     if piece.type == "u8lo":
         return [(piece.address, 0x00FF, big[0])]
+    if piece.type == "bit":
+        return [(piece.address, 1, big[0])]
     words = list(struct.unpack(f">{len(big) // 2}H", big))
     if piece.order in {"CDAB", "DCBA"}:
         words.reverse()
@@ -192,7 +188,8 @@ class RegisterMap:
     """What a meter type answers. functions: Modbus functions served, each with the function it mirrors.
 
     holes: zero, error or unknown; extent: (first, last + 1) register per function; constants: the registers that
-    never change (ratios). align, split, registers_max: limits the meter enforces.
+    never change (ratios, units). align, split, registers_max: limits the meter enforces.
+    statuses: status channel -> what it holds while the channels it speaks for count.
     """
 
     profile: str
@@ -204,6 +201,7 @@ class RegisterMap:
     align: int
     split: str
     registers_max: int | None
+    statuses: Mapping[str, float]
 
 
 def read_profile(
@@ -216,8 +214,8 @@ def read_profile(
 ) -> RegisterMap:
     """Return the registers of a meter type with these ratios and menu settings.
 
-    ratios: name -> decimal string, 1 where it is not named. units: channel -> unit where the menu decides; such
-    channels without one are not served. channels: those the site reads; where the meter's setting decides which of
+    ratios: name -> decimal string, 1 where it is not named. units: channel -> unit where the menu decides (such
+    channels without one are not served) or a register says it (the first it knows, where none is named). channels: those the site reads; where the meter's setting decides which of
     two channels a register holds, it is the one named here, else in the default set, else the first.
     Raises KeyError or DoesNotFit for a profile or setting the simulators cannot serve.
     """
@@ -228,13 +226,19 @@ def read_profile(
         key: {**c, **c.get("alternatives", {}).get(variant, {})} for key, c in profile["channels"].items()
     }
     named = [key for key in (*channels, *units, *profile.get("default", ())) if key in table]
-    registers = _settled(
-        _register(key, table[key], read, values, units, profile["id"])
+    codes, menu = _menu(profile, table, units)
+    single = read.get("split") == "single"
+    there = {
+        key: table[key]
         for key in dict.fromkeys((*named, *table))
         if _is_there(key, table[key], units, variant)
+    }
+    registers = _settled(
+        (_register(key, channel, read, values, menu, profile["id"]) for key, channel in there.items()), single
     )
-    constants = _ratio_registers(profile, values)
-    functions = {register.function: register.function for register in registers} | {function: function}
+    constants = _ratio_registers(profile, values) + codes
+    served_by = {register.function for register in registers} | {f for f, *_ in constants}
+    functions = {f: f for f in (*served_by, function)}
     if "function_alt" in read:
         functions.setdefault(int(read["function_alt"]), function)
     align = int(read.get("align", 1))
@@ -254,7 +258,35 @@ def read_profile(
         align=align,
         split=read.get("split", "merge"),
         registers_max=read.get("registers_max"),
+        statuses=_statuses(there),
     )
+
+
+def _menu(
+    profile: Mapping[str, Any], table: Mapping[str, Mapping[str, Any]], units: Mapping[str, str]
+) -> tuple[Fixed, dict[str, str]]:
+    """Return the registers that say a unit, and channel -> unit where the profile alone does not say it."""
+    codes: Fixed = []
+    menu = dict(units)
+    for name, rule in profile.get("units", {}).items():
+        keys = [key for key, channel in table.items() if channel["unit"] == f"units.{name}"]
+        wanted = {units[key] for key in keys if key in units} or {next(iter(rule["map"].values()))}
+        code = next((code for code, unit in rule["map"].items() if {unit} == wanted), None)
+        if code is None:
+            raise DoesNotFit(f"{profile['id']}: units.{name} cannot say {', '.join(sorted(wanted))}")
+        menu |= dict.fromkeys(keys, rule["map"][code])
+        codes += _constant(profile, rule, float(code), f"units.{name} = {code}")
+    return codes, menu
+
+
+def _statuses(table: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
+    """Return what each status channel holds while everything it speaks for counts."""
+    held: dict[str, int] = {}
+    for channel in table.values():
+        if "valid_when" in channel:
+            valid = channel["valid_when"]
+            held[valid["channel"]] = held.get(valid["channel"], 0) | valid["equals"]
+    return {key: float(number) for key, number in held.items()}
 
 
 def _is_there(key: str, channel: Mapping[str, Any], units: Mapping[str, str], variant: str) -> bool:
@@ -264,15 +296,18 @@ def _is_there(key: str, channel: Mapping[str, Any], units: Mapping[str, str], va
     return channel["unit"] != "configured" or key in units
 
 
-def _settled(registers: Iterable[Register]) -> tuple[Register, ...]:
-    """Return the registers without those whose place an earlier one has taken with another meaning."""
+def _settled(registers: Iterable[Register], single: bool) -> tuple[Register, ...]:
+    """Return the registers without those whose place an earlier one has taken with another meaning.
+
+    single: each address holds a value of its own, however long.
+    """
     taken: dict[tuple[int, int, str], Register] = {}
     kept: list[Register] = []
     for register in registers:
         places = [
             (register.function, piece.address + i, half)
             for piece in register.pieces
-            for i in range(piece.words)
+            for i in range(1 if single else piece.words)
             for half in {"u8hi": "h", "u8lo": "l"}.get(piece.type, "hl")
         ]
         meaning = (register.quantity, register.pieces, register.unit, register.scale, register.transform)
@@ -291,9 +326,11 @@ def _register(
     units: Mapping[str, str],
     profile: str,
 ) -> Register:
-    unit = channel["unit"]
-    if unit == "configured":
-        unit = units[key]
+    unit = (
+        units[key]
+        if channel["unit"] == "configured" or channel["unit"].startswith("units.")
+        else channel["unit"]
+    )
     if unit not in UNITS:
         raise KeyError(f"{profile}: {key} has unit {unit!r}, which the simulators do not know")
     order = channel.get("order", read.get("order", "ABCD"))
@@ -302,14 +339,15 @@ def _register(
     for name in channel.get("multiply", ()):
         scale *= ratios[name]
     parts = channel.get("parts") or [{"address": channel["address"]}]
-    default = channel.get("type", read.get("type"))
+    function = int(channel.get("function", read["function"]))
+    default = "bit" if function in _BITS else channel.get("type", read.get("type"))
     modulus = exact(channel["modulus"]) if "modulus" in channel else None
     if "modulus_raw" in channel:
         modulus = exact(channel["modulus_raw"]) * scale
     return Register(
         key=key,
         quantity=channel["quantity"],
-        function=int(channel.get("function", read["function"])),
+        function=function,
         pieces=tuple(
             Piece(
                 int(p["address"]), p.get("type", default), p.get("order", order), exact(p.get("factor", "1"))
@@ -326,7 +364,6 @@ def _register(
 
 def _ratio_registers(profile: Mapping[str, Any], values: Mapping[str, Fraction]) -> Fixed:
     """Return the registers a meter keeps its ratios in."""
-    read = profile["read"]
     out: Fixed = []
     for name, rule in profile.get("ratios", {}).items():
         if "address" not in rule:
@@ -338,15 +375,16 @@ def _ratio_registers(profile: Mapping[str, Any], values: Mapping[str, Fraction])
             number = float(exponent - int(rule.get("exponent_offset", 0)))
         else:
             number = float(values[name] / exact(rule.get("factor", "1")))
-        order = rule.get("order", read.get("order", "ABCD"))
-        piece = Piece(int(rule["address"]), rule.get("type", read.get("type")), order)
-        writes: Writes = []
-        if _encode_one(piece, number, writes, counter=False) != number:
-            raise DoesNotFit(f"{profile['id']}: ratio {name} = {values[name]} cannot be held in {piece.type}")
-        out += [(int(rule.get("function", read["function"])), *write) for write in writes]
+        out += _constant(profile, rule, number, f"ratio {name} = {values[name]}")
     return out
 
 
-def shown_in(value: Fraction, unit: str, canonical: str) -> float:
-    """Return what a meter shows, in the canonical unit."""
-    return float(convert(value, unit, canonical))
+def _constant(profile: Mapping[str, Any], rule: Mapping[str, Any], number: float, what: str) -> Fixed:
+    """Return the registers of one number that never changes. Raises DoesNotFit."""
+    read = profile["read"]
+    order = rule.get("order", read.get("order", "ABCD"))
+    piece = Piece(int(rule["address"]), rule.get("type", read.get("type")), order)
+    writes: Writes = []
+    if _encode_one(piece, number, writes, counter=False) != number:
+        raise DoesNotFit(f"{profile['id']}: {what} cannot be held in {piece.type}")
+    return [(int(rule.get("function", read["function"])), *write) for write in writes]

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from gateway.interfaces import Clock
     from simulators.site import SimulatedMeter, Site
 
-_HOLDING, _INPUT = 3, 4
+_COILS, _DISCRETE, _HOLDING, _INPUT = 1, 2, 3, 4
+_BITS = (_COILS, _DISCRETE)
+_WORD = 16  # bits; pymodbus keeps them in registers, and numbers those
 
 
 class ModbusHost:
@@ -68,8 +70,12 @@ def device(meter: SimulatedMeter, now_s: Callable[[], float], asked: Callable[[]
     """
     registers = meter.map
     assert isinstance(registers, RegisterMap)
-    bits = [SimData(0, values=[False] * 16, datatype=DataType.BITS)]
-    blocks = (bits, list(bits), _block(registers, _HOLDING), _block(registers, _INPUT))
+    blocks = (
+        _bits(registers, _COILS),
+        _bits(registers, _DISCRETE),
+        _block(registers, _HOLDING),
+        _block(registers, _INPUT),
+    )
     return SimDevice(meter.plan.unit, blocks, action=_Answer(now_s, asked, meter, registers).action)
 
 
@@ -104,15 +110,18 @@ class _Answer:
         served = self._map.functions.get(function_code)
         if served is None or set_values is not None:
             return ExcCodes.ILLEGAL_FUNCTION
-        refusal = self._refusal(served, address, count)
+        refusal = None if served in _BITS else self._refusal(served, address, count)
         if refusal is not None:
             return refusal
         now_s = self._now_s()
-        if self._measured_s.get(function_code) != now_s:
+        single = self._map.split == "single"
+        if single or self._measured_s.get(function_code) != now_s:
             self._measured_s[function_code] = now_s
-            for place, mask, bits in self._meter.writes(now_s).get(served, ()):
-                i = place - start_address
-                current_registers[i] = current_registers[i] & ~mask | bits
+            only = (served, address) if single else None
+            for place, mask, bits in self._meter.writes(now_s, only).get(served, ()):
+                i, shift = divmod(place, _WORD) if served in _BITS else (place, 0)
+                i -= start_address
+                current_registers[i] = current_registers[i] & ~(mask << shift) | bits << shift
         return None
 
     def _refusal(self, served: int, address: int, count: int) -> ExcCodes | None:
@@ -152,6 +161,15 @@ def _values(registers: RegisterMap, served: int) -> set[tuple[int, int]]:
             spans.update(pieces)
             spans.add((min(first for first, _ in pieces), max(end for _, end in pieces)))
     return spans
+
+
+def _bits(registers: RegisterMap, function: int) -> list[SimData]:
+    """Return the bits a function reads, whole words of them; one word of zeros where there is none."""
+    places = [r.pieces[0].address for r in registers.registers if r.function == function]
+    if not places:
+        return [SimData(0, values=[False] * _WORD, datatype=DataType.BITS)]
+    first, end = min(places) // _WORD, max(places) // _WORD + 1
+    return [SimData(first * _WORD, values=[False] * _WORD * (end - first), datatype=DataType.BITS)]
 
 
 def _block(registers: RegisterMap, function: int) -> list[SimData]:

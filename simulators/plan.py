@@ -55,7 +55,8 @@ class MeterPlan:
     """One simulated meter: what it is (profile or variables) and what it measures (model, parameters).
 
     ratios: what the meter is set to, in registers or known to the site. units, references: what its menu says,
-    by channel. rollover_s: its counters with a documented modulus roll over this long after the start; None: by chance.
+    by channel. shows: channel -> what it shows for ever (SI), whatever the model says. rollover_s: its
+    counters with a documented modulus roll over this long after the start; None: by chance.
     """
 
     id: str
@@ -71,6 +72,7 @@ class MeterPlan:
     ratios: Mapping[str, str] = field(default_factory=dict)
     units: Mapping[str, str] = field(default_factory=dict)
     references: Mapping[str, str] = field(default_factory=dict)
+    shows: Mapping[str, float] = field(default_factory=dict)
     variant: str = ""
     rollover_s: float | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -229,6 +231,7 @@ def _meter(reader: _Reader, i: int, table: Mapping[str, Any], links: tuple[LinkP
         ratios={key: str(value) for key, value in table.get("ratios", {}).items()},
         units=dict(table.get("units", {})),
         references=dict(table.get("references", {})),
+        shows={key: float(value) for key, value in table.get("shows", {}).items()},
         variant=str(table.get("variant", "")),
         rollover_s=None if rollover is None else reader.duration(f"{path}.rollover", rollover, 0),
         labels=dict(table.get("labels", {})),

@@ -103,10 +103,14 @@ class SimulatedMeter:
     def state(self, t_s: float) -> dict[str, tuple[float, bool]]:
         """Return channel key -> (value in SI, is a counter) at a time since the reference."""
         now = self._raw(t_s)
+        statuses = self.map.statuses if isinstance(self.map, RegisterMap) else {}
+        shows = self.plan.shows
         out = {}
         for key, (name, quantity, counter, start) in self._by_key.items():
-            if not name:
-                value = DEFAULTS.get(quantity, 0.0)
+            if key in shows:
+                value = shows[key]
+            elif not name:
+                value = statuses.get(key, DEFAULTS.get(quantity, 0.0))
             elif counter:
                 value = start + now[name] - self._origin[name]
             else:
@@ -114,12 +118,17 @@ class SimulatedMeter:
             out[key] = (value, counter)
         return out
 
-    def writes(self, t_s: float) -> dict[int, Writes]:
-        """Return function -> registers of a Modbus meter at a time. Raises DoesNotFit."""
+    def writes(self, t_s: float, only: tuple[int, int] | None = None) -> dict[int, Writes]:
+        """Return function -> registers of a Modbus meter at a time. Raises DoesNotFit.
+
+        only: the value of one part at this (function, address), where values share registers.
+        """
         assert isinstance(self.map, RegisterMap)
         values = self.state(t_s)
         out: dict[int, Writes] = {}
         for register in self.map.registers:
+            if only is not None and only != (register.function, register.pieces[0].address):
+                continue
             value, counter = values[register.key]
             try:
                 writes, _ = register.encode(value, counter=counter, leading=self._leading)

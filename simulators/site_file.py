@@ -80,9 +80,11 @@ def _meter(meter: MeterPlan, period: str, folders: Sequence[Path]) -> str:
     if meter.labels:
         pairs = ", ".join(f"{_text(name)} = {_text(value)}" for name, value in meter.labels.items())
         lines.append(f"labels = {{ {pairs} }}")
-    for key in dict.fromkeys((*meter.units, *meter.references)):
+    known = profile_text(meter.profile, folders)["channels"] if meter.profile else {}
+    menu = [key for key in meter.units if known.get(key, {}).get("unit", "configured") == "configured"]
+    for key in dict.fromkeys((*menu, *meter.references)):
         lines.append(f"[meters.override.{key}]")
-        if key in meter.units:
+        if key in menu:
             lines.append(f"unit = {_text(meter.units[key])}")
         if key in meter.references:
             lines.append(f"reference = {_text(meter.references[key])}")

@@ -61,9 +61,15 @@ def load(name: str) -> dict[str, Any]:
 
 
 def registers_of(golden: Mapping[str, Any]) -> dict[tuple[int, int], int]:
-    out = {}
+    out: dict[tuple[int, int], int] = {}
     for block in golden["blocks"]:
         raw = bytes.fromhex(block["hex"])
+        if block["function"] in (1, 2):
+            out |= {
+                (block["function"], block["address"] + i): raw[i // 8] >> i % 8 & 1
+                for i in range(8 * len(raw))
+            }
+            continue
         for i in range(0, len(raw), 2):
             out[block["function"], block["address"] + i // 2] = int.from_bytes(raw[i : i + 2], "big")
     return out
@@ -104,7 +110,8 @@ def test_every_channel_can_be_simulated(name: str) -> None:
     plan = MeterPlan("m", "l", MODEL_OF[profile["medium"]], parameters=PARAMETERS, profile=name)
     meter = SimulatedMeter(plan, registers, 1, 0.0)
     meter.writes(3600.0)
-    ordinary = [key for key in profile["default"] if "" in profile["channels"][key].get("variants", [""])]
+    chosen = profile.get("default", profile["channels"])
+    ordinary = [key for key in chosen if "" in profile["channels"][key].get("variants", [""])]
     for key in ordinary:
         value, unit = meter.shown(key, 3600.0)
         assert unit in UNITS

@@ -1,0 +1,223 @@
+"""Every profile that is shipped, on the wire: served by a simulated meter, read back by the gateway's own path.
+
+Each channel of a meter shows a value of its own, so that two registers, units or ratios taken for one another are
+seen. Where several channels are one register (a counter that counts volume or mass as configured) or a variant lies
+elsewhere, the profile is served as several meters.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from array import array
+from dataclasses import replace
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from gateway import assembly
+from gateway.clock import SystemClock
+from gateway.config.site_file import load
+from gateway.quantity import QUANTITIES
+from gateway.quantity import UNITS as CANONICAL
+from gateway.targets import SiteDirectory
+from simulators.encode import read_profile
+from simulators.measures import convert, to_si
+from simulators.modbus_server import ModbusHost
+from simulators.plan import LinkPlan, MeterPlan, Plan
+from simulators.site import Site, profile_folders, profile_text
+from simulators.site_file import site_toml
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from simulators.encode import Register, RegisterMap
+
+NAMES = sorted(path.stem for folder in profile_folders() for path in folder.glob("*.toml"))
+BY_PROTOCOL: dict[str, list[str]] = {}
+for _name in NAMES:
+    BY_PROTOCOL.setdefault(profile_text(_name, profile_folders())["protocol"], []).append(_name)
+METERS_PER_LINK = 60
+GOLDEN_RATIO = 0.6180339887  # its multiples spread evenly
+EXACT = 1e-9  # float64 against exact: the registers themselves are compared without loss
+PARAMETERS = {"power_kw": 20.0, "flow_m3_h": 30.0, "flow_t_h": 6.0}
+MODEL_OF = {"gas_analysis": "air", "liquid": "water"}
+ENERGY_KIND = "other"
+
+
+def menu(profile: Mapping[str, Any]) -> dict[str, str]:
+    """Return channel -> unit where the device's menu decides: the canonical one."""
+    return {
+        key: CANONICAL[QUANTITIES[channel["quantity"]].dimension][0]
+        for key, channel in profile["channels"].items()
+        if channel["unit"] == "configured"
+    }
+
+
+def meters_of(name: str) -> Iterator[MeterPlan]:
+    """Yield simulated meters that together have every channel of a profile in every variant."""
+    profile = profile_text(name, profile_folders())
+    ratios = {
+        ratio: "10" if rule.get("as") == "exp10" else "2" for ratio, rule in profile.get("ratios", {}).items()
+    }
+    for v, variant in enumerate(("", *profile.get("variants", {}))):
+        left = [
+            key for key, c in profile["channels"].items() if not c.get("variants") or variant in c["variants"]
+        ]
+        for n in range(len(left)):
+            if not left:
+                break
+            units = {key: unit for key, unit in menu(profile).items() if key in left}
+            plan = MeterPlan(
+                id=f"m{NAMES.index(name)}-{v}-{n}",
+                link="line",
+                model=MODEL_OF.get(profile["medium"], profile["medium"]),
+                name=name,
+                profile=name,
+                energy_kind=ENERGY_KIND,
+                channels=tuple(left),
+                parameters=PARAMETERS,
+                ratios=ratios,
+                units=units,
+                variant=variant,
+            )
+            registers = read_profile(
+                profile, ratios=ratios, units=units, variant=variant, channels=plan.channels
+            )
+            served = [register.key for register in registers.registers if register.key in left]
+            assert served, f"{name}: {left} cannot be served"
+            yield shown(replace(plan, channels=tuple(served)), registers, profile)
+            left = [key for key in left if key not in served]
+
+
+def shown(plan: MeterPlan, registers: RegisterMap, profile: Mapping[str, Any]) -> MeterPlan:
+    """Return the plan of a meter whose channels each show a value of their own, and with what its menu says."""
+    statuses = registers.statuses
+    gates = {c["valid_when"]["channel"] for c in profile["channels"].values() if "valid_when" in c}
+    values = {
+        register.key: statuses[register.key]
+        if register.key in gates and register.key in statuses
+        else own_value(i, register, profile["channels"][register.key])
+        for i, register in enumerate(registers.registers)
+    }
+    references = {
+        key: "20 °C, 101.325 kPa"
+        for key in plan.channels
+        if profile["channels"][key].get("reference") == "configured"
+    }
+    units = {key: unit for key, unit in plan.units.items() if key in plan.channels}
+    return replace(plan, shows=values, references=references, units=units)
+
+
+def own_value(i: int, register: Register, channel: Mapping[str, Any]) -> float:
+    """Return a value (SI) unlike that of any other channel, within what the register holds and what is plausible."""
+    quantity = QUANTITIES[register.quantity]
+    low, high = channel.get("low", quantity.low), channel.get("high", quantity.high)
+    share = (i + 1) * GOLDEN_RATIO % 1
+    if register.pieces[0].type == "bit":
+        return float(i % 2)
+    number = Fraction(round(25 + 200 * share) if register.pieces[0].type.startswith("u8") else 1000 + 7 * i)
+    if register.pieces[-1].type.startswith("f"):
+        number += Fraction(i % 8, 8)
+    value = number * register.pieces[0].weight * register.scale + register.offset
+    canonical = convert(value, register.unit, quantity.unit)
+    if (low is None or canonical >= low) and (high is None or canonical <= high):
+        return to_si(value, register.unit)
+    low, high = (0.0 if low is None else low), (1.0 if high is None else high)
+    return to_si(Fraction(low + (high - low) * (0.2 + 0.6 * share)), quantity.unit)
+
+
+async def read_all(
+    plan: Plan, ports: Mapping[str, int], tmp_path: Path
+) -> dict[str, dict[str, tuple[float, int, str]]]:
+    """Return meter -> channel -> (value, flags, unit), each meter polled once as the gateway does it."""
+    path = tmp_path / "site.toml"
+    path.write_text(site_toml(plan, ports), encoding="utf-8")
+    site = load(path)
+    clock = SystemClock()
+    library = assembly.library(site)
+    directory = SiteDirectory("g", "s", "", assembly.meter_infos(site))
+    targets = assembly.targets(site, library, directory, clock)
+    found: dict[str, dict[str, tuple[float, int, str]]] = {}
+
+    async def read_link(link_id: str) -> None:
+        link = assembly.link(site.link(link_id), clock)
+        await link.open()
+        try:
+            for target in targets[link_id]:
+                poll = await target.poll(link)
+                (sample,) = await link.read(poll)
+                flags = array("H", sample.flags)
+                values = poll.layout.decode(sample.raw, flags)
+                for channel, value, doubts in zip(poll.layout.channels, values, flags, strict=True):
+                    found.setdefault(poll.meter, {})[channel.key] = (value, doubts, channel.unit)
+        finally:
+            await link.close()
+
+    await asyncio.gather(*(read_link(link.id) for link in site.links))
+    return found
+
+
+async def modbus(
+    meters: list[MeterPlan], tmp_path: Path
+) -> tuple[Site, dict[str, dict[str, tuple[float, int, str]]], int]:
+    """Return the simulated site, what was read of it over Modbus TCP, and when (wall ns)."""
+    placed = [
+        replace(meter, link=f"l{i // METERS_PER_LINK}", unit=i % METERS_PER_LINK + 1)
+        for i, meter in enumerate(meters)
+    ]
+    links = tuple(LinkPlan(name, "modbus-tcp") for name in dict.fromkeys(m.link for m in placed))
+    plan = Plan("every profile", 1, links, tuple(placed))
+    clock = SystemClock()
+    now_ns = clock.wall_ns()
+    site = Site(plan, now_ns)
+    hosts = {
+        link.id: ModbusHost(site, [m for m in site.meters.values() if m.plan.link == link.id], clock)
+        for link in links
+    }
+    ports = {name: await host.start() for name, host in hosts.items()}
+    try:
+        return site, await read_all(plan, ports, tmp_path), now_ns
+    finally:
+        for host in hosts.values():
+            await host.stop()
+
+
+SERVED = {"modbus": modbus}
+
+
+@pytest.mark.parametrize("protocol", sorted(BY_PROTOCOL))
+async def test_what_a_meter_shows_is_what_the_gateway_reads(protocol: str, tmp_path: Path) -> None:
+    assert protocol in SERVED, f"no simulated meter speaks {protocol}: {BY_PROTOCOL[protocol]}"
+    meters = [meter for name in BY_PROTOCOL[protocol] for meter in meters_of(name)]
+    site, read, now_ns = await SERVED[protocol](meters, tmp_path)
+    wrong = []
+    for meter in meters:
+        for key in meter.channels:
+            value, flags, unit = read[meter.id][key]
+            own, own_unit = site.meters[meter.id].shown(key, site.seconds(now_ns))
+            truth = float(convert(own, own_unit, unit))
+            if flags or value != pytest.approx(truth, rel=EXACT, abs=EXACT):
+                wrong.append(
+                    f"{meter.name}/{meter.variant} {key}: read {value} (flags {flags}), shown {truth} {unit}"
+                )
+    assert not wrong, "\n".join(wrong)
+
+
+def test_every_channel_of_every_variant_is_served() -> None:
+    for name in BY_PROTOCOL["modbus"]:
+        profile = profile_text(name, profile_folders())
+        served = [(meter.variant, key) for meter in meters_of(name) for key in meter.channels]
+        for variant in ("", *profile.get("variants", {})):
+            there = {
+                k for k, c in profile["channels"].items() if not c.get("variants") or variant in c["variants"]
+            }
+            assert {key for of, key in served if of == variant} == there, name
+
+
+def test_channels_show_values_of_their_own() -> None:
+    meters = [meter for name in BY_PROTOCOL["modbus"] for meter in meters_of(name)]
+    for meter in meters:
+        values = [v for key, v in meter.shows.items() if not key.startswith("status")]
+        assert len(set(values)) >= 0.9 * len(values), meter
