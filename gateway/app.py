@@ -3,39 +3,41 @@
 from __future__ import annotations
 
 import asyncio
-import errno
-import fcntl
 import gc
 import os
 import signal
-from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from gateway import __version__, assembly
+from gateway.changes import Changes, counters_of
 from gateway.clock import sleep_for
 from gateway.config.summary import channels
 from gateway.control import ControlServer, check_path
 from gateway.deliver import Deliverer
-from gateway.errors import ConfigError, Finding, StorageError
+from gateway.errands import Errands
 from gateway.health import Health, LinkHealth, MeterHealth, SinkHealth
 from gateway.journal.journal import Journal
 from gateway.log import dropped_lines
+from gateway.maintenance import Maintenance
 from gateway.model import Event
 from gateway.notify import notify, watchdog
-from gateway.poll import LinkPoller, Recorder, watch_clock
+from gateway.poll import LinkPoller
+from gateway.recorder import Recorder, watch_clock
+from gateway.state_folder import state_lock
 from gateway.supervise import supervise
 from gateway.targets import SiteDirectory
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
-    from pathlib import Path
+    from collections.abc import Awaitable, Callable, Mapping
 
     from drivers.profiles import Library
     from gateway.config.links import LinkConfig
     from gateway.config.models import Site
     from gateway.config.sinks import SinkConfig
+    from gateway.control import Answer
     from gateway.interfaces import Clock, Directory, Link, Sink
     from gateway.layout import Layout
 
@@ -48,38 +50,6 @@ LAG_MAX_S = 10.0  # the event loop is called stuck when it has not come round fo
 log = structlog.get_logger("gateway")
 
 
-@contextmanager
-def state_lock(folder: Path) -> Iterator[None]:
-    """Hold the state folder for this process.
-
-    Raises ConfigError if the folder cannot be one, StorageError if another gateway holds it or the disk is full.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        fd = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO):
-            raise StorageError(
-                f"{folder}: {error.strerror}; make room or mend the disk, then start again"
-            ) from error
-        hint = "create it for the gateway's user, or set gateway.state_dir to a folder it may write"
-        finding = Finding("gateway.state_dir", f"{folder}: {error.strerror}", "a writable folder", hint)
-        raise ConfigError([finding]) from error
-    try:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            pid = os.pread(fd, 32, 0).decode(errors="replace").strip() or "unknown"
-            hint = f"stop the other gateway (pid {pid}) or give this one another gateway.state_dir"
-            raise StorageError(f"gateway.state_dir {folder} is in use; {hint}") from error
-        with suppress(OSError):  # the number is a courtesy to people; a full disk may refuse it
-            os.ftruncate(fd, 0)
-            os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
-        yield
-    finally:
-        os.close(fd)
-
-
 class Gateway:
     """A running gateway; built from a site that has been checked."""
 
@@ -89,18 +59,19 @@ class Gateway:
         library: Library,
         clock: Clock,
         *,
-        links: Callable[[LinkConfig, Clock], Link] = assembly.link,
+        links: Callable[[LinkConfig, Clock], Link] | None = None,
         sinks: Callable[[SinkConfig, Directory, Clock], Sink] = assembly.sink,
         inline_journal: bool = False,
         control: bool = True,
         reraise: bool = False,
     ) -> None:
-        """links, sinks: make what a table describes. inline_journal: no writer thread (virtual time).
+        """links, sinks: make what a table describes; None: what the assembly makes. inline_journal: no writer thread (virtual time).
 
         control: serve the local socket. reraise: let bugs out instead of restarting their task (tests).
         """
         self.site, self._library, self._clock, self._reraise = site, library, clock, reraise
-        self._new_link, self._new_sink = links, sinks
+        self._new_link = links or partial(assembly.link, state_dir=site.gateway.state_dir)
+        self._new_sink = sinks
         self._inline_journal, self._control = inline_journal, control
         infos = assembly.meter_infos(site)
         self.directory = SiteDirectory(site.gateway.id, __version__, site.digest, infos)
@@ -116,7 +87,9 @@ class Gateway:
                 meter.period_s = min(meter.period_s or target.period_s, target.period_s)
         self._deliverers: list[Deliverer] = []
         self._round_s = 0.0
+        self._maintenance: Maintenance | None = None
         self.journal: Journal
+        self.answers: Mapping[str, Answer] = {}  # verb of the control socket -> who answers it
 
     async def run(self, stop: asyncio.Event, built: Callable[[], None] = lambda: None) -> dict[str, Any]:
         """Run until `stop` is set, then drain; return the final figures. Raises StorageError, ConfigError.
@@ -154,20 +127,22 @@ class Gateway:
         if self.journal.stepped_at_start:
             log.warning("the wall clock is behind the journal; a new epoch begins", epoch=self.journal.epoch)
         await self._make_deliverers()
+        pollers = self._pollers(recorder)
+        maintenance = self._take_requests(recorder, pollers)
         async with asyncio.TaskGroup() as tasks:
             base = [
                 tasks.create_task(self._supervised("journal", self.journal.run)),
                 tasks.create_task(self._supervised("clock", lambda: watch_clock(self._clock, recorder))),
                 tasks.create_task(watchdog(self._clock, self._alive)),
                 tasks.create_task(self._rounds()),
+                tasks.create_task(self._supervised("maintenance", maintenance.run)),
             ]
             if self._control:
-                control = ControlServer(self.site.gateway.socket_path, {"status": self._status})
+                control = ControlServer(self.site.gateway.socket_path, self.answers)
                 base.append(tasks.create_task(self._supervised("control", control.run)))
             sinks = {d: tasks.create_task(self._supervised(f"sink {d.id}", d.run)) for d in self._deliverers}
             links = [
-                tasks.create_task(self._supervised(f"link {poller.id}", poller.run))
-                for poller in self._pollers(recorder)
+                tasks.create_task(self._supervised(f"link {poller.id}", poller.run)) for poller in pollers
             ]
             built()
             notify("READY=1")
@@ -248,11 +223,31 @@ class Gateway:
                 self._clock,
                 self.health,
                 pause_max_s=config.retry_max_s,
+                timeout_s=config.timeout_s,
                 spread=n / count,
+                renew=lambda config=config: self._new_link(config, self._clock),  # type: ignore[misc]
             )
             for n, config in enumerate(self.site.links)
-            if self._targets[config.id]
         ]
+
+    def _take_requests(self, recorder: Recorder, pollers: list[LinkPoller]) -> Maintenance:
+        """Say who answers which request on the control socket."""
+        meters = {info.id: info.link for info in self.directory.meters}
+        site = self.site
+        self._maintenance = Maintenance(site.gateway.state_dir, meters, recorder, self._clock)
+        errands = Errands({poller.id: poller for poller in pollers}, self._targets, self._clock)
+        counters = counters_of(site, self._library)
+        ratios = {meter.id: {key: str(value) for key, value in meter.ratios.items()} for meter in site.meters}
+        changes = Changes(recorder, self._clock, errands.read_meter, ratios, counters)
+        self.answers = {
+            "status": self._status,
+            "ask": errands.ask,
+            "poll": errands.poll,
+            "maintenance": self._maintenance.answer,
+            "swap": changes.swap,
+            "ratio_change": changes.ratio_change,
+        }
+        return self._maintenance
 
     async def _drain(self, sinks: dict[Deliverer, asyncio.Task[None]], end_s: float) -> None:
         """Commit what is open, give the sinks that are up a moment to take it, and let each say goodbye."""
@@ -300,6 +295,7 @@ class Gateway:
         clock = self._clock.state()
         figures["journal"] = self.journal.figures()
         figures["lost"] = self.journal.lost
+        figures["maintenance"] = self._maintenance.figures() if self._maintenance else []
         figures["gateway"] = {
             "id": self.site.gateway.id,
             "software": __version__,

@@ -158,6 +158,35 @@ def ask(path: Path, do: str, **parameters: object) -> Any:
         ) from error
     if not line:
         raise ConnectionError(f"the gateway on {path} closed the connection")
+    return _answer_in(line)
+
+
+async def ask_async(
+    path: Path,
+    do: str,
+    timeout_s: float = CLIENT_TIMEOUT_S,
+    **parameters: object,
+) -> Any:
+    """Return the running gateway's answer, as `ask` does, for commands with an event loop of their own."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            reader, writer = await asyncio.open_unix_connection(path, limit=LINE_MAX)
+            try:
+                writer.write(orjson.dumps({"do": do, **parameters}) + b"\n")
+                await writer.drain()
+                line = await reader.readline()
+            finally:
+                writer.close()
+    except (OSError, TimeoutError) as error:
+        raise ConnectionError(
+            f"no gateway answers on {path} ({error}); is it running? Start it with `metergate run`"
+        ) from error
+    if not line:
+        raise ConnectionError(f"the gateway on {path} closed the connection")
+    return _answer_in(line)
+
+
+def _answer_in(line: bytes) -> Any:
     answer = orjson.loads(line)
     if not answer["ok"]:
         raise MetergateError(answer["error"])

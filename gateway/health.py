@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from gateway.model import Frame
 
 
@@ -30,14 +32,21 @@ class MeterHealth:
 
 @dataclass(slots=True)
 class LinkHealth:
-    """One link. state: down or up. downs: how often it was lost or could not be opened."""
+    """One link. state: down or up. downs: how often it was lost or could not be opened.
+
+    rebuilt: how often it hung. notices: kind of event -> how often its driver told one. counts: the driver's own.
+    """
 
     kind: str
     state: str = "down"
     ups: int = 0
     downs: int = 0
     polls: int = 0
+    rebuilt: int = 0
+    errands: int = 0
     error: str = ""
+    notices: Counter[str] = field(default_factory=Counter)
+    counts: Callable[[], dict[str, object]] = dict
 
 
 @dataclass(slots=True)
@@ -81,7 +90,8 @@ class Health:
             "crashes": dict(self.crashes),
             "links": {
                 id_: {"kind": h.kind, "state": h.state, "ups": h.ups, "downs": h.downs}
-                | {"polls": h.polls, "error": h.error}
+                | {"polls": h.polls, "error": h.error, "rebuilt": h.rebuilt, "errands": h.errands}
+                | {"notices": dict(h.notices), "counts": h.counts()}
                 for id_, h in self.links.items()
             },
             "meters": {

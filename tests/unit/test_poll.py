@@ -12,7 +12,8 @@ import structlog
 
 from gateway.health import Health, LinkHealth, MeterHealth
 from gateway.model import Event, Flag, Frame, Sample
-from gateway.poll import LinkPoller, Recorder, watch_clock
+from gateway.poll import LinkPoller
+from gateway.recorder import Recorder, watch_clock
 from simulators.fakes import FakeLink, Trouble, fake_layout, fake_site
 from simulators.virtual import VirtualClock, run
 from tests.sim.plant import FakeTarget
@@ -180,7 +181,7 @@ class Line:
 def test_a_dead_meter_is_probed_at_a_growing_pause_and_told_once(tmp_path: Path) -> None:
     async def main() -> None:
         line = Line(tmp_path, 3, [Trouble("dead", 15, 400, who="m-002")])
-        told = await line.go(600)
+        told = await line.go(599)
         assert told == ["link up", "meter off", "meter answers again"]
         assert line.link.read_count["m-001"] == line.link.read_count["m-003"] == 59
         assert 6 <= line.link.failures["m-002", "timeout"] <= 10
