@@ -186,17 +186,21 @@ def print_profiles(rows: Iterable[Mapping[str, Any]]) -> None:
         "model",
         Column("medium", no_wrap=True),
         "channels",
-        Column("confidence", no_wrap=True),
+        Column("sources", justify="right"),
+        "confidence",
     )
     for row in rows:
         weak = row["confidence"] == "one-source"
+        few = len(row["one_source_channels"])
+        doubtful = f", {few} channels one-source" if few else ""
         table.add_row(
             row["id"],
             row["maker"],
             row["model"],
             row["medium"],
             str(row["channels"]),
-            Text(row["confidence"], style="yellow" if weak else ""),
+            str(row["sources_cited"]),
+            Text(row["confidence"] + doubtful, style="yellow" if weak or doubtful else ""),
         )
     console().print(table)
 
@@ -205,7 +209,7 @@ def print_profile(row: Mapping[str, Any]) -> None:
     """Print one meter type: identity, sources, doubts, and its channels."""
     out = console()
     for key, value in row.items():
-        if key == "channel_list" or value in ([], {}, ""):
+        if key in {"channel_list", "one_source_channels"} or value in ([], {}, ""):
             continue
         if isinstance(value, list | tuple):
             out.print(f"{key}:", style="bold")
@@ -216,7 +220,11 @@ def print_profile(row: Mapping[str, Any]) -> None:
     table = Table("", "channel", "quantity", "unit", "address", "note", title="Channels (* read by default)")
     for channel in row["channel_list"]:
         mark = "*" if channel["default"] else ""
-        unit, note = channel["unit"], channel["note"]
+        weak = channel["confidence"] != row["confidence"]
+        unit, note = (
+            channel["unit"],
+            "; ".join(filter(None, (channel["confidence"] if weak else "", channel["note"]))),
+        )
         table.add_row(mark, channel["key"], channel["quantity"], unit, channel["address"], note)
     out.print(table)
 

@@ -17,6 +17,7 @@ from drivers.profiles.golden import decode_golden
 from drivers.profiles.model import Profile
 from drivers.profiles.ratio import check_ratios, probe_layout, ratio_layout, ratio_values, stand_ins
 from drivers.profiles.resolution import CoarseCounter, coarse_counters
+from drivers.profiles.trust import one_source_channels, profiles_table
 from gateway.config.values import nearest
 from gateway.errors import ConfigError, Finding
 from gateway.file_reading import read_file
@@ -41,7 +42,9 @@ __all__ = [
     "describe",
     "describe_whole",
     "load",
+    "one_source_channels",
     "probe_layout",
+    "profiles_table",
     "ratio_layout",
     "ratio_values",
     "shipped_dir",
@@ -140,6 +143,7 @@ def describe_whole(profile: Profile) -> dict[str, object]:
                 "unit": channel.unit,
                 "address": ", ".join(filter(None, places)),
                 "default": key in default,
+                "confidence": channel.confidence or profile.confidence,
                 "note": note,
             }
         )
@@ -162,6 +166,8 @@ def describe(profile: Profile) -> dict[str, object]:
         "medium": profile.medium,
         "protocol": profile.protocol,
         "confidence": profile.confidence,
+        "sources_cited": len(profile.sources),
+        "one_source_channels": one_source_channels(profile, profile.channels),
         "channels": len(profile.channels),
         "default": len(profile.default) or len(profile.keys()),
         "variants": dict(profile.variants),

@@ -1,4 +1,4 @@
-"""Writes what is generated from the site file's models: the JSON Schema for editors and the tables of its page.
+"""Writes what is generated: the JSON Schema for editors, the tables of the site file's page, the list of meter types.
 
 `make schema` runs it; tests compare what it would write with what lies there.
 """
@@ -10,12 +10,15 @@ import re
 from pathlib import Path
 from typing import Any
 
+from drivers import profiles
 from gateway.config.models import Site
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = ROOT / "config" / "site.schema.json"
 PAGE = ROOT / "docs" / "reference" / "site-file.md"
+PROFILES_PAGE = ROOT / "docs" / "reference" / "profiles.md"
 _BEGIN, _END = "<!-- keys: written by `make schema` -->\n", "<!-- end of keys -->"
+_PROFILES_BEGIN, _PROFILES_END = "<!-- profiles: written by `make schema` -->\n", "<!-- end of profiles -->"
 
 
 def schema() -> dict[str, Any]:
@@ -46,8 +49,19 @@ def schema_text() -> str:
 
 def page_text(page: str) -> str:
     """Return the reference page with its tables of keys written anew; the rest is written by hand."""
-    start, end = page.index(_BEGIN) + len(_BEGIN), page.index(_END)
-    return page[:start] + "\n" + "\n".join(tables()) + "\n" + page[end:]
+    return _between(page, _BEGIN, _END, tables())
+
+
+def profiles_page_text(page: str) -> str:
+    """Return the page of the shipped meter types with its table written anew; the rest is written by hand."""
+    library = profiles.Library([profiles.shipped_dir()])
+    rows = profiles.profiles_table(library.get(name) for name in library.ids())
+    return _between(page, _PROFILES_BEGIN, _PROFILES_END, rows)
+
+
+def _between(page: str, begin: str, end: str, lines: list[str]) -> str:
+    start, stop = page.index(begin) + len(begin), page.index(end)
+    return page[:start] + "\n" + "\n".join(lines) + "\n" + page[stop:]
 
 
 def tables() -> list[str]:
@@ -126,9 +140,10 @@ def _value(defs: dict[str, Any], field: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Write the schema and the tables of the page."""
+    """Write the schema and the tables of the pages."""
     SCHEMA.write_text(schema_text(), encoding="utf-8")
     PAGE.write_text(page_text(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    PROFILES_PAGE.write_text(profiles_page_text(PROFILES_PAGE.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":

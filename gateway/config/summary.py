@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from drivers.profiles import Library, Profile
     from gateway.config.models import MeterConfig, Site
 
+CHANNELS_NAMED = 6  # of a warning; `metergate profiles ID` marks them all
+
 
 def summary(site: Site) -> dict[str, Any]:
     """Return counts of links, meters, channels and sinks, readings per second, the digest, and warnings.
@@ -63,6 +65,22 @@ def _coarse(profile: Profile, meters: list[MeterConfig], library: Library) -> It
         )
 
 
+def _one_source(profile: Profile, meters: list[MeterConfig], library: Library) -> Iterator[str]:
+    """Yield a warning that the whole profile, or some of the channels the meters are read for, rest on one source."""
+    names = ", ".join(meter.id for meter in meters)
+    if profile.confidence == "one-source":
+        yield f"profile {profile.id} (meters {names}) rests on one source: compare a reading with the display"
+    read = {key for meter in meters for key in channels(meter, library)}
+    weak = profiles.one_source_channels(profile, (key for key in profile.channels if key in read))
+    if weak:
+        listed = ", ".join(weak[:CHANNELS_NAMED])
+        more = f" and {len(weak) - CHANNELS_NAMED} more" if len(weak) > CHANNELS_NAMED else ""
+        yield (
+            f"profile {profile.id} (meters {names}): only one source speaks for {listed}{more}: "
+            "compare them with the display"
+        )
+
+
 def _warnings(site: Site, meters: list[MeterConfig], library: Library) -> Iterator[str]:
     if not meters:
         yield "no meter is enabled: nothing will be read"
@@ -73,10 +91,9 @@ def _warnings(site: Site, meters: list[MeterConfig], library: Library) -> Iterat
             yield f"links.{link.id}: no enabled meter is on it"
     for profile_id in sorted({meter.profile for meter in meters if meter.profile}):
         profile = library.get(profile_id)
-        names = ", ".join(meter.id for meter in meters if meter.profile == profile_id)
-        if profile.confidence == "one-source":
-            yield f"profile {profile_id} (meters {names}) rests on one source: compare a reading with the display"
-        yield from _coarse(profile, [meter for meter in meters if meter.profile == profile_id], library)
+        alike = [meter for meter in meters if meter.profile == profile_id]
+        yield from _one_source(profile, alike, library)
+        yield from _coarse(profile, alike, library)
     for kind, entries in (("links", site.links), ("sinks", site.sinks)):
         for entry in entries:
             for key in ("password_credential", "token_credential"):

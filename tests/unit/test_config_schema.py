@@ -10,6 +10,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+from drivers import profiles
 from gateway.config import schema as config_schema
 from gateway.config.base import Table
 from gateway.config.models import Site
@@ -47,6 +48,13 @@ def test_schema_and_page_are_fresh() -> None:
     assert config_schema.SCHEMA.read_text(encoding="utf-8") == config_schema.schema_text(), hint
     page = config_schema.PAGE.read_text(encoding="utf-8")
     assert config_schema.page_text(page) == page, hint
+
+
+def test_the_page_of_meter_types_is_fresh_and_names_each_once() -> None:
+    page = config_schema.PROFILES_PAGE.read_text(encoding="utf-8")
+    assert config_schema.profiles_page_text(page) == page, "run `make schema`"
+    listed = re.findall(r"^\| `([a-z0-9-]+)` \| .* \| (?:modbus|opcua|dlt645|cjt188) \|", page, re.MULTILINE)
+    assert sorted(listed) == sorted(profiles.Library([profiles.shipped_dir()]).ids())
 
 
 def test_the_page_has_every_key_of_every_table() -> None:
