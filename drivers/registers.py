@@ -26,7 +26,8 @@ class ReadLimits:
     split: "merge" reads neighbours together; "whole_values" does, but a request may not begin or end inside a
     value; "single" reads one value a request. holes: what unlisted addresses answer; only "zero" may be read
     through. pause_ms: rest between two requests. wake: the first request of a poll may only wake the meter, so it
-    is asked once more if it gets no answer.
+    is asked once more if it gets no answer. hole_max: addresses that may be read through at a stretch; None: as many
+    as are worth it.
     """
 
     registers_max: int = 64
@@ -35,3 +36,4 @@ class ReadLimits:
     holes: Literal["zero", "error", "unknown"] = "unknown"
     pause_ms: int = 0
     wake: bool = False
+    hole_max: int | None = None

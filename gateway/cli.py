@@ -72,15 +72,19 @@ def run(
     from gateway import app as gateway_app
     from gateway import log
     from gateway.assembly import library
+    from gateway.bus_findings import certain_findings
     from gateway.clock import SystemClock
     from gateway.config.site_file import load
     from gateway.loop import run as run_loop
 
     site = load(config_path(config))
+    known = library(site)
+    if findings := certain_findings(site, known):
+        raise ConfigError(findings)
     if summary is not None and not os.access(summary.parent, os.W_OK):
         raise MetergateError(f"--summary {summary}: its folder cannot be written")
     log.configure(site.gateway.log_level, log_style.value)
-    figures = run_loop(gateway_app.serve(site, library(site), SystemClock()))
+    figures = run_loop(gateway_app.serve(site, known, SystemClock()))
     if summary is not None:
         summary.write_bytes(orjson.dumps(figures))
 
@@ -89,13 +93,18 @@ def run(
 def check(config: Config = None, json: Json = False) -> None:
     """Check a site file: every problem with its key path, what was found, what was expected and what to try.
 
-    Talks to no meter. Exit code 78 if the file cannot be used.
+    Plans the links too: channels no request can read and lines that cannot keep up are problems. Talks to no meter. Exit
+    code 78 if the file cannot be used.
     """
+    from gateway.assembly import library
+    from gateway.bus_findings import certain_findings
     from gateway.config import site_file
     from gateway.config.summary import summary
 
     try:
         site = site_file.load(config_path(config))
+        if findings := certain_findings(site, library(site)):
+            raise ConfigError(findings)
     except ConfigError as error:
         if json:
             print_json({"ok": False, "findings": site_file.to_json(error.findings)})
@@ -109,6 +118,37 @@ def check(config: Config = None, json: Json = False) -> None:
     from gateway.tables import summary_text
 
     typer.echo(summary_text(found))
+
+
+@app.command()
+def plan(
+    config: Config = None,
+    meters: Annotated[
+        bool, typer.Option("--meters", help="With every request of every meter: function, address, count.")
+    ] = False,
+    delay: Annotated[
+        str,
+        typer.Option(
+            help="How long a meter on a serial line is taken to think before it answers, where its own read.delay does "
+            "not say: an assumption. Default: 10ms."
+        ),
+    ] = "",
+    round_trip: Annotated[
+        str,
+        typer.Option(help="From request to answer on TCP, network and device: an assumption. Default: 10ms."),
+    ] = "",
+    json: Json = False,
+) -> None:
+    """Compute what every link has to carry, before anything is started: requests, bytes, time, occupancy.
+
+    Talks to no meter. Occupancy is the part of its time a link is taken: above 80 % it is tight (a dead meter or a repeat
+    costs readings), above 100 % it cannot keep up (exit code 78). Both come with changes that have been computed to fit.
+    """
+    from gateway.cli_plan import main as print_plan
+
+    raise typer.Exit(
+        print_plan(config_path(config), meters=meters, delay=delay, round_trip=round_trip, as_json=json)
+    )
 
 
 @app.command()

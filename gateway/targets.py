@@ -13,7 +13,7 @@ import structlog
 
 from drivers import profiles
 from drivers.profiles.ratio import REGISTER_EVIDENCE
-from gateway.config.meters import address_of, channel_overrides, variable_specs
+from gateway.config.meters import address_of, channel_overrides, limits_of, variable_specs
 from gateway.errors import DeviceError
 from gateway.interfaces import Poll
 
@@ -65,7 +65,8 @@ class RatioReader:
         if found is not None:
             layout, sources = found
             address = address_of(meter)
-            self._poll = Poll(meter.id, profile.protocol, address, layout, sources, timeout_s, profile.limits)
+            limits = limits_of(meter, profile)
+            self._poll = Poll(meter.id, profile.protocol, address, layout, sources, timeout_s, limits)
         self._values: Mapping[str, Decimal] | None = None
         self._read_s = 0.0
         self._told = False
@@ -169,7 +170,7 @@ class ProfileTarget:
                 layout,
                 sources,
                 self._timeout_s,
-                self._profile.limits,
+                limits_of(self._meter, self._profile),
             )
             self._directory.announce(layout)
         self._with = ratios

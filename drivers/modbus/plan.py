@@ -3,7 +3,8 @@
 Pure: no I/O, no clock. Rules:
 
 * A channel's parts lie in one request, so that integer part and fraction belong to the same moment.
-* A request enters an address nobody listed only where the meter type answers holes with zeros.
+* A request enters an address nobody listed only where the meter type answers holes with zeros, and never more than
+  `hole_max` of them at a stretch.
 * No request is longer than the limit; addresses and counts keep the alignment.
 * "whole_values": no request begins or ends inside a value, so overlapping values stay together and nothing is
   padded. "single": one channel a request.
@@ -11,10 +12,12 @@ Pure: no I/O, no clock. Rules:
   may ask for as many bits as fit into an answer of `registers_max` registers, at most 2000; alignment is a matter
   of registers and does not apply.
 
-Cost of a set of requests = Σ (`REQUEST_BYTES` + bytes of values). The channels of one function, in order of their
-first address, are cut into consecutive runs, and dynamic programming finds the cheapest cut. Consecutive runs are
-enough: if a request begins before another, every channel of the later one that starts earlier can move without
-making either longer. A greedy merger is not enough as soon as alignment, holes and limits meet.
+Cost of a set of requests = Σ (`Cost.per_request` + `Cost.per_byte` × bytes of values), in whatever is scarce on the
+link: bytes on TCP (`TCP`), time on a serial line (`line_cost`). The channels of one function, in order of their first
+address, are cut into consecutive runs, and dynamic programming finds the cheapest cut. Consecutive runs are enough: if
+a request begins before another, every channel of the later one that starts earlier can move without making either
+longer. A greedy merger is not enough as soon as alignment, holes and limits meet. It follows that no cut costs more
+than a greedy merger's; and as that one reads no byte in vain where values do not partly overlap, it has no fewer requests.
 """
 
 from __future__ import annotations
@@ -34,12 +37,46 @@ if TYPE_CHECKING:
 
 REQUEST_BYTES = 101
 """What one more request costs on TCP, in bytes: 12 asked, 9 around the values, 2 × 40 of IP and TCP headers."""
+DELAY_ASSUMED_S = 0.010
+"""How long a meter on a serial line is taken to think before it answers, until somebody measures it.
+
+An assumption, not a fact: meters take 5 to 50 ms. A wrong one costs a few milliseconds a poll, never a value.
+"""
+LINE_REQUEST_BYTES = 8
+"""A request on a serial line: unit, function, address, count, CRC. Source: Modbus over serial line V1.02, 2.3."""
+LINE_ANSWER_BYTES = 5
+"""An answer on a serial line beside its values: unit, function, byte count, CRC. Source: the same."""
 
 _PLANS_MAX = 256  # meters of one type share one plan
 
 
 class PlanError(ValueError):
     """The channels cannot be read under the meter type's limits; the text names the channel."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one more request, and one more byte of values, takes of what is scarce on a link.
+
+    Whole numbers of one unit, so that equal costs are equal: bytes on TCP, nanoseconds on a serial line.
+    """
+
+    per_request: int
+    per_byte: int
+
+
+TCP = Cost(REQUEST_BYTES, 1)
+
+
+def line_cost(character_s: float, silence_s: float, pause_s: float = 0.0) -> Cost:
+    """Return the cost of Modbus RTU on a serial line, in nanoseconds.
+
+    character_s: one character on the wire, start, parity and stop bits included. silence_s: what must lie before each
+    frame. pause_s: rest between two requests to one meter. The meter's own delay is taken to be `DELAY_ASSUMED_S`.
+    """
+    frames_s = (LINE_REQUEST_BYTES + LINE_ANSWER_BYTES) * character_s
+    gaps_s = max(silence_s, pause_s) + max(silence_s, DELAY_ASSUMED_S)
+    return Cost(round(1e9 * (frames_s + gaps_s)), round(1e9 * character_s))
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +134,15 @@ class _Atom(NamedTuple):
 
 
 def plan(
-    sources: tuple[Hashable, ...], limits: ReadLimits, layout: Layout, apart: frozenset[int] = frozenset()
+    sources: tuple[Hashable, ...],
+    limits: ReadLimits,
+    layout: Layout,
+    apart: frozenset[int] = frozenset(),
+    cost: Cost = TCP,
 ) -> Plan:
     """Return the cheapest requests for `sources` (a tuple of RegisterSource each, in channel order).
 
-    apart: indices of channels that are to be read by a request of their own.
+    apart: indices of channels that are to be read by a request of their own. cost: of the link they are sent on.
     Raises PlanError, which names the channel and what to change.
     """
     parts = tuple(
@@ -109,7 +150,7 @@ def plan(
     )
     sizes = tuple(slot.size for slot in layout.slots)
     keys = tuple(channel.key for channel in layout.channels)
-    return _plan(parts, limits, sizes, keys, apart)
+    return _plan(parts, limits, sizes, keys, apart, cost)
 
 
 def _parts(source: Hashable, key: str) -> tuple[RegisterSource, ...]:
@@ -125,6 +166,7 @@ def _plan(
     sizes: tuple[int, ...],
     keys: tuple[str, ...],
     apart: frozenset[int],
+    cost: Cost,
 ) -> Plan:
     if not 1 <= limits.registers_max <= REGISTERS_MAX or not 1 <= limits.align <= limits.registers_max:
         raise PlanError(
@@ -136,7 +178,7 @@ def _plan(
     blocks: list[Block] = []
     for function in sorted({source[0].function for source in sources}):
         chosen = [i for i, source in enumerate(sources) if source[0].function == function]
-        blocks += _blocks(function, {i: sources[i] for i in chosen}, limits, keys, apart)
+        blocks += _blocks(function, {i: sources[i] for i in chosen}, limits, keys, apart, cost)
     copies = _copies(blocks, sources)
     total = sum(sizes)
     direct = len(blocks) == 1 and copies == (Copy(0, 0, total, 0),) and blocks[0].size == total
@@ -171,6 +213,7 @@ def _blocks(
     limits: ReadLimits,
     keys: tuple[str, ...],
     apart: frozenset[int],
+    cost: Cost,
 ) -> list[Block]:
     """Return the cheapest blocks for all channels of one function, ascending."""
     bounds = _Bounds(function, limits, [part for source in sources.values() for part in source])
@@ -178,7 +221,7 @@ def _blocks(
     best: list[tuple[int, int]] = [(0, 0)]  # (cost, requests) of the first n atoms
     begins = [0]  # where the last block of that best begins
     for end in range(1, len(atoms) + 1):
-        choices = []
+        choice = None
         last = atoms[end - 1]
         high = 0
         for begin in range(end - 1, -1, -1):
@@ -188,13 +231,14 @@ def _blocks(
             high = max(high, first.high)
             span = bounds.span(first.low, high)
             if span is not None:
-                cost, requests = best[begin]
-                choices.append((cost + REQUEST_BYTES + bounds.bytes_of(span), requests + 1, begin))
-        if not choices:
+                before, requests = best[begin]
+                total = before + cost.per_request + cost.per_byte * bounds.bytes_of(span)
+                if choice is None or (total, requests + 1, begin) < choice:
+                    choice = total, requests + 1, begin
+        if choice is None:
             raise PlanError(bounds.why_not(last, keys))
-        cost, requests, begin = min(choices)
-        best.append((cost, requests))
-        begins.append(begin)
+        best.append(choice[:2])
+        begins.append(choice[2])
     blocks = []
     end = len(atoms)
     while end:
@@ -248,11 +292,13 @@ class _Bounds:
             else limits.registers_max // limits.align * limits.align
         )
         self._pads = limits.split != "whole_values"
-        self._through = limits.holes == "zero"
-        self._lows: list[int] = []
+        self._hole_max = 0
+        if limits.holes == "zero":
+            self._hole_max = ADDRESSES if limits.hole_max is None else limits.hole_max
+        self._lows: list[int] = []  # stretches that may be read at once, but for the limit
         self._highs: list[int] = []
         for low, high in sorted((part.address, part.address + part.count) for part in parts):
-            if self._highs and low <= self._highs[-1]:
+            if self._highs and low <= self._highs[-1] + self._hole_max:
                 self._highs[-1] = max(self._highs[-1], high)
             else:
                 self._lows.append(low)
@@ -266,16 +312,21 @@ class _Bounds:
             return None
         if not self._pads and (first, end) != (low, high):
             return None
-        if not self._through:
-            run = bisect_right(self._lows, first) - 1
-            if run < 0 or end > self._highs[run]:
-                return None
-        return first, end
+        stretch = bisect_right(self._lows, low) - 1
+        if high > self._highs[stretch]:
+            return None
+        outside = max(self._lows[stretch] - first, end - self._highs[stretch])
+        return None if outside > self._hole_max else (first, end)
 
     def bytes_of(self, span: tuple[int, int]) -> int:
         """Return how many bytes of values the answer to this span has."""
         count = span[1] - span[0]
         return (count + 7) // 8 if self.bits else 2 * count
+
+    def _holes_text(self) -> str:
+        if self._hole_max == ADDRESSES:
+            return "unlisted addresses allowed"
+        return f"at most {self._hole_max} unlisted addresses" if self._hole_max else "no unlisted address"
 
     def why_not(self, atom: _Atom, keys: tuple[str, ...]) -> str:
         """Return why these channels cannot be read at all, and what to change."""
@@ -284,7 +335,7 @@ class _Bounds:
         return (
             f"channel {names}: addresses {atom.low} to {atom.high - 1} do not fit one request of at most {self.limit} "
             f"{what}, alignment {self.align}, "
-            f"{'unlisted addresses allowed' if self._through else 'no unlisted address'}"
+            f"{self._holes_text()}"
             f"{'' if self._pads else ', no padding'}; check its addresses, or the profile's limits against the manual"
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from drivers import profiles
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from drivers.profiles import Library, Profile
+    from drivers.registers import ReadLimits
     from gateway.config.draft import Draft, Entry
     from gateway.config.models import MeterConfig
 
@@ -132,6 +134,19 @@ def _address(
 def address_of(meter: MeterConfig) -> Hashable:
     """Return the meter's address on its link: a Modbus unit id, the digits of a meter number, or ""."""
     return meter.address if meter.unit is None else meter.unit
+
+
+def limits_of(meter: MeterConfig, profile: Profile) -> ReadLimits:
+    """Return how a meter may be asked: as its profile says, but for what the site file knows better."""
+    limits, own = profile.limits, meter.read
+    if profile.protocol != "modbus":
+        return limits
+    return replace(
+        limits,
+        registers_max=limits.registers_max if own.registers_max is None else own.registers_max,
+        hole_max=limits.hole_max if own.hole_max is None else own.hole_max,
+        pause_ms=limits.pause_ms if own.pause_s is None else round(1000 * own.pause_s),
+    )
 
 
 def _source(path: str, meter: MeterConfig, protocol: str) -> Iterator[Finding]:

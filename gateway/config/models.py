@@ -135,6 +135,29 @@ class VariableConfig(Table):
     )
 
 
+class ReadConfig(Table):
+    """`[meters.read]`: how this meter may be asked, where it differs from its profile; Modbus."""
+
+    registers_max: int | None = Field(
+        default=None, ge=1, le=125, description="Registers in one request at most; default: the profile's."
+    )
+    hole_max: int | None = Field(
+        default=None,
+        ge=0,
+        le=2000,
+        description="Addresses without a channel that may be read at a stretch; 0: none. Only where the profile says "
+        "that such addresses answer zeros.",
+    )
+    pause_s: Annotated[Seconds, within("0s", "10s")] | None = Field(
+        default=None, alias="pause", description="Rest between two requests; default: the profile's."
+    )
+    delay_s: Annotated[Seconds, within("0s", "10s")] | None = Field(
+        default=None,
+        alias="delay",
+        description="How long the meter takes to answer, as measured; for `metergate plan` alone.",
+    )
+
+
 class MeterConfig(Table):
     """`[[meters]]`: one device on a link."""
 
@@ -164,6 +187,9 @@ class MeterConfig(Table):
     enabled: bool = Field(default=True, description="Disabled meters are known but not read.")
     labels: Mapping[str, str] = Field(
         default={}, description="Free key-value pairs, announced in birth messages."
+    )
+    read: ReadConfig = Field(
+        default=ReadConfig(), description="How this meter may be asked, where it differs from its profile."
     )
     override: Mapping[Key, OverrideConfig] = Field(
         default={}, description="What this site knows better, per channel."

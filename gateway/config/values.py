@@ -60,7 +60,7 @@ _CHINA = re.compile(
 """What people write for the time of China."""
 DECIMAL_DIGITS_MAX = 40
 PERIOD_MIN = "50ms"
-_PERIODS = [
+PERIODS = (
     "100ms",
     "200ms",
     "250ms",
@@ -85,7 +85,8 @@ _PERIODS = [
     "15min",
     "30min",
     "1h",
-]
+)
+"""Periods people use, ascending; each divides a day evenly."""
 DAY_US = 86_400_000_000
 
 
@@ -225,7 +226,7 @@ def _period(value_s: float) -> float:
         raise unusable(f'a period from "{PERIOD_MIN}" to "1d"')
     period_us = round(value_s * 1e6)
     if DAY_US % period_us:
-        near = min(_PERIODS, key=lambda text: abs(seconds(text) - value_s))
+        near = min(PERIODS, key=lambda text: abs(seconds(text) - value_s))
         raise unusable("a period that divides a day evenly, so that polls keep to the clock", f'"{near}"')
     return value_s
 

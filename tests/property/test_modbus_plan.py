@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import pairwise
 from random import Random
 
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from drivers.modbus.pdu import bits_as_registers
-from drivers.modbus.plan import REQUEST_BYTES, Plan, PlanError, plan
+from drivers.modbus.plan import TCP, Cost, Plan, PlanError, line_cost, plan
 from drivers.registers import ReadLimits, RegisterSource
 from tests.unit.modbus.polls import Source, make_layout
 
@@ -59,6 +60,10 @@ LIMITS = st.builds(
     align=st.sampled_from([1, 1, 2, 4]),
     split=st.sampled_from(["merge", "whole_values", "single"]),
     holes=st.sampled_from(["zero", "error", "unknown"]),
+    hole_max=st.sampled_from([None, None, 0, 1, 6]),
+)
+COSTS = st.sampled_from(
+    [TCP, line_cost(11 / 9600, 3.5 * 11 / 9600), line_cost(10 / 115_200, 0.00175, pause_s=0.02), Cost(3, 1)]
 )
 
 
@@ -92,9 +97,9 @@ def _naive_raw(memory: Memory, sources: tuple[Source, ...]) -> bytes:
     return b"".join(memory.read(p.function, p.address, p.count) for source in sources for p in source)
 
 
-def _naive_merge(sources: tuple[Source, ...], limits: ReadLimits) -> int:
-    """Return how many requests adjacent merging in address order makes."""
-    requests = 0
+def _naive_merge(sources: tuple[Source, ...], limits: ReadLimits) -> list[tuple[int, int, int]]:
+    """Return (function, address, count) of what merging neighbours in address order asks."""
+    requests = []
     for function in (1, 2, 3, 4):
         limit = 16 * limits.registers_max if function <= 2 else limits.registers_max
         low = high = -1
@@ -106,29 +111,52 @@ def _naive_merge(sources: tuple[Source, ...], limits: ReadLimits) -> int:
             if low >= 0 and part.address <= high and max(high, end) - low <= limit:
                 high = max(high, end)
             else:
-                requests += 1
+                if low >= 0:
+                    requests.append((function, low, high - low))
                 low, high = part.address, end
+        if low >= 0:
+            requests.append((function, low, high - low))
     return requests
 
 
-Check = Callable[[tuple[Source, ...], Plan, ReadLimits], None]
+def _price(requests: list[tuple[int, int, int]], cost: Cost) -> int:
+    """Return what requests cost, by the definition of the cost model."""
+    return sum(
+        cost.per_request + cost.per_byte * (-(-count // 8) if function <= 2 else 2 * count)
+        for function, _, count in requests
+    )
+
+
+def _asked(made: Plan) -> list[tuple[int, int, int]]:
+    return [(block.function, block.address, block.count) for block in made.blocks]
+
+
+def _overlap_partly(sources: tuple[Source, ...]) -> bool:
+    parts = sorted({part for source in sources for part in source})
+    return any(
+        one.function == other.function and other.address < one.address + one.count
+        for one, other in pairwise(parts)
+    )
+
+
+Check = Callable[[tuple[Source, ...], Plan, ReadLimits, Cost], None]
 
 
 def _either(check: Check, limits_of: st.SearchStrategy[ReadLimits] = LIMITS) -> None:
     """Run a check over both shapes of meter."""
 
-    def run(sources: tuple[Source, ...], limits: ReadLimits) -> None:
+    def run(sources: tuple[Source, ...], limits: ReadLimits, cost: Cost) -> None:
         readable = _readable(sources, limits)
-        check(readable, plan(readable, limits, make_layout(readable)), limits)
+        check(readable, plan(readable, limits, make_layout(readable), cost=cost), limits, cost)
 
-    given(SOURCES, limits_of)(run)()
-    given(DENSE.map(_place), limits_of)(run)()
+    given(SOURCES, limits_of, COSTS)(run)()
+    given(DENSE.map(_place), limits_of, COSTS)(run)()
 
 
-def test_the_bytes_are_those_of_the_naive_reader() -> None:
+def test_r25_merged_requests_bring_the_values_of_a_naive_reader() -> None:
     memory = Memory(seed=1)
 
-    def check(sources: tuple[Source, ...], made: Plan, _limits: ReadLimits) -> None:
+    def check(sources: tuple[Source, ...], made: Plan, _limits: ReadLimits, _cost: Cost) -> None:
         answers = [memory.read(block.function, block.address, block.count) for block in made.blocks]
         assert made.assemble(answers) == _naive_raw(memory, sources)
         slots = [copy.slot for copy in made.copies]
@@ -139,7 +167,7 @@ def test_the_bytes_are_those_of_the_naive_reader() -> None:
 
 
 def test_the_limits_are_kept() -> None:
-    def check(sources: tuple[Source, ...], made: Plan, limits: ReadLimits) -> None:
+    def check(sources: tuple[Source, ...], made: Plan, limits: ReadLimits, _cost: Cost) -> None:
         for block in made.blocks:
             if block.function <= 2:
                 assert block.count <= min(2000, 16 * limits.registers_max)
@@ -151,7 +179,7 @@ def test_the_limits_are_kept() -> None:
 
 
 def test_no_forbidden_address_is_entered() -> None:
-    def check(sources: tuple[Source, ...], made: Plan, limits: ReadLimits) -> None:
+    def check(sources: tuple[Source, ...], made: Plan, limits: ReadLimits, _cost: Cost) -> None:
         listed = {(p.function, p.address + i) for source in sources for p in source for i in range(p.count)}
         for block in made.blocks:
             asked = {(block.function, block.address + i) for i in range(block.count)}
@@ -161,7 +189,7 @@ def test_no_forbidden_address_is_entered() -> None:
 
 
 def test_no_value_is_cut() -> None:
-    def check(sources: tuple[Source, ...], made: Plan, limits: ReadLimits) -> None:
+    def check(sources: tuple[Source, ...], made: Plan, limits: ReadLimits, _cost: Cost) -> None:
         served = sorted(i for block in made.blocks for i in block.channels)
         assert served == list(range(len(sources)))
         for block in made.blocks:
@@ -183,13 +211,33 @@ def _hull(source: Source) -> tuple[int, int]:
     return min(p.address for p in source), max(p.address + p.count for p in source)
 
 
-def test_never_more_requests_than_merging_neighbours() -> None:
-    def check(sources: tuple[Source, ...], made: Plan, limits: ReadLimits) -> None:
-        assume(all(len(source) == 1 for source in sources))
-        assert len(made.blocks) <= _naive_merge(sources, limits)
+SIMPLE = LIMITS.map(lambda limits: replace(limits, align=1, split="merge"))
+"""What the naive merger does not know is left out: padding, whole values, one value a request."""
 
-    # What the naive merger does not know: padding, whole values, one value a request, parts of one channel.
-    _either(check, LIMITS.map(lambda limits: replace(limits, align=1, split="merge")))
+
+def test_r25_never_dearer_nor_more_requests_than_merging_neighbours() -> None:
+    def check(sources: tuple[Source, ...], made: Plan, limits: ReadLimits, cost: Cost) -> None:
+        assume(all(len(source) == 1 for source in sources))
+        naive = _naive_merge(sources, limits)
+        assert _price(_asked(made), cost) <= _price(naive, cost)
+        if not _overlap_partly(sources):
+            assert len(made.blocks) <= len(naive)
+
+    _either(check, SIMPLE)
+
+
+def test_no_hole_is_longer_than_allowed() -> None:
+    def check(sources: tuple[Source, ...], made: Plan, limits: ReadLimits, _cost: Cost) -> None:
+        listed = {(p.function, p.address + i) for source in sources for p in source for i in range(p.count)}
+        longest = 0
+        for block in made.blocks:
+            run = 0
+            for address in range(block.address, block.address + block.count):
+                run = 0 if (block.function, address) in listed else run + 1
+                longest = max(longest, run)
+        assert longest <= (limits.hole_max or 0)
+
+    _either(check, LIMITS.map(lambda limits: replace(limits, holes="zero", hole_max=limits.hole_max or 0)))
 
 
 @given(SOURCES)
@@ -212,10 +260,10 @@ def _partitions(items: list[int]) -> Iterator[list[list[int]]]:
             yield [*groups[:n], [first, *group], *groups[n + 1 :]]
 
 
-def _cost(groups: list[list[int]], sources: tuple[Source, ...], limits: ReadLimits) -> int | None:
+def _cost(groups: list[list[int]], sources: tuple[Source, ...], limits: ReadLimits, cost: Cost) -> int | None:
     """Return what a grouping costs, None if a rule forbids it; written from the rules, not from the planner."""
     listed = {p.address + i for source in sources for p in source for i in range(p.count)}
-    cost = 0
+    total = 0
     for group in groups:
         low = min(_hull(sources[i])[0] for i in group) // limits.align * limits.align
         high = -(-max(_hull(sources[i])[1] for i in group) // limits.align) * limits.align
@@ -223,20 +271,21 @@ def _cost(groups: list[list[int]], sources: tuple[Source, ...], limits: ReadLimi
             return None
         if limits.holes != "zero" and not listed.issuperset(range(low, high)):
             return None
-        cost += REQUEST_BYTES + 2 * (high - low)
-    return cost
+        total += cost.per_request + cost.per_byte * 2 * (high - low)
+    return total
 
 
 @given(
     st.lists(_value(3) | SPLIT_VALUE, min_size=1, max_size=6).map(tuple)
     | DENSE.map(lambda steps: _place(steps[:6])),
-    LIMITS.map(lambda limits: replace(limits, split="merge")),
+    LIMITS.map(lambda limits: replace(limits, split="merge", hole_max=None)),
+    COSTS,
 )
-def test_no_other_grouping_is_cheaper(sources: tuple[Source, ...], limits: ReadLimits) -> None:
-    costs = [_cost(groups, sources, limits) for groups in _partitions(list(range(len(sources))))]
+def test_no_other_grouping_is_cheaper(sources: tuple[Source, ...], limits: ReadLimits, cost: Cost) -> None:
+    costs = [_cost(groups, sources, limits, cost) for groups in _partitions(list(range(len(sources))))]
     lawful = [cost for cost in costs if cost is not None]
     if not lawful:
         assert not _plannable(sources, limits)
         return
-    blocks = plan(sources, limits, make_layout(sources)).blocks
-    assert sum(REQUEST_BYTES + block.size for block in blocks) == min(lawful)
+    made = plan(sources, limits, make_layout(sources), cost=cost)
+    assert _price(_asked(made), cost) == min(lawful)

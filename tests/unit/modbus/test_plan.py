@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from drivers.modbus.plan import PlanError, plan
+from drivers.modbus.plan import DELAY_ASSUMED_S, Cost, PlanError, line_cost, plan
 from drivers.registers import ReadLimits, RegisterSource
 from tests.unit.modbus.polls import holding, make_layout
 
@@ -55,6 +55,33 @@ def test_a_hole_dearer_than_a_request_is_not_read() -> None:
     limits = ReadLimits(holes="zero", registers_max=125)
     assert requests([holding(0, 2), holding(52, 2)], limits) == [(0, 54)]
     assert requests([holding(0, 2), holding(53, 2)], limits) == [(0, 2), (53, 2)]
+
+
+def test_a_request_on_a_slow_line_is_worth_fewer_bytes() -> None:
+    # 9600 8E1: a request takes 13 characters, 3.5 of silence and 10 ms of the meter's own; as much as 25 bytes.
+    slow = line_cost(11 / 9600, 3.5 * 11 / 9600)
+    assert DELAY_ASSUMED_S == 0.010
+    assert slow.per_request / slow.per_byte == pytest.approx(13 + 3.5 + 0.010 * 9600 / 11, rel=1e-6)
+    limits = ReadLimits(holes="zero", registers_max=125)
+    for gap, expected in ((12, [(0, 16)]), (13, [(0, 2), (15, 2)])):
+        sources = [holding(0, 2), holding(2 + gap, 2)]
+        made = plan(tuple(sources), limits, make_layout(sources), cost=slow)
+        assert [(b.address, b.count) for b in made.blocks] == expected
+
+
+def test_a_rest_between_requests_makes_them_dearer() -> None:
+    quick, resting = line_cost(0.001, 0.004), line_cost(0.001, 0.004, pause_s=0.05)
+    assert resting == Cost(quick.per_request + 46_000_000, quick.per_byte)
+
+
+def test_r6_a_hole_longer_than_allowed_is_not_read() -> None:
+    sources = [holding(0, 2), holding(5, 2), holding(11, 2)]
+    assert requests(sources, ReadLimits(holes="zero", hole_max=4)) == [(0, 13)]
+    assert requests(sources, ReadLimits(holes="zero", hole_max=3)) == [(0, 7), (11, 2)]
+    assert requests(sources, ReadLimits(holes="zero", hole_max=0)) == [(0, 2), (5, 2), (11, 2)]
+    split = (RegisterSource(3, 0, 1), RegisterSource(3, 5, 1))
+    with pytest.raises(PlanError, match="at most 3 unlisted addresses"):
+        requests([split], ReadLimits(holes="zero", hole_max=3))
 
 
 def test_the_cheapest_cut_is_not_the_greedy_one() -> None:
