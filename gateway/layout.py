@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 NAN = math.nan
 EXACT_BELOW = 2**53  # whole numbers below it are exact as float64
 _ABSENT, _SENTINEL = int(ABSENT), int(Flag.SENTINEL)  # plain integers: an IntFlag costs a microsecond each
-UNSIGNED = ("u8hi", "u8lo", "u16", "u32", "u64")
+UNSIGNED = ("u8hi", "u8lo", "u16", "u32", "u64", "u8", "u16_le")
 """Types whose numbers have bits to look at."""
 _EXACT = Context(prec=60)  # wider than any register times any coefficient, so nothing is rounded
 

@@ -54,6 +54,15 @@ def _bcd(big: bytes) -> Decimal | None:
     return Decimal(digits) if digits.isdigit() else None
 
 
+def _sbcd(big: bytes) -> Decimal | None:
+    """Return packed decimal digits below a sign in the topmost bit; None if a half byte is not a digit.
+
+    Source: DL/T 645-2007, data formats of power, current, power factor ("the highest bit is the sign").
+    """
+    number = _bcd(bytes((big[0] & 0x7F, *big[1:])))
+    return number if number is None or not big[0] & 0x80 else -number
+
+
 def _ua(big: bytes) -> Decimal | None:
     """Return the number in an OPC UA slot; None if the slot holds none."""
     kind, number = big[:1], big[1:9]
@@ -113,6 +122,15 @@ TYPES: dict[str, WireType] = {
     "bcd48": _digits(6, _bcd),
     "ua": _digits(UA_CODE.size, _ua),
 }
+BCD_BYTES_MAX = 8
+BYTE_TYPES: dict[str, WireType] = {
+    "u8": WireType(1, "B"),
+    "u16_le": WireType(2, "H"),
+    **{f"bcd_le{size}": _digits(size, _bcd) for size in range(1, BCD_BYTES_MAX + 1)},
+    **{f"sbcd_le{size}": _digits(size, _sbcd) for size in range(1, BCD_BYTES_MAX + 1)},
+}
+"""Types of protocols that send bytes and not registers, low byte first whatever the order (DL/T 645, CJ/T 188)."""
+TYPES |= BYTE_TYPES
 
 
 @cache
@@ -121,6 +139,8 @@ def order_of(type_name: str, order: str) -> tuple[int, ...]:
     size = TYPES[type_name].size
     if type_name == "ua":
         return tuple(range(size))
+    if type_name in BYTE_TYPES:
+        return tuple(reversed(range(size)))
     low_word_first, low_byte_first = ORDERS[order]
     words = [(i, i + 1) for i in range(0, size, 2)]
     if low_word_first:

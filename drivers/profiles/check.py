@@ -5,7 +5,9 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from drivers.profiles import check_identified
 from drivers.profiles.golden import verify
+from drivers.profiles.identified import IDENTIFIED
 from drivers.profiles.model import BIT_FUNCTIONS, CONFIGURED, REGISTERS_UNKNOWN, UNITS
 from gateway import wire
 from gateway.config.values import nearest
@@ -21,12 +23,12 @@ if TYPE_CHECKING:
     from gateway.quantity import Quantity
 
 MEDIA = ("electricity", "water", "heat", "gas", "steam", "liquid", "compressed_air", "gas_analysis")
-PROTOCOLS = ("modbus", "opcua")
+PROTOCOLS = ("modbus", *IDENTIFIED, "opcua")
 REGISTERS = 65536
 QUANTITY_CUTOFF = 0.8
 KEY_HINT = "keys begin with a quantity, such as power_active_total; `docs/reference/quantities.md`"
 _INTEGERS = (*UNSIGNED, "s16", "s32", "s64", "bcd16", "bcd32", "bcd48")
-_REGISTER_TYPES = tuple(name for name in wire.TYPES if name != "ua")
+_REGISTER_TYPES = tuple(name for name in wire.TYPES if name != "ua" and name not in wire.BYTE_TYPES)
 
 
 def check(profile: Profile, stem: str) -> list[Finding]:
@@ -34,6 +36,8 @@ def check(profile: Profile, stem: str) -> list[Finding]:
     findings = list(_identity(profile, stem))
     if profile.protocol == "modbus":
         findings += _reading(profile)
+    elif profile.protocol in IDENTIFIED:
+        findings += check_identified.reading(profile)
     for key in profile.channels:
         findings += _channel(profile, key)
     for variant in ("", *profile.variants):
@@ -68,9 +72,9 @@ def _identity(profile: Profile, stem: str) -> Iterator[Finding]:
         yield Finding("default", "a channel twice", "each channel once")
     if profile.golden and profile.protocol == "opcua":
         yield Finding("golden", "captures", "none: they hold registers, and OPC UA sends typed values")
-    if not profile.golden and profile.protocol == "modbus":
+    if not profile.golden and profile.protocol != "opcua":
         yield Finding("golden", "nothing", "at least one [[golden]] capture: bytes and the values they mean")
-    if profile.probe is None and not profile.no_probe and profile.protocol == "modbus":
+    if profile.probe is None and not profile.no_probe and profile.protocol != "opcua":
         yield Finding("probe", "nothing", 'a [probe], or no_probe = "why nothing proves this meter"')
     if profile.probe is not None and profile.no_probe:
         yield Finding("no_probe", "a reason", "no reason where there is a [probe]")
@@ -93,6 +97,10 @@ def _reading(profile: Profile) -> Iterator[Finding]:
         elif not ratio.configured:
             yield from _value(profile, path, ratio)
     for name, unit in profile.units.items():
+        if unit.address is None or unit.at is not None:
+            yield Finding(
+                f"units.{name}.address", "nothing", "wire address of the register that says the unit"
+            )
         yield from _value(profile, f"units.{name}", unit)
         yield from _integer(profile, f"units.{name}", unit)
     for i, detect in enumerate(profile.detect, 1):
@@ -179,7 +187,7 @@ def _valid(profile: Profile, key: str, valid: GateTable) -> Iterator[Finding]:
         others = [other for other in profile.channels if other != key]
         yield from one_of(f"{path}.channel", valid.channel, others)
         return
-    if profile.protocol != "modbus" or (status.type or profile.read.type) not in UNSIGNED or status.transform:
+    if profile.protocol == "opcua" or (status.type or profile.read.type) not in UNSIGNED or status.transform:
         yield Finding(f"{path}.channel", f'"{valid.channel}"', "a register of " + ", ".join(UNSIGNED))
     elif status.valid_when is not None:
         yield Finding(f"{path}.channel", f'"{valid.channel}"', "a status that counts always")
@@ -204,6 +212,10 @@ def _place(profile: Profile, path: str, channel: ChannelTable) -> Iterator[Findi
         yield from one_of(f"{path}.multiply", name, profile.ratios)
     if channel.modulus is not None and channel.modulus_raw is not None:
         yield Finding(f"{path}.modulus", "modulus and modulus_raw", "one of them")
+    if profile.protocol in IDENTIFIED:
+        yield from check_identified.place(profile, path, channel)
+        return
+    yield from check_identified.misplaced(path, channel)
     if profile.protocol == "opcua":
         if not channel.id or channel.address is not None or channel.parts or channel.type not in ("", "ua"):
             yield Finding(path, "no OPC UA variable", "id = a node id; no address, no parts")
@@ -314,6 +326,8 @@ def _addresses(profile: Profile, channel: ChannelTable) -> Iterator[tuple[int, i
 
 def _overlaps(profile: Profile, variant: str) -> Iterator[Finding]:
     """Yield values that share registers; the very same registers may be read as two channels."""
+    if profile.protocol in IDENTIFIED:
+        yield from check_identified.overlaps(profile, variant)
     if profile.protocol != "modbus" or profile.read.split == "single":
         return
     extents: dict[tuple[int, int, int], str] = {}
@@ -330,6 +344,8 @@ def _overlaps(profile: Profile, variant: str) -> Iterator[Finding]:
 
 
 def _golden(profile: Profile) -> Iterator[Finding]:
+    if profile.protocol in IDENTIFIED:
+        yield from check_identified.golden(profile)
     for i, golden in enumerate(profile.golden, 1):
         path = f"golden[{i}]"
         names: tuple[tuple[str, Iterable[str], Mapping[str, object]], ...] = (
@@ -341,6 +357,10 @@ def _golden(profile: Profile) -> Iterator[Finding]:
         for table, found, known in names:
             for name in found:
                 yield from one_of(f"{path}.{table}.{name}", name, known)
+        if profile.protocol == "modbus" and (golden.frames or not golden.blocks):
+            yield Finding(
+                f"{path}.blocks", "nothing", "answers: function, address and the bytes of the registers"
+            )
         for n, block in enumerate(golden.blocks, 1):
             if block.function not in BIT_FUNCTIONS and len(block.hex) % 4:
                 yield Finding(

@@ -12,6 +12,7 @@ from decimal import Context, Decimal, InvalidOperation
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
+from drivers.profiles.identified import IDENTIFIED, locate
 from drivers.profiles.model import CONFIGURED, UNITS
 from gateway.config.values import nearest
 from gateway.errors import ConfigError, Finding
@@ -146,7 +147,7 @@ def compile(
     variant: str = "",
     energy_kind: str = "",
 ) -> tuple[Layout, tuple[Hashable, ...]]:
-    """Return the layout of `keys` and where each comes from: tuples of RegisterSource, or OPC UA node ids.
+    """Return the layout of `keys` and where each comes from: tuples of RegisterSource, a DltSource or CjtSource, or OPC UA node ids.
 
     ratios: what `ratio_values` returned; kept whole in the layout as evidence. energy_kind: of the meter.
     Raises ConfigError with every missing ratio, unit or reference, and every unit that does not fit.
@@ -182,7 +183,7 @@ def _compile(wanted: _Wanted) -> _Compiled:
         channels.append(
             _channel(key, table, override, Decimal(slot.coefficient), _WIDE.multiply(converted.factor, ratio))
         )
-        sources.append(table.id or tuple(source for _, source in profile.resolve(table)))
+        sources.append(_source(profile, table, ratios))
     if findings:
         raise ConfigError(findings)
     evidence = {name: text_of(value) for name, value in wanted.ratios}
@@ -200,6 +201,14 @@ def _unit_of(profile: Profile, table: ChannelTable, ratios: Mapping[str, Decimal
     if not table.unit.startswith(UNITS):
         return table.unit
     return profile.units[table.unit.removeprefix(UNITS)].map[str(ratios[table.unit])]
+
+
+def _source(profile: Profile, table: ChannelTable, ratios: Mapping[str, Decimal]) -> Hashable:
+    """Return where a channel comes from, as its protocol has it."""
+    if profile.protocol in IDENTIFIED:
+        unit_code = int(ratios[table.unit]) if table.unit.startswith(UNITS) else -1
+        return locate(profile, table, unit_code).source
+    return table.id or tuple(source for _, source in profile.resolve(table))
 
 
 def _gate(key: str, table: ChannelTable, keys: Sequence[str], findings: list[Finding]) -> Gate | None:
@@ -261,7 +270,12 @@ def _slot(
     factor = table.factor
     if profile.protocol == "opcua":
         return Slot(_OPCUA_VALUE, text_of(_WIDE.multiply(factor, scale)), text_of(offset))
-    parts = tuple(part for part, _ in profile.resolve(table))
+    if profile.protocol in IDENTIFIED:
+        place = locate(profile, table)
+        parts: tuple[Part, ...] = (place.part,)
+        factor = _WIDE.multiply(factor, place.scale)
+    else:
+        parts = tuple(part for part, _ in profile.resolve(table))
     if table.transform == "pf_4q":  # bends at 1, so it needs the scaled value
         parts = (Part(parts[0].type, parts[0].order, text_of(factor)),)
         factor = Decimal(1)

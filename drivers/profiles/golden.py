@@ -7,6 +7,8 @@ from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, NamedTuple
 
 from drivers.profiles.compile import ChannelOverride, compile, with_status
+from drivers.profiles.golden_frames import gather_frames
+from drivers.profiles.identified import IDENTIFIED
 from drivers.profiles.model import BIT_FUNCTIONS, CONFIGURED
 from drivers.profiles.ratio import ratio_layout, ratio_values
 from gateway.errors import ConfigError, Finding, MetergateError
@@ -29,26 +31,24 @@ class Decoded(NamedTuple):
 
 
 def decode_golden(profile: Profile, golden: GoldenTable) -> dict[str, Decoded]:
-    """Return every expected channel as the gateway reads it (Modbus).
+    """Return every expected channel as the gateway reads it.
 
-    Raises ConfigError naming a register that is read but not in `blocks`, and what `compile` and `ratio_values` raise.
+    Raises ConfigError naming a register or identifier that is read but not in the capture, and what `compile` and
+    `ratio_values` raise.
     """
-    memory: dict[tuple[int, int], bytes] = {}
-    for block in golden.blocks:
-        memory.update(_registers(block.function, block.address, bytes.fromhex(block.hex)))
     small = ratio_layout(profile, "golden")
     configured = {name: format(value, "f") for name, value in golden.ratios.items()}
     if small is None or {channel.key for channel in small[0].channels} <= set(configured):
         ratios = ratio_values(profile, None, b"", configured)
     else:
-        ratios = ratio_values(profile, small[0], _gather(golden, memory, small[1]), configured)
+        ratios = ratio_values(profile, small[0], _raw(profile, golden, small[1]), configured)
     overrides = {
         key: ChannelOverride(unit=golden.units.get(key, ""), reference=_reference(profile, key))
         for key in golden.expect
     }
     keys = with_status(profile, tuple(golden.expect))
     layout, sources = compile(profile, "golden", 0.0, keys, ratios, overrides, golden.variant)
-    raw = _gather(golden, memory, sources)
+    raw = _raw(profile, golden, sources)
     flags = array("H", layout.no_flags)
     values = layout.decode(raw, flags)
     return {
@@ -61,7 +61,7 @@ def decode_golden(profile: Profile, golden: GoldenTable) -> dict[str, Decoded]:
 
 
 def verify(profile: Profile) -> list[Finding]:
-    """Return a finding for each expected value the profile does not make of its capture's bytes (Modbus)."""
+    """Return a finding for each expected value the profile does not make of its capture's bytes."""
     findings: list[Finding] = []
     for i, golden in enumerate(profile.golden, 1):
         findings += _mismatches(profile, golden, f"golden[{i}]")
@@ -116,8 +116,18 @@ def _registers(function: int, address: int, body: bytes) -> Iterable[tuple[tuple
             yield (function, address + i // 2), body[i : i + 2]
 
 
-def _gather(golden: GoldenTable, memory: dict[tuple[int, int], bytes], sources: Iterable[Hashable]) -> bytes:
+def _raw(profile: Profile, golden: GoldenTable, sources: Iterable[Hashable]) -> bytes:
     """Return the slots of a sample, in channel order, as a driver would."""
+    if profile.protocol in IDENTIFIED:
+        return gather_frames(profile, golden, sources)
+    memory: dict[tuple[int, int], bytes] = {}
+    for block in golden.blocks:
+        memory.update(_registers(block.function, block.address, bytes.fromhex(block.hex)))
+    return _gather(golden, memory, sources)
+
+
+def _gather(golden: GoldenTable, memory: dict[tuple[int, int], bytes], sources: Iterable[Hashable]) -> bytes:
+    """Return the slots of a Modbus sample, in channel order."""
     raw = bytearray()
     for source in sources:
         parts: tuple[RegisterSource, ...] = source  # type: ignore[assignment]  # Modbus profiles have no other

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from decimal import Decimal, InvalidOperation
 from functools import cached_property
 from typing import Annotated, Literal, NamedTuple
@@ -77,6 +77,8 @@ Hex = Annotated[str, BeforeValidator(_hex)]
 Texts = Annotated[tuple[str, ...], Field(strict=False)]
 Address = Annotated[int, Field(ge=0, le=65535)]
 Function = Annotated[int, Field(ge=1, le=4)]
+Identifier = Annotated[int, Field(ge=0, le=0xFFFF_FFFF)]
+Byte = Annotated[int, Field(ge=0, le=255)]
 Words = Annotated[str, Field(min_length=1)]
 Code = Annotated[str, Field(pattern=r"^(0|-?[1-9][0-9]{0,9})$")]
 
@@ -111,6 +113,14 @@ class ReadTable(Table):
     pause_ms: Annotated[int, Field(ge=0)] = 0
     update_ms: int | None = None
     wake: bool = False
+    di: Identifier | None = None
+    meter_type: Byte | None = None
+    meter_types: Mapping[str, Byte] = {}
+    lengths: Annotated[tuple[Byte, ...], Field(strict=False)] = ()
+    ser: Literal["echoed", "ignored"] = "echoed"
+    preamble: Annotated[int, Field(ge=0, le=16)] = 4
+    clock_at: Byte | None = None
+    utc_offset_min: Annotated[int, Field(ge=-720, le=840)] = 480
 
 
 class RatioTable(Table):
@@ -130,7 +140,8 @@ class RatioTable(Table):
 class UnitTable(Table):
     """`[units.<name>]`: a register of the meter that says in which unit it counts."""
 
-    address: Address = Field(description="wire address of the register that says the unit")
+    address: Address | None = None
+    at: Byte | None = None
     type: str = ""
     function: Function | None = None
     order: str = ""
@@ -189,6 +200,12 @@ class Place(Table):
 
     address: Address | None = None
     id: str = ""
+    di: Identifier | None = None
+    at: Byte | None = None
+    format: str = ""
+    signed: bool = False
+    frozen: Identifier | None = None
+    frozen_at: Byte = 0
     type: str = ""
     function: Function | None = None
     order: str = ""
@@ -236,9 +253,8 @@ class GoldenTable(Table):
     variant: str = ""
     ratios: Mapping[str, Positive] = {}
     units: Mapping[str, str] = {}
-    blocks: Annotated[tuple[BlockTable, ...], Field(strict=False, min_length=1)] = Field(
-        description="answers"
-    )
+    blocks: Annotated[tuple[BlockTable, ...], Field(strict=False)] = ()
+    frames: Annotated[tuple[Hex, ...], Field(strict=False)] = ()
     expect: Mapping[str, str] = Field(
         description='channel -> exact canonical decimal, or "absent"', min_length=1
     )
@@ -264,7 +280,7 @@ class Profile(Table):
     model: Words = Field(description="model name")
     also: Texts = ()
     medium: str = Field(description="what it measures")
-    protocol: str = Field(description="modbus or opcua")
+    protocol: str = Field(description="modbus, dlt645, cjt188 or opcua")
     confidence: Literal["one-source", "two-sources"] = Field(description="how well the map is supported")
     sources: Annotated[tuple[Words, ...], Field(strict=False, min_length=1)] = Field(description="citations")
     doubts: Texts = ()
@@ -288,7 +304,9 @@ class Profile(Table):
     @cached_property
     def digest(self) -> str:
         """Return 12 hexadecimal digits that stand for everything the profile says (comments and spacing aside)."""
-        body = self.model_dump(mode="json", by_alias=True)
+        body = self.model_dump(
+            mode="json", by_alias=True, exclude_defaults=True
+        )  # so a new key changes no old profile
         return hashlib.sha256(orjson.dumps(body, option=orjson.OPT_SORT_KEYS)).hexdigest()[:12]
 
     @property
@@ -303,6 +321,12 @@ class Profile(Table):
             read.pause_ms,
             read.wake,
         )
+
+    def settings(self, variant: str = "") -> Hashable:
+        """Return what goes into `Poll.settings`: `limits`, or how a meter that is asked by identifier may be asked."""
+        from drivers.profiles.identified import IDENTIFIED, settings
+
+        return settings(self, variant) if self.protocol in IDENTIFIED else self.limits
 
     def keys(self, variant: str = "") -> tuple[str, ...]:
         """Return the channels a variant has ("" is the ordinary meter), in file order."""

@@ -5,19 +5,19 @@ from __future__ import annotations
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING
 
-from drivers.profiles.model import UNITS
+from drivers.profiles.identified import IDENTIFIED, locate_unit
+from drivers.profiles.model import UNITS, UnitTable
 from gateway.config.values import nearest
 from gateway.errors import ConfigError, DeviceError, Finding
 from gateway.layout import Layout, Slot
 from gateway.model import Channel
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Hashable, Mapping
 
     from drivers.profiles.model import Profile, RatioTable, SmallTable
-    from drivers.registers import RegisterSource
 
-RegisterSources = tuple[tuple["RegisterSource", ...], ...]
+RegisterSources = tuple["Hashable", ...]
 
 REGISTER_EVIDENCE = ".register"
 """Ending of the name under which a register's ratio is kept when the site file overrides it."""
@@ -78,7 +78,10 @@ def probe_layout(profile: Profile, meter_id: str) -> tuple[Layout, RegisterSourc
     return Layout(meter_id, 0.0, (channel,), (slot,), profile=f"{profile.id}@{profile.digest}"), (source,)
 
 
-def _slot(profile: Profile, table: SmallTable) -> tuple[Slot, tuple[RegisterSource, ...]]:
+def _slot(profile: Profile, table: SmallTable) -> tuple[Slot, Hashable]:
+    if profile.protocol in IDENTIFIED and isinstance(table, UnitTable):
+        place = locate_unit(profile, table)
+        return Slot((place.part,)), place.source
     resolved = profile.resolve(table)
     parts = tuple(part for part, _ in resolved)
     sentinels = profile.sentinels.get(parts[0].type, ())
@@ -147,6 +150,8 @@ def stand_ins(profile: Profile) -> dict[str, Decimal]:
 
 
 def _place(profile: Profile, table: SmallTable) -> str:
+    if profile.protocol in IDENTIFIED and isinstance(table, UnitTable):
+        return f"byte {table.at} of the reply (a unit byte)"
     place = profile.resolve(table)[0].source
     manual = place.address + profile.read.doc_offset
     return f"function {place.function} address {place.address} (register {manual} in the manual)"

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from drivers import profiles
-from drivers.profiles.check import PROTOCOLS
 from gateway.config.site_file import from_toml
 from gateway.config.summary import summary
 from gateway.errors import ConfigError, DeviceError
@@ -233,14 +232,3 @@ def test_what_cannot_be_meant_is_refused(body: str, old: str, new: str, says: st
     assert old in body
     with pytest.raises(ConfigError, match=says):
         load(body.replace(old, new, 1), PLAIN_CAPTURE, "0", tmp_path)
-
-
-@pytest.mark.parametrize("protocol", ["dlt645", "cjt188"])
-def test_protocols_still_to_come_are_refused_by_name(protocol: str, tmp_path: Path) -> None:
-    """DL/T 645 and CJ/T 188 meters are not expressible yet: they come with the serial lines."""
-    assert protocol not in PROTOCOLS
-    path = tmp_path / "quirk.toml"
-    load("[read]\nfunction = 4\n" + PLAIN, PLAIN_CAPTURE, "230.1", tmp_path)
-    path.write_text(path.read_text().replace('"modbus"', f'"{protocol}"'))
-    with pytest.raises(ConfigError, match="protocol"):
-        profiles.load(path)

@@ -26,11 +26,17 @@ VALUES = [
     ("bcd16", "1234", "1234"),
     ("bcd32", "12345678", "12345678"),
     ("bcd48", "012345678901", "12345678901"),
+    ("u8", "2c", "44"),
+    ("u16_le", "8421", "33825"),
+    *((f"bcd_le{n}", "1234567890123456"[: 2 * n], "1234567890123456"[: 2 * n]) for n in range(1, 9)),
+    *((f"sbcd_le{n}", "9234567890123456"[: 2 * n], "-1234567890123456"[: 2 * n + 1]) for n in range(1, 9)),
 ]
 
 
 def arranged(big: bytes, order: str) -> bytes:
     """Return the bytes as a wire of this order carries them, by the words of the specification."""
+    if order == "low byte first":
+        return big[::-1]
     words = [big[i : i + 2] for i in range(0, len(big), 2)]
     if order in {"CDAB", "DCBA"}:
         words.reverse()
@@ -50,7 +56,7 @@ def test_the_arrangement_is_what_the_names_say() -> None:
 @pytest.mark.parametrize("order", wire.ORDERS)
 @pytest.mark.parametrize(("name", "big", "value"), VALUES)
 def test_every_type_in_every_order(name: str, big: str, value: str, order: str) -> None:
-    raw = arranged(bytes.fromhex(big), order)
+    raw = arranged(bytes.fromhex(big), "low byte first" if name in wire.BYTE_TYPES else order)
     assert len(raw) == wire.TYPES[name].size
     assert bytes(raw[i] for i in wire.order_of(name, order)).hex() == big
     assert wire.exact(name, bytes.fromhex(big)) == Decimal(value)
@@ -113,3 +119,14 @@ def test_opcua_numbers_keep_their_own_type(kind: bytes, number: str, text: str) 
 def test_transforms(name: str, x: str, expected: str) -> None:
     assert wire.TRANSFORMS[name](Decimal(x)) == Decimal(expected)
     assert wire.TRANSFORMS[name](float(x)) == pytest.approx(float(expected))
+
+
+@pytest.mark.parametrize("big", ["ff", "ffffffff", "0000000f", "00a00000"])
+@pytest.mark.parametrize("sign", ["", "s"])
+def test_half_bytes_that_are_no_digits_are_no_number(big: str, sign: str) -> None:
+    """FF is how DL/T 645 says that there is no value, also below a sign."""
+    name = f"{sign}bcd_le{len(big) // 2}"
+    assert wire.exact(name, bytes.fromhex(big)) is None
+    convert = wire.TYPES[name].convert
+    assert convert is not None
+    assert convert(bytes.fromhex(big)) != convert(bytes.fromhex(big)), "NaN"
