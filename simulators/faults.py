@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
 LOOPBACK = "127.0.0.1"
 _HEADER = 6  # transaction, protocol, length: what comes before the counted bytes
-_LATE_S = 3.0
-_GARBAGE = 12
+_BLOCK = 65_536
+LATE_S = 3.0
+GARBAGE = 12
 MODBUS_KINDS = (
     "dead",  # no answer
     "slow",  # the answer comes after delay
@@ -38,14 +39,35 @@ MODBUS_KINDS = (
     "wrong_function",
     "short",  # one register fewer than asked, lengths in agreement
     "down",  # the connection is cut, and new ones are cut at once
+    "half_open",  # connections are accepted and read, never answered nor closed, not even afterwards
 )
 OPCUA_KINDS = (
     "down",
+    "half_open",
     "bad",  # StatusCode Bad
     "uncertain",  # StatusCode UncertainLastUsableValue
     "frozen",  # value and source time stop
 )
-KINDS = {"modbus-tcp": MODBUS_KINDS, "opcua": OPCUA_KINDS}
+LINE_KINDS = (
+    "dead",
+    "slow",
+    "late",
+    "exception",  # refusal `code` of the meter's protocol
+    "crc",  # wrong check digits
+    "noise",  # `size` random bytes (default 3) after the request, close before and close after the answer
+    "echo",  # the master hears its own bytes
+    "truncated",
+    "garbage",
+    "foreign",  # a broadcast or another unit's answer comes before the answer
+)
+SERIAL_KINDS = (*LINE_KINDS, "unplugged")  # the port is gone, and back afterwards under its name
+TCP_SERIAL_KINDS = (*LINE_KINDS, "down", "half_open")
+KINDS = {
+    "modbus-tcp": MODBUS_KINDS,
+    "opcua": OPCUA_KINDS,
+    "serial": SERIAL_KINDS,
+    "tcp-serial": TCP_SERIAL_KINDS,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +88,17 @@ class Fault:
     size: int = 0
     share: float = 1.0
 
+    def lasts(self, now_s: float) -> bool:
+        """Return whether it is in force."""
+        return self.start_s <= now_s < self.end_s
+
     def hits(self, unit: int, now_s: float) -> bool:
         """Return whether it applies to a unit at a time."""
-        return self.start_s <= now_s < self.end_s and (not self.units or unit in self.units)
+        return self.lasts(now_s) and (not self.units or unit in self.units)
 
 
 class Gate:
-    """A TCP relay whose connections can be cut and refused. `down` faults do it by script.
+    """A TCP relay whose connections can be cut, refused or left half open. `down` and `half_open` faults do it by script.
 
     opened, cut: connections accepted and cut. port: where it listens, once started.
     """
@@ -154,6 +180,9 @@ class Gate:
         self._writers.add(writer)
         up_writer: asyncio.StreamWriter | None = None
         try:
+            if self._half_open():
+                await _swallow(reader)
+                return
             up_reader, up_writer = await asyncio.open_connection(LOOPBACK, self._upstream)
             await self._talk(reader, writer, up_reader, up_writer)
         except (OSError, asyncio.IncompleteReadError):
@@ -171,24 +200,39 @@ class Gate:
         up_reader: asyncio.StreamReader,
         up_writer: asyncio.StreamWriter,
     ) -> None:
-        """Relay both ways until one side ends."""
+        """Relay both ways until one side ends; once half open, until the client ends."""
+        mute = asyncio.Event()
         ways = [
-            asyncio.ensure_future(_relay(reader, up_writer)),
-            asyncio.ensure_future(_relay(up_reader, writer)),
+            asyncio.ensure_future(self._relay(reader, up_writer, mute)),
+            asyncio.ensure_future(self._relay(up_reader, writer, mute)),
         ]
         try:
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+            if mute.is_set():
+                await asyncio.wait(ways[:1])
         finally:
             for way in ways:
                 way.cancel()
             await asyncio.gather(*ways, return_exceptions=True)
 
+    async def _relay(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, mute: asyncio.Event
+    ) -> None:
+        with contextlib.suppress(OSError):
+            while block := await reader.read(_BLOCK):
+                if mute.is_set() or self._half_open():
+                    mute.set()
+                    continue
+                writer.write(block)
+                await writer.drain()
 
-async def _relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(OSError):
-        while block := await reader.read(65_536):
-            writer.write(block)
-            await writer.drain()
+    def _half_open(self) -> bool:
+        """Return whether a connection used now is left without an answer for good; count it."""
+        now_s = self.now_s
+        hit = any(fault.kind == "half_open" and fault.lasts(now_s) for fault in self.faults)
+        if hit:
+            self.applied["half_open"] += 1
+        return hit
 
 
 class FaultProxy(Gate):
@@ -208,6 +252,9 @@ class FaultProxy(Gate):
         """Answer request by request until the client ends."""
         while True:
             request = await _message(reader)
+            if self._half_open():
+                await _swallow(reader)
+                return
             fault = self._fault(request[_HEADER])
             if fault is None:
                 up_writer.write(request)
@@ -220,7 +267,7 @@ class FaultProxy(Gate):
                 writer.write(_exception(request, fault.code))
                 continue
             if fault.kind == "garbage":
-                writer.write(self._rng.randbytes(fault.size or _GARBAGE))
+                writer.write(self._rng.randbytes(fault.size or GARBAGE))
                 continue
             up_writer.write(request)
             self._spoil(fault, await _message(up_reader), writer)
@@ -228,7 +275,7 @@ class FaultProxy(Gate):
     def _fault(self, unit: int) -> Fault | None:
         now_s = self.now_s
         for fault in self.faults:
-            if fault.kind == "down" or not fault.hits(unit, now_s):
+            if fault.kind in {"down", "half_open"} or not fault.hits(unit, now_s):
                 continue
             if fault.share >= 1 or self._rng.random() < fault.share:
                 return fault
@@ -236,7 +283,7 @@ class FaultProxy(Gate):
 
     def _spoil(self, fault: Fault, answer: bytes, writer: asyncio.StreamWriter) -> None:
         if fault.kind in {"slow", "late"}:
-            delay_s = fault.delay_s or (_LATE_S if fault.kind == "late" else 0.0)
+            delay_s = fault.delay_s or (LATE_S if fault.kind == "late" else 0.0)
             self._spawn(self._later(delay_s, answer, writer))
         elif fault.kind == "cut":
             self._spawn(_cut_after(answer[: fault.size], writer))
@@ -249,6 +296,12 @@ class FaultProxy(Gate):
         await sleep_for(self._clock, delay_s)
         if not writer.is_closing():
             writer.write(answer)
+
+
+async def _swallow(reader: asyncio.StreamReader) -> None:
+    """Read until the client gives up."""
+    while await reader.read(_BLOCK):
+        pass
 
 
 async def _message(reader: asyncio.StreamReader) -> bytes:

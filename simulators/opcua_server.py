@@ -115,7 +115,11 @@ class OpcuaHost:
         since_s = (self._clock.wall_ns() - self._site.start_ns) / _NS
         for fault in self.faults:
             in_time = fault.start_s <= since_s < fault.end_s
-            if fault.kind != "down" and in_time and (not fault.meters or meter in fault.meters):
+            if (
+                fault.kind not in {"down", "half_open"}
+                and in_time
+                and (not fault.meters or meter in fault.meters)
+            ):
                 return fault
         return None
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from gateway.errors import ConfigError, Finding
-from simulators.faults import KINDS, MODBUS_KINDS, OPCUA_KINDS, Fault
+from simulators.faults import KINDS, Fault
 from simulators.measures import UNITS
 from simulators.physics import MODELS, REQUIRED
 
@@ -21,18 +21,28 @@ if TYPE_CHECKING:
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|min|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86_400.0}
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
-_LINK_KINDS = ("modbus-tcp", "opcua")
+_LINK_KINDS = tuple(KINDS)
+LINES = frozenset({"serial", "tcp-serial"})
+_BAUDS = (300, 600, 1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200)
+_ADDRESS = re.compile(r"\d{12}|\d{14}")
 VARIABLE_TYPES = ("Double", "Float", "Int64", "Int32", "UInt32", "UInt16")
 
 
 @dataclass(frozen=True, slots=True)
 class LinkPlan:
-    """One socket that is served. port: 0 = any free one. proxy: answers pass the fault proxy."""
+    """One socket or line that is served. port: 0 = any free one. proxy: answers pass the fault proxy.
+
+    baud, parity, stop: of a line. path: where a line's serial port appears, "" = in a folder of its own.
+    """
 
     id: str
     kind: str
     port: int = 0
     proxy: bool = False
+    baud: int = 9600
+    parity: str = "E"
+    stop: int = 1
+    path: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +66,8 @@ class MeterPlan:
 
     ratios: what the meter is set to, in registers or known to the site. units, references: what its menu says,
     by channel. shows: channel -> what it shows for ever (SI), whatever the model says. rollover_s: its
-    counters with a documented modulus roll over this long after the start; None: by chance.
+    counters with a documented modulus roll over this long after the start; None: by chance. address: DL/T 645 or
+    CJ/T 188 digits. delay_s: on a line, from request to answer; None: as usual for its protocol.
     """
 
     id: str
@@ -65,6 +76,8 @@ class MeterPlan:
     name: str = ""
     profile: str = ""
     unit: int = 0
+    address: str = ""
+    delay_s: float | None = None
     energy_kind: str = "other"
     period: str = ""
     channels: tuple[str, ...] = ()
@@ -94,7 +107,7 @@ class Plan:
 
     def with_proxies(self) -> Plan:
         """Return the plan with every link behind a fault proxy, for tests that make trouble by hand."""
-        return replace(self, links=tuple(replace(link, proxy=True) for link in self.links))
+        return replace(self, links=tuple(replace(link, proxy=link.kind != "serial") for link in self.links))
 
 
 def seconds(text: object) -> float:
@@ -121,7 +134,7 @@ class _Reader:
 
     def choice(self, path: str, value: object, allowed: Any) -> None:
         if value not in allowed:
-            near = difflib.get_close_matches(str(value), list(allowed), 1)
+            near = difflib.get_close_matches(str(value), [str(one) for one in allowed], 1)
             expected = "one of " + ", ".join(map(str, allowed))
             self.note(path, value, expected, f"did you mean {near[0]}?" if near else "")
 
@@ -159,7 +172,10 @@ def load_plan(path: Path) -> Plan:
     return Plan(
         name=head.get("name", path.stem),
         seed=int(head.get("seed", 1)),
-        links=tuple(replace(link, proxy=True) if link.id in troubled else link for link in links),
+        links=tuple(
+            replace(link, proxy=True) if link.id in troubled and link.kind != "serial" else link
+            for link in links
+        ),
         meters=meters,
         faults=faults,
         refresh_s=refresh_s,
@@ -191,18 +207,31 @@ def _load(path: Path, reader: _Reader) -> dict[str, Any]:
 def _link(reader: _Reader, i: int, table: Mapping[str, Any]) -> LinkPlan:
     path = f"links[{i + 1}]"
     reader.known(path, table, {f.name for f in fields(LinkPlan)})
-    reader.choice(f"{path}.kind", table.get("kind"), _LINK_KINDS)
-    return LinkPlan(
-        str(table.get("id")),
-        str(table.get("kind")),
-        int(table.get("port", 0)),
-        bool(table.get("proxy", False)),
+    kind = str(table.get("kind"))
+    reader.choice(f"{path}.kind", kind, _LINK_KINDS)
+    own = {"baud", "parity", "stop"} if kind in LINES else set()
+    strange = {"baud", "parity", "stop", "path"} - own - ({"path"} if kind == "serial" else set())
+    for key in sorted(strange & set(table)):
+        reader.note(f"{path}.{key}", table[key], f"no such key on a link of kind {kind}")
+    link = LinkPlan(
+        id=str(table.get("id")),
+        kind=kind,
+        port=int(table.get("port", 0)),
+        proxy=bool(table.get("proxy", False)),
+        baud=int(table.get("baud", 9600)),
+        parity=str(table.get("parity", "E")),
+        stop=int(table.get("stop", 1)),
+        path=str(table.get("path", "")),
     )
+    reader.choice(f"{path}.baud", link.baud, _BAUDS)
+    reader.choice(f"{path}.parity", link.parity, ("N", "E", "O"))
+    reader.choice(f"{path}.stop", link.stop, (1, 2))
+    return link
 
 
 def _meter(reader: _Reader, i: int, table: Mapping[str, Any], links: tuple[LinkPlan, ...]) -> MeterPlan:
     path = f"meters[{i + 1}]"
-    allowed = {f.name for f in fields(MeterPlan)} - {"rollover_s"} | {"rollover"}
+    allowed = {f.name for f in fields(MeterPlan)} - {"rollover_s", "delay_s"} | {"rollover", "delay"}
     reader.known(path, table, allowed)
     reader.choice(f"{path}.link", table.get("link"), [link.id for link in links])
     model = str(table.get("model"))
@@ -216,7 +245,9 @@ def _meter(reader: _Reader, i: int, table: Mapping[str, Any], links: tuple[LinkP
     )
     if bool(table.get("profile")) == bool(variables):
         reader.note(path, table.get("profile", ""), "either a profile or variables (OPC UA)")
-    rollover = table.get("rollover")
+    rollover, delay, address = table.get("rollover"), table.get("delay"), table.get("address", "")
+    if address and not (isinstance(address, str) and _ADDRESS.fullmatch(address)):
+        reader.note(f"{path}.address", address, "12 digits (DL/T 645) or 14 (CJ/T 188), as text")
     return MeterPlan(
         id=str(table.get("id")),
         link=str(table.get("link")),
@@ -224,6 +255,8 @@ def _meter(reader: _Reader, i: int, table: Mapping[str, Any], links: tuple[LinkP
         name=str(table.get("name", table.get("id"))),
         profile=str(table.get("profile", "")),
         unit=int(table.get("unit", 0)),
+        address=str(address),
+        delay_s=None if delay is None else reader.duration(f"{path}.delay", delay, 0),
         energy_kind=str(table.get("energy_kind", "other")),
         period=str(table.get("period", "")),
         channels=tuple(table.get("channels", ())),
@@ -269,7 +302,7 @@ def _fault(
     reader.known(path, table, {"kind", "link", "meters", "from", "to", "delay", "code", "size", "share"})
     reader.choice(f"{path}.link", table.get("link"), [link.id for link in links])
     link_kind = next((link.kind for link in links if link.id == table.get("link")), "")
-    reader.choice(f"{path}.kind", table.get("kind"), KINDS.get(link_kind, MODBUS_KINDS + OPCUA_KINDS))
+    reader.choice(f"{path}.kind", table.get("kind"), KINDS.get(link_kind, sum(KINDS.values(), ())))
     there = [meter.id for meter in meters if meter.link == table.get("link")]
     for name in table.get("meters", ()):
         reader.choice(f"{path}.meters", name, there)
@@ -295,21 +328,22 @@ def _fault(
 
 
 def _clashes(reader: _Reader, links: tuple[LinkPlan, ...], meters: tuple[MeterPlan, ...]) -> None:
-    """Note ids that are bad or given twice, and two meters at one unit of a Modbus link."""
+    """Note ids that are bad or given twice, and two meters at one unit or address of a link."""
     for path, ids in (("links", [link.id for link in links]), ("meters", [meter.id for meter in meters])):
         for i, name in enumerate(ids):
             if not _ID.fullmatch(name):
                 reader.note(f"{path}[{i + 1}].id", name, "lower-case letters, digits and hyphens, at most 32")
             elif name in ids[:i]:
                 reader.note(f"{path}[{i + 1}].id", name, "an id that is not taken")
-    taken: dict[tuple[str, int], str] = {}
+    taken: dict[tuple[str, int, str], str] = {}
     for i, meter in enumerate(meters):
         if meter.profile:
-            other = taken.setdefault((meter.link, meter.unit), meter.id)
+            other = taken.setdefault((meter.link, meter.unit, meter.address), meter.id)
             if other != meter.id:
+                what = "address" if meter.address else "unit"
                 reader.note(
-                    f"meters[{i + 1}].unit",
-                    meter.unit,
-                    f"a unit of its own on {meter.link}",
+                    f"meters[{i + 1}].{what}",
+                    meter.address or meter.unit,
+                    f"{'an address' if meter.address else 'a unit'} of its own on {meter.link}",
                     f"{other} has it",
                 )

@@ -16,12 +16,12 @@ import signal
 import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gateway.clock import SystemClock
 from gateway.errors import EXIT_CONFIG, ConfigError
 from simulators.faults import LOOPBACK, FaultProxy, Gate
-from simulators.plan import load_plan
+from simulators.plan import LINES, load_plan
 from simulators.site import Site
 from simulators.site_file import site_toml
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gateway.interfaces import Clock
+    from simulators.lines import LineHost
     from simulators.modbus_server import ModbusHost
     from simulators.opcua_server import OpcuaHost
     from simulators.plan import LinkPlan, Plan
@@ -39,18 +40,20 @@ DEMO_FAULTS_FILE = Path(__file__).with_name("demo_faults.toml")
 
 @dataclass(slots=True)
 class ServedLink:
-    """One link being served. port: where clients connect; gate: the proxy before the server, if any."""
+    """One link being served. port: where clients connect, or path of the serial port; gate: the proxy, if any."""
 
     id: str
     kind: str
-    port: int
-    host: ModbusHost | OpcuaHost
+    port: int | str
+    host: ModbusHost | OpcuaHost | LineHost
     gate: Gate | None
 
     @property
     def url(self) -> str:
         """Return where it is, as people write it."""
-        scheme = "opc.tcp" if self.kind == "opcua" else "modbus-tcp"
+        if self.kind == "serial":
+            return str(self.port)
+        scheme = "opc.tcp" if self.kind == "opcua" else self.kind
         return f"{scheme}://{LOOPBACK}:{self.port}"
 
 
@@ -63,8 +66,8 @@ class RunningSite:
     links: dict[str, ServedLink] = field(default_factory=dict)
 
     @property
-    def ports(self) -> dict[str, int]:
-        """Return link id -> loopback port."""
+    def ports(self) -> dict[str, Any]:
+        """Return link id -> loopback port, or path of the serial port."""
         return {link.id: link.port for link in self.links.values()}
 
     def proxy(self, link: str) -> Gate:
@@ -75,6 +78,15 @@ class RunningSite:
                 f"link {link} is not behind a proxy: set proxy = true or use Plan.with_proxies()"
             )
         return gate
+
+    def line(self, link: str) -> LineHost:
+        """Return a line: its `wire.tally`, its `troubles`, `unplug` and `plug`. Raises LookupError if it is none."""
+        from simulators.lines import LineHost
+
+        host = self.links[link].host
+        if not isinstance(host, LineHost):
+            raise LookupError(f"link {link} is no serial line")
+        return host
 
     async def stop(self) -> None:
         """Close every port; may be called twice."""
@@ -92,7 +104,7 @@ class RunningSite:
                 "name": meter.name,
                 "link": meter.link,
                 "url": self.links[meter.link].url,
-                "unit": meter.unit if meter.profile else None,
+                "unit": (meter.address or meter.unit) if meter.profile else None,
                 "profile": meter.profile or "opcua",
                 "model": meter.model,
             }
@@ -119,23 +131,30 @@ async def serve(plan: Plan, clock: Clock | None = None, *, start_ns: int | None 
 async def _serve_link(site: Site, link: LinkPlan, clock: Clock) -> ServedLink:
     meters = [meter for meter in site.meters.values() if meter.plan.link == link.id]
     faults = [fault for fault in site.plan.faults if fault.link == link.id]
-    host: ModbusHost | OpcuaHost
+    host: ModbusHost | OpcuaHost | LineHost
     if link.kind == "opcua":
         from simulators.opcua_server import OpcuaHost
 
         host = OpcuaHost(site, meters, clock, faults)
+    elif link.kind in LINES:
+        from simulators.lines import LineHost
+
+        host = LineHost(site, link, meters, clock, faults)
     else:
         from simulators.modbus_server import ModbusHost
 
         host = ModbusHost(site, meters, clock)
-    port = await host.start(0 if link.proxy else link.port)
-    if not link.proxy:
+    port: int | str = await host.start(0 if link.proxy else link.port)
+    if link.kind == "serial":
+        port = str(host.path)  # type: ignore[union-attr]
+    if not link.proxy or isinstance(port, str):
         return ServedLink(link.id, link.kind, port, host, None)
     gate: Gate
-    if link.kind == "opcua":
-        gate = Gate(port, clock, [fault for fault in faults if fault.kind == "down"], site.plan.seed)
-    else:
+    if link.kind == "modbus-tcp":
         gate = FaultProxy(port, clock, faults, site.plan.seed)
+    else:
+        of_connections = [fault for fault in faults if fault.kind in {"down", "half_open"}]
+        gate = Gate(port, clock, of_connections, site.plan.seed)
     try:
         return ServedLink(link.id, link.kind, await gate.start(link.port), host, gate)
     except OSError:

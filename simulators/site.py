@@ -58,8 +58,11 @@ def profile_text(name: str, folders: Sequence[Path]) -> dict[str, Any]:
 class SimulatedMeter:
     """One meter: its model, its counters' start, and either a register map or OPC UA variables."""
 
-    def __init__(self, plan: MeterPlan, registers: Displays | None, seed: int, start_s: float) -> None:
-        """start_s: seconds since the reference time when the simulation starts."""
+    def __init__(
+        self, plan: MeterPlan, registers: Displays | None, seed: int, start_s: float, protocol: str = "modbus"
+    ) -> None:
+        """start_s: seconds since the reference time when the simulation starts. protocol: of its profile."""
+        self.protocol = protocol
         rng = Random(f"{seed}/{plan.id}")
         self.plan = plan
         self.map = registers
@@ -181,8 +184,8 @@ class Site:
         findings: list[Finding] = []
         for i, meter in enumerate(plan.meters, 1):
             try:
-                registers = self._registers(meter, folders)
-                made = SimulatedMeter(meter, registers, plan.seed, start_s)
+                protocol, registers = self._registers(meter, folders)
+                made = SimulatedMeter(meter, registers, plan.seed, start_s, protocol)
                 made.check(start_s)
             except (FileNotFoundError, KeyError, DoesNotFit) as error:
                 found = str(error.args[0]) if error.args else str(error)
@@ -196,15 +199,16 @@ class Site:
             raise ConfigError(findings)
 
     @staticmethod
-    def _registers(meter: MeterPlan, folders: Sequence[Path]) -> Displays | None:
+    def _registers(meter: MeterPlan, folders: Sequence[Path]) -> tuple[str, Displays | None]:
+        """Return the protocol a meter speaks and what it shows. Raises KeyError for a protocol nobody simulates."""
         if not meter.profile:
-            return None
+            return "opcua", None
         profile = profile_text(meter.profile, folders)
-        protocol = importlib.import_module(PROTOCOLS[profile.get("protocol", "modbus")])
-        read: Displays = protocol.read_profile(
+        protocol: str = profile.get("protocol", "modbus")
+        read: Displays = importlib.import_module(PROTOCOLS[protocol]).read_profile(
             profile, ratios=meter.ratios, units=meter.units, variant=meter.variant, channels=meter.channels
         )
-        return read
+        return protocol, read
 
     @staticmethod
     def seconds(time_ns: int) -> float:

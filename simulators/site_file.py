@@ -6,18 +6,19 @@ import json
 from typing import TYPE_CHECKING
 
 from simulators.faults import LOOPBACK
+from simulators.plan import LINES
 from simulators.site import profile_folders, profile_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from simulators.plan import MeterPlan, Plan
+    from simulators.plan import LinkPlan, MeterPlan, Plan
 
 
 def site_toml(
     plan: Plan,
-    ports: Mapping[str, int],
+    ports: Mapping[str, int | str],
     *,
     gateway_id: str = "demo",
     state_dir: str = "state",
@@ -26,7 +27,7 @@ def site_toml(
 ) -> str:
     """Return a site file (docs/specs/site-file.md) that reads every meter of the plan.
 
-    ports: link id -> loopback port. sinks: TOML text, taken as it is. period: instead of the plan's.
+    ports: link id -> loopback port, or path of the serial port. sinks: TOML text, taken as it is. period: instead of the plan's.
     """
     parts = [
         f"# Written by the simulator for: {plan.name}",
@@ -36,16 +37,24 @@ def site_toml(
         parts[-1] += f"\nprofile_dirs = [{', '.join(_text(str(f.resolve())) for f in plan.profile_dirs)}]"
     parts.append(f'[site]\nname = {_text(plan.name)}\ntimezone = "Asia/Shanghai"')
     for link in plan.links:
-        where = f'host = "{LOOPBACK}"\nport = {ports[link.id]}\ntimeout = "1s"'
-        if link.kind == "opcua":
-            where = f'url = "opc.tcp://{LOOPBACK}:{ports[link.id]}"\ntimeout = "4s"'
         parts.append(
-            f'[[links]]\nid = {_text(link.id)}\nkind = {_text(link.kind)}\n{where}\nretry_max = "5s"'
+            f"[[links]]\nid = {_text(link.id)}\nkind = {_text(link.kind)}\n"
+            f'{_where(link, ports[link.id])}\nretry_max = "5s"'
         )
     folders = profile_folders(plan.profile_dirs)
     parts += [_meter(meter, period or meter.period or plan.period, folders) for meter in plan.meters]
     parts.append(sinks.strip())
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _where(link: LinkPlan, port: int | str) -> str:
+    """Return the lines that say where a link leads and how long to wait."""
+    if link.kind == "opcua":
+        return f'url = "opc.tcp://{LOOPBACK}:{port}"\ntimeout = "4s"'
+    where = f'host = "{LOOPBACK}"\nport = {port}\n' if isinstance(port, int) else f"port = {_text(port)}\n"
+    if link.kind in LINES:
+        where += f"baud = {link.baud}\nparity = {_text(link.parity)}\nstop = {link.stop}\n"
+    return f'{where}timeout = "1s"'
 
 
 def _ratios(meter: MeterPlan, folders: Sequence[Path]) -> list[str]:
@@ -71,7 +80,8 @@ def _meter(meter: MeterPlan, period: str, folders: Sequence[Path]) -> str:
         f"period = {_text(period)}",
     ]
     if meter.profile:
-        lines += [f"unit = {meter.unit}", f"profile = {_text(meter.profile)}"]
+        where = f"address = {_text(meter.address)}" if meter.address else f"unit = {meter.unit}"
+        lines += [where, f"profile = {_text(meter.profile)}"]
     if meter.channels:
         lines.append(f"channels = [{', '.join(map(_text, meter.channels))}]")
     lines += _ratios(meter, folders)

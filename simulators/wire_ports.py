@@ -1,0 +1,171 @@
+"""Where a master gets at a simulated line: a pty as its serial port, a TCP port of raw bytes, or plain memory."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import termios
+import tty
+from typing import TYPE_CHECKING
+
+from simulators.faults import LOOPBACK
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from simulators.wire import Wire
+
+_BLOCK = 4096
+
+
+class MemoryPort:
+    """The master's end of a line without any file: for programs under virtual time."""
+
+    def __init__(self, wire: Wire) -> None:
+        """wire: whose master this is."""
+        self._wire = wire
+
+    def on_bytes(self, receive: Callable[[bytes], None] | None) -> None:
+        """Hand what the line brings to `receive`."""
+        self._wire.on_bytes(receive)
+
+    def write(self, raw: bytes) -> None:
+        """Send bytes."""
+        self._wire.feed(raw)
+
+    def close(self) -> None:
+        """Hear no more."""
+        self._wire.on_bytes(None)
+
+
+class PtyPort:
+    """A pty at a path that stays: a link to the terminal end, which is another one after `unplug` and `plug`.
+
+    The terminal end is kept open here, so that a master may close and open it like a serial port. The pty knows the
+    baud rate the master has set: at another than the wire's everything is garbled, as on a real line. It has no
+    parity, and refuses to have it set (EINVAL) where nothing else would change; so IGNBRK, which means nothing to
+    it and which pyserial clears, is set again after each opening. overruns: bytes nobody read in time; misheard: blocks at a wrong baud rate.
+    """
+
+    def __init__(self, wire: Wire, path: Path) -> None:
+        """path: where the port appears; its folder exists."""
+        self.path = path
+        self.overruns = 0
+        self.misheard = 0
+        self._wire = wire
+        self._speed: int = getattr(termios, f"B{wire.pace.baud}")
+        self._ends: tuple[int, int] | None = None
+        wire.on_bytes(self._receive)
+
+    def plug(self) -> None:
+        """Make the port appear. Raises OSError."""
+        if self._ends is not None:
+            return
+        own, terminal = os.openpty()
+        tty.setraw(terminal, termios.TCSANOW)
+        _mark(terminal, self._speed)
+        os.set_blocking(own, False)
+        self._ends = (own, terminal)
+        asyncio.get_running_loop().add_reader(own, self._send)
+        partial = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+        partial.unlink(missing_ok=True)
+        partial.symlink_to(os.ttyname(terminal))
+        partial.replace(self.path)
+
+    def unplug(self) -> None:
+        """Make the port vanish: who has it open reads its end or EIO; may be called twice."""
+        if self._ends is None:
+            return
+        own, terminal = self._ends
+        self._ends = None
+        asyncio.get_running_loop().remove_reader(own)
+        self.path.unlink(missing_ok=True)
+        os.close(terminal)
+        os.close(own)
+
+    def close(self) -> None:
+        """Take the port away for good."""
+        self.unplug()
+        self._wire.on_bytes(None)
+
+    def _right_speed(self) -> bool:
+        assert self._ends is not None
+        modes = termios.tcgetattr(self._ends[1])
+        if not modes[0] & termios.IGNBRK:
+            _mark(self._ends[1], modes[5])
+        right = bool(modes[5] == self._speed)
+        self.misheard += not right
+        return right
+
+    def _send(self) -> None:
+        """Put what the master wrote onto the wire."""
+        assert self._ends is not None
+        with contextlib.suppress(BlockingIOError):
+            raw = os.read(self._ends[0], _BLOCK)
+            self._wire.feed(raw if self._right_speed() else _garbled(raw))
+
+    def _receive(self, raw: bytes) -> None:
+        """Hand what the line brings to the master."""
+        if self._ends is None:
+            return
+        if not self._right_speed():
+            raw = _garbled(raw)
+        try:
+            written = os.write(self._ends[0], raw)
+        except BlockingIOError:
+            written = 0
+        self.overruns += len(raw) - written
+
+
+class TcpPort:
+    """A serial device server: raw bytes of the line for whoever connects, and from them onto the line."""
+
+    def __init__(self, wire: Wire) -> None:
+        """wire: the line behind it."""
+        self._wire = wire
+        self._server: asyncio.Server | None = None
+        self._writers: set[asyncio.StreamWriter] = set()
+        wire.on_bytes(self._receive)
+
+    async def start(self, port: int = 0) -> int:
+        """Return the loopback port it listens on. Raises OSError."""
+        self._server = await asyncio.start_server(self._serve, LOOPBACK, port)
+        return int(self._server.sockets[0].getsockname()[1])
+
+    async def stop(self) -> None:
+        """Close the port and every connection."""
+        self._wire.on_bytes(None)
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        for writer in list(self._writers):
+            writer.transport.abort()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.add(writer)
+        try:
+            with contextlib.suppress(OSError):
+                while raw := await reader.read(_BLOCK):
+                    self._wire.feed(raw)
+        finally:
+            self._writers.discard(writer)
+            writer.close()
+
+    def _receive(self, raw: bytes) -> None:
+        for writer in self._writers:
+            writer.write(raw)
+
+
+def _mark(terminal: int, speed: int) -> None:
+    """Set a speed, and IGNBRK so that the next opening changes something."""
+    modes = termios.tcgetattr(terminal)
+    modes[0] |= termios.IGNBRK
+    modes[4] = modes[5] = speed
+    termios.tcsetattr(terminal, termios.TCSANOW, modes)
+
+
+def _garbled(raw: bytes) -> bytes:
+    """Return bytes as heard at a wrong baud rate: nothing like what was sent, and not as many."""
+    return bytes((7 * byte + 0x5B) & 0xFF for byte in raw[::2])
