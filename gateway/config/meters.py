@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from drivers.profiles import Library, Profile
-    from drivers.registers import ReadLimits
     from gateway.config.draft import Draft, Entry
     from gateway.config.models import MeterConfig
 
@@ -63,6 +62,7 @@ def check_meters(draft: Draft) -> Iterator[Finding]:
             expected = f"{finding.expected}; searched: {searched}"
             yield Finding(finding.path, finding.found, expected, finding.suggestion)
         yield from _limits(path, meter)
+        yield from _read(path, meter, protocol)
         if meter.variables:
             yield from _variables(path, meter)
 
@@ -136,11 +136,11 @@ def address_of(meter: MeterConfig) -> Hashable:
     return meter.address if meter.unit is None else meter.unit
 
 
-def limits_of(meter: MeterConfig, profile: Profile) -> ReadLimits:
+def limits_of(meter: MeterConfig, profile: Profile) -> Hashable:
     """Return how a meter may be asked: as its profile says, but for what the site file knows better."""
     limits, own = profile.limits, meter.read
     if profile.protocol != "modbus":
-        return limits
+        return profile.settings(meter.variant)
     return replace(
         limits,
         registers_max=limits.registers_max if own.registers_max is None else own.registers_max,
@@ -309,6 +309,18 @@ def _variables(path: str, meter: MeterConfig) -> Iterator[Finding]:
         profiles.compile_variables(meter.id, meter.period_s, variable_specs(meter))
     except ConfigError as error:
         yield from (under(path, finding) for finding in error.findings)
+
+
+def _read(path: str, meter: MeterConfig, protocol: str) -> Iterator[Finding]:
+    """Yield what of `[meters.read]` the meter's protocol has no use for."""
+    keys = ("registers_max", "hole_max", "pause", "delay")
+    values = (meter.read.registers_max, meter.read.hole_max, meter.read.pause_s, meter.read.delay_s)
+    useless = {"opcua": keys, "dlt645": keys[:3], "cjt188": keys[:3]}.get(protocol, ())
+    for key, value in zip(keys, values, strict=True):
+        if value is not None and key in useless:
+            yield Finding(
+                f"{path}.read.{key}", "a value", "nothing: this protocol has no use for it", "remove the key"
+            )
 
 
 def _limits(path: str, meter: MeterConfig) -> Iterator[Finding]:
