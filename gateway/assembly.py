@@ -1,6 +1,7 @@
 """From the site file to links, targets and sinks: the one place that knows which class serves which kind.
 
-A new protocol is one folder in `drivers/` and one line in `LINKS`; a new sink one module and one line in `SINKS`.
+A new protocol is one folder in `drivers/` and one line in `LINKS`, or in `LINE_READERS` if it is spoken on serial lines;
+a new sink one module and one line in `SINKS`.
 Heavy libraries are imported only when a link or sink of their kind is configured.
 """
 
@@ -8,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gateway.config.links import ModbusTcpConfig, OpcuaConfig
+from gateway.config.links import ModbusTcpConfig, OpcuaConfig, SerialConfig, TcpSerialConfig
 from gateway.config.meters import profile_library
 from gateway.config.sinks import InfluxConfig, MqttConfig
 from gateway.config.summary import channels, period_of
@@ -18,12 +19,16 @@ from gateway.targets import ProfileTarget, RatioReader, VariablesTarget
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
+    from drivers.lines.contract import Reader
+    from drivers.lines.line import HalfDuplexLine
+    from drivers.lines.port import Port as LinePort
     from drivers.profiles import Library
-    from gateway.config.links import LinkConfig
+    from gateway.config.links import LineTable, LinkConfig
     from gateway.config.models import MeterConfig, Site
     from gateway.config.sinks import SinkConfig, TlsConfig
-    from gateway.interfaces import Clock, Directory, Link, Sink
+    from gateway.interfaces import Clock, Directory, Link, Notice, Sink
     from gateway.poll import Target
     from gateway.sinks.tls import TlsFiles
     from gateway.targets import SiteDirectory
@@ -32,13 +37,64 @@ if TYPE_CHECKING:
 def _modbus_tcp(config: ModbusTcpConfig, clock: Clock) -> Link:
     from drivers.modbus.driver import ModbusTcpLink
 
-    return ModbusTcpLink(config.host, config.port, timeout_s=config.timeout_s, clock=clock, name=config.id)
+    return ModbusTcpLink(
+        config.host,
+        config.port,
+        timeout_s=config.timeout_s,
+        clock=clock,
+        name=config.id,
+        timeout_min_s=config.timeout_min_s,
+        pipeline=config.pipeline,
+    )
 
 
-def _opcua(config: OpcuaConfig, clock: Clock) -> Link:
+def _serial(config: SerialConfig, clock: Clock) -> Link:
+    from drivers.lines.port import SerialPort
+    from drivers.lines.timing import Timing
+
+    port = SerialPort(config.port, Timing(config.baud, config.parity, config.stop))
+    return _line(config, port, clock, own_gaps=True)
+
+
+def _tcp_serial(config: TcpSerialConfig, clock: Clock) -> Link:
+    from drivers.lines.port import TcpPort
+
+    return _line(config, TcpPort(config.host, config.port), clock, own_gaps=False)
+
+
+def _line(config: LineTable, port: LinePort, clock: Clock, *, own_gaps: bool) -> Link:
+    from drivers.lines.line import HalfDuplexLine, LineSettings
+    from drivers.lines.link import LineLink
+    from drivers.lines.timing import Timing
+
+    settings = LineSettings(
+        timing=Timing(config.baud, config.parity, config.stop),
+        own_gaps=own_gaps,
+        turnaround_s=config.turnaround_s,
+        timeout_min_s=config.timeout_min_s,
+        late_max_s=config.late_max_s,
+        echo=config.echo,
+    )
+    line = HalfDuplexLine(port, settings, clock, config.id)
+    return LineLink(line, clock, config.id, LINE_READERS, timeout_min_s=config.timeout_min_s)
+
+
+def _modbus_reader(
+    line: HalfDuplexLine, clock: Clock, name: str, notice: Notice, timeout_min_s: float
+) -> Reader:
+    from drivers.modbus.line import line_reader
+
+    return line_reader(line, clock, name, notice, timeout_min_s)
+
+
+def _opcua(config: OpcuaConfig, clock: Clock, state_dir: Path | None = None) -> Link:
     from drivers.opcua.driver import OpcUaLink
+    from drivers.opcua.session import Security
+    from drivers.opcua.subscription import Reporting
 
     password = read_secret(config.password_file, config.password_credential)
+    by_time = config.stale_after_s > 0
+    how = Reporting(config.reporting_s, config.sampling_s, config.queue, config.deadband, by_time)
     return OpcUaLink(
         config.url,
         timeout_s=config.timeout_s,
@@ -47,6 +103,16 @@ def _opcua(config: OpcuaConfig, clock: Clock) -> Link:
         user=config.user,
         password=password,
         stale_after_s=config.stale_after_s,
+        security=Security(
+            config.security,
+            config.security_mode,
+            state_dir,
+            config.cert_file,
+            config.key_file,
+            config.user_cert_file,
+            config.user_key_file,
+        ),
+        reporting=how if config.mode == "subscribe" else None,
     )
 
 
@@ -92,7 +158,16 @@ def _influx(config: InfluxConfig, directory: Directory, clock: Clock) -> Sink:
     )
 
 
-LINKS: dict[type[LinkConfig], Callable[..., Link]] = {ModbusTcpConfig: _modbus_tcp, OpcuaConfig: _opcua}
+LINKS: dict[type[LinkConfig], Callable[..., Link]] = {
+    ModbusTcpConfig: _modbus_tcp,
+    SerialConfig: _serial,
+    TcpSerialConfig: _tcp_serial,
+    OpcuaConfig: _opcua,
+}
+LINE_READERS: dict[str, Callable[..., Reader]] = {
+    "modbus": _modbus_reader,
+}
+"""Protocol -> its reader on a line, made of (line, clock, link id, notice, timeout_min_s)."""
 SINKS: dict[type[SinkConfig], Callable[..., Sink]] = {MqttConfig: _mqtt, InfluxConfig: _influx}
 
 
@@ -102,8 +177,13 @@ def library(site: Site | None) -> Library:
     return profile_library(own)
 
 
-def link(config: LinkConfig, clock: Clock) -> Link:
-    """Return the link a `[[links]]` table describes, not yet open."""
+def link(config: LinkConfig, clock: Clock, state_dir: Path | None = None) -> Link:
+    """Return the link a `[[links]]` table describes, not yet open.
+
+    state_dir: where a link may keep files (certificates of OPC UA); without one it trusts no server.
+    """
+    if isinstance(config, OpcuaConfig):
+        return _opcua(config, clock, state_dir)
     return LINKS[type(config)](config, clock)
 
 

@@ -20,10 +20,10 @@ Source: facts measured on CPython 3.11: `BufferedProtocol` with a small buffer s
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections import deque
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
+from drivers.connecting import UNSENT_MAX, prepare_transport
 from drivers.failures import NoAnswer
 from drivers.modbus.framing import PREFIX_SIZE, Ask, Frame, Unsynchronised, check, cut_tcp
 from drivers.modbus.pdu import ExceptionAnswer, Mismatch
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from drivers.modbus.stats import LinkStats
 
 BUFFER_SIZE = 4096  # 15 frames of the largest kind; 64 KiB would be 33 MB at 500 connections
-UNSENT_MAX = 4096  # bytes of requests the peer's TCP does not take before the connection counts as dead
 GIVEN_UP_MAX = 64  # transaction ids remembered to tell "late" from "nobody asked"
 _IDS = 0xFFFF
 _CLOSED_STEP = "the meter may be restarting, or allow fewer connections than it has"
@@ -107,12 +106,7 @@ class Stream(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Set the socket up: small writes at once, dead peers noticed, little kept unsent."""
-        transport = cast("asyncio.Transport", transport)  # uvloop's is none by inheritance
-        self._transport = transport
-        transport.set_write_buffer_limits(high=UNSENT_MAX)
-        sock = transport.get_extra_info("socket")
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        self._transport = prepare_transport(transport)
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Return where the next bytes go; at most one incomplete frame lies before it."""

@@ -52,6 +52,16 @@ class ModbusTcpConfig(LinkTable):
     timeout_s: Timeout = Field(
         default="1s", validate_default=True, alias="timeout", description="Longest wait for one answer."
     )
+    timeout_min_s: Timeout = Field(
+        default="100ms",
+        validate_default=True,
+        alias="timeout_min",
+        description="Shortest wait, however fast a meter has answered so far.",
+    )
+    pipeline: Annotated[int, Field(ge=1, le=16)] = Field(
+        default=1,
+        description="Requests that may be outstanding at once; more than 1 only where the meter's manual allows it.",
+    )
 
     def endpoint(self) -> str:
         """Return host and port; the loopback's names are one host."""
@@ -80,6 +90,49 @@ class OpcuaConfig(LinkTable):
         alias="stale_after",
         description="A source time older than this flags STALE; 0s: never, for servers that stamp the last change.",
     )
+    mode: Literal["poll", "subscribe"] = Field(
+        default="poll",
+        description="Ask for the values at every period, or let the server report what changed.",
+    )
+    reporting_s: Annotated[Seconds, within("50ms", "1h")] = Field(
+        default="1s",
+        validate_default=True,
+        alias="reporting",
+        description="subscribe: how often the server reports (publishing interval); it may choose a longer one.",
+    )
+    sampling_s: Annotated[Seconds, within("0s", "1h")] = Field(
+        default="0s",
+        validate_default=True,
+        alias="sampling",
+        description="subscribe: how often the server looks at a variable; 0s: as often as it reports.",
+    )
+    queue: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        default=10, description="subscribe: changes of one variable the server keeps between two reports."
+    )
+    deadband: Annotated[float, Field(ge=0)] = Field(
+        default=0.0,
+        description="subscribe: changes up to this size, in the server's own unit, are not reported; 0: every change is.",
+    )
+    security: Literal["none", "basic256sha256", "aes128_sha256_rsaoaep", "aes256_sha256_rsapss"] = Field(
+        default="none", description="Security policy of the session."
+    )
+    security_mode: Literal["sign", "sign_and_encrypt"] = Field(
+        default="sign_and_encrypt", description="What a security policy does with each message."
+    )
+    cert_file: File = Field(
+        default="",
+        validate_default=True,
+        description="Own application certificate, PEM or DER; empty: made and kept in `<state_dir>/opcua/own`.",
+    )
+    key_file: File = Field(
+        default="", validate_default=True, description="Key of cert_file, RSA, without password."
+    )
+    user_cert_file: File = Field(
+        default="",
+        validate_default=True,
+        description="Certificate to log in with, instead of user and password.",
+    )
+    user_key_file: File = Field(default="", validate_default=True, description="Key of user_cert_file.")
 
     def endpoint(self) -> str:
         """Return the URL in one spelling."""

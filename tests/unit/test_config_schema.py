@@ -27,7 +27,12 @@ def keys(model: type[Any]) -> set[str]:
 
 
 def all_models() -> list[type[Any]]:
-    return [inner for model in MODELS for inner in (model.__subclasses__() or [model])]
+    """Return the tables a site file has: those no other table is derived from."""
+
+    def leaves(model: type[Any]) -> list[type[Any]]:
+        return [leaf for inner in model.__subclasses__() for leaf in leaves(inner)] or [model]
+
+    return [leaf for model in MODELS for leaf in leaves(model)]
 
 
 def paths(body: Any, place: tuple[str, ...] = ()) -> set[tuple[str, ...]]:
