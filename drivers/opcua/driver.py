@@ -1,4 +1,4 @@
-"""A link to an OPC UA server, on asyncua: one session, one Read call a poll.
+"""A link to an OPC UA server, on asyncua: one session; one Read call a poll, or one subscription for all polls.
 
 asyncua is used without its own reconnection: the link's owner closes and opens again, for ever, each time
 with a new client, because a client that has lost its connection may hang when it is used again (asyncua
@@ -11,45 +11,39 @@ from __future__ import annotations
 import asyncio
 import logging
 from array import array
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 import structlog
 from asyncua import ua
-from asyncua.client.client import Client
-from asyncua.ua.attribute_ids import AttributeIds
-from asyncua.ua.object_ids import ObjectIds
+from asyncua.client.ua_client import UaClientState
 from asyncua.ua.uaerrors._base import UaStatusCodeError
 
 from drivers.opcua import slot
-from drivers.opcua.address import NodeAddress, parse_id, parse_url
-from drivers.opcua.faults import FAILURES, GARBLED, REFUSED, TOO_LARGE, explain, is_gone, status_name
-from drivers.opcua.guard import Guarded
+from drivers.opcua.address import parse_url
+from drivers.opcua.channels import Channels
+from drivers.opcua.faults import FAILURES, GARBLED, REFUSED, explain, is_gone, status_name
+from drivers.opcua.feed import Change
+from drivers.opcua.reads import Reads, server_limits
+from drivers.opcua.session import Securing, Security, new_client
+from drivers.opcua.subscription import TOLD_S, Counts, Feeding, Reporting, Subscription
 from gateway.clock import sleep_for
 from gateway.errors import DeviceError, LinkDown
 from gateway.interfaces import unnoticed
 from gateway.model import Sample
 
 if TYPE_CHECKING:
+    from asyncua.client.client import Client
+
+    from drivers.opcua.guard import Guarded
     from gateway.interfaces import Clock, Notice, Poll
 
-PROTOCOL = "opcua"
-SESSION_TIMEOUT_MS = 60_000  # asyncua's hour lets unclean ends fill a server's session table
-WATCHDOG_S = 10.0  # asyncua's second is also its patience: a server that pauses 2 s would be dropped
 CLOSE_S = 2.0
 OPEN_STEPS = 3  # connecting takes seven answers; together they may take this many timeouts
 NAMED_MAX = 3
-LOGGED_MAX = 10_000
+IDLE_MAX = 10  # connections in which a poll was not read before what was reported for it is given up
+ENCRYPTED = ua.MessageSecurityMode.SignAndEncrypt
 NEVER_NS = 1 << 62  # no source time is older
-_MAX_NODES_PER_READ = parse_id(f"i={ObjectIds.Server_ServerCapabilities_OperationLimits_MaxNodesPerRead}")
-
 log = structlog.get_logger("opcua")
-
-
-class _Plan(NamedTuple):
-    """A poll as OPC UA asks it: all channels in one request, or as few as the server's limit allows."""
-
-    requests: tuple[ua.ReadParameters, ...]
-    per_request: int
 
 
 class OpcUaLink:
@@ -65,11 +59,14 @@ class OpcUaLink:
         user: str = "",
         password: str | None = None,
         stale_after_s: float = 0.0,
+        security: Security | None = None,
+        reporting: Reporting | None = None,
     ) -> None:
         """url: opc.tcp://host[:port][/path]. timeout_s: patience for one answer. name: the link's id, for texts.
 
         stale_after_s: a source time older than this flags STALE; 0: never, since a server may stamp a value
         with its last change, and a healthy constant value would look stale (OPC UA Part 4, 7.11.3).
+        security: None means none. reporting: subscribe in this way; None: a Read call a poll.
 
         Raises ValueError if the url is none, or carries a password.
         """
@@ -81,24 +78,37 @@ class OpcUaLink:
         self._password = password
         self._stale_ns = round(stale_after_s * 1e9) or NEVER_NS
         self.notice: Notice = unnoticed
+        self._securing = Securing(security or Security(), self._url, name, timeout_s, clock)
+        self._reporting = reporting
+        self._subscription: Subscription | None = None
+        self._feedings: dict[Poll, Feeding] = {}  # outlive a connection, with what nobody has read yet
+        self._begun: set[Poll] = set()  # in this connection
+        self._counts = Counts()
+        self._channels = Channels(name)
         self._client: Client | None = None
         self._guarded: Guarded | None = None
         self._lost = False
-        self._limit = 0  # channels a Read may carry; 0: the server names none
-        self._plans: dict[Poll, _Plan] = {}
-        self._logged: set[tuple[str, str, str]] = set()
+        self._reads = Reads(name, 0)
+        self._is_warned = False
         _silence_asyncua()
 
     async def open(self) -> None:
-        """Connect, start a session and ask for the server's limit. Raises LinkDown within 3 timeouts."""
+        """Connect, start a session and, where the link subscribes, a subscription. Raises LinkDown within 3 timeouts."""
         await self.close()
-        client = self._new_client()
+        client, self._guarded = self._new_client()
+        self._securing.notice = self.notice
         is_open = False
         try:
             async with asyncio.timeout(OPEN_STEPS * self._timeout_s):
+                await self._securing.prepare(client)
                 await client.connect()
-                self._limit = await _server_limit(client)
+                values, items = await server_limits(client)
+                self._reads = Reads(self._name, values)
+                if self._reporting is not None:
+                    self._subscription = await self._subscribe(client, self._reporting, items)
             is_open = True
+        except LinkDown as error:
+            raise LinkDown(self._text(str(error))) from error
         except FAILURES as error:
             raise LinkDown(self._text(self._cause(error))) from error
         finally:
@@ -108,11 +118,13 @@ class OpcUaLink:
         self._warn_of_plain_password(client)
 
     async def read(self, poll: Poll) -> list[Sample]:
-        """Return one sample: number, StatusCode and source time of every channel, from one Read call.
+        """Return one sample of every channel from one Read call; in a link that subscribes, all reported since the last call.
 
-        Channels the server calls bad, or that are no single number, are flagged MISSING and DEVICE.
+        Each has number, StatusCode and source time. Channels the server calls bad, or that are no single number, are
+        flagged MISSING and DEVICE. A poll of period 0 is always a Read call, so it
+        takes nothing away from the others.
         Raises DeviceError if there was no answer in time, if it was garbled, if the server refuses every
-        channel or a source is no node id; LinkDown if connection or session are gone.
+        channel or a source is no node id; LinkDown if connection, session or subscription are gone.
         """
         client = self._client
         if client is None:
@@ -120,13 +132,10 @@ class OpcUaLink:
         if client.uaclient.protocol is not None:
             client.uaclient.protocol.timeout = max(poll.timeout_s, self._timeout_s)
         try:
-            plan = self._plan(poll)
-        except ValueError as error:  # one wrong id must not cost the other meters their link
-            text = f"{poll.meter}: {error}; correct the meter's variables in the site file"
-            raise DeviceError(text, reason="refused") from error
-        try:
             async with asyncio.timeout(poll.timeout_s):
-                answers = await self._fetch(client, poll, plan)
+                if self._subscription is None or not poll.layout.period_s:
+                    return [(await self._polled(client, poll))[0]]
+                return await self._reported(client, poll, self._subscription)
         except TimeoutError as error:
             text = f"{poll.meter}: no answer from {self._url} within {poll.timeout_s:g} s; is the server overloaded?"
             raise DeviceError(text, reason="timeout") from error
@@ -136,36 +145,123 @@ class OpcUaLink:
             if is_gone(error):
                 raise self._down(error) from error
             text = f"{poll.meter}: {self._url} refused the read: {explain(error, poll.timeout_s)}"
-            raise DeviceError(text, reason="exception") from error
+            raise DeviceError(text, reason="exception", code=error.code) from error
         except GARBLED as error:
             text = f"{poll.meter}: {self._url} sent {explain(error, poll.timeout_s)}"
             raise DeviceError(text, reason="garbage") from error
+
+    async def _polled(self, client: Client, poll: Poll) -> tuple[Sample, list[Change]]:
+        """Return the sample of one Read call, and its values one by one."""
+        answers = await self._reads.fetch(client, poll)
         if len(answers) != len(poll.sources):
             text = f"{poll.meter}: {self._url} sent {len(answers)} values for {len(poll.sources)} asked"
             raise DeviceError(text, reason="garbage")
-        return [self._sample(poll, plan, answers)]
+        return self._sample(poll, answers)
+
+    async def _subscribe(self, client: Client, how: Reporting, limit: int) -> Subscription:
+        """Return a new subscription. Raises LinkDown where the server gives none, and what asyncua raises."""
+        made = Subscription(client, how, self._clock, self._name, limit, self._timeout_s, self._counts)
+        made.changed = self._changed
+        try:
+            await made.start()
+        except UaStatusCodeError as error:
+            if is_gone(error):
+                raise
+            hint = 'set mode = "poll" for this link, or raise the server\'s limit of subscriptions'
+            raise LinkDown(f"the server gives no subscription ({status_name(error.code)}): {hint}") from error
+        return made
+
+    async def _reported(self, client: Client, poll: Poll, subscription: Subscription) -> list[Sample]:
+        """Return everything reported since the last call, and of a poll new to this connection a first Read.
+
+        Nothing that was reported is forgotten when this fails: it comes with the next call.
+        """
+        feeding = self._feedings.get(poll)
+        if feeding is None or poll not in self._begun:
+            sample, changes = await self._polled(client, poll)
+            if feeding is None:
+                feeding = self._feedings[poll] = Feeding(poll, self._stale_ns)
+            feeding.begin(sample, changes)
+            feeding.idle = 0
+            self._begun.add(poll)
+        if feeding.missing and self._clock.monotonic() >= feeding.retry_s:
+            for index, error in await subscription.add(feeding):
+                self._channels.off(self.notice, poll, index, error)
+        found = feeding.rows()
+        self._tell_loss(feeding)
+        if not found:
+            self._check(client, subscription)
+        return found
+
+    def _check(self, client: Client, subscription: Subscription) -> None:
+        """Raise LinkDown if nothing more can be reported."""
+        fault = subscription.fault()
+        if not fault and client.uaclient.state is not UaClientState.CONNECTED:
+            fault = "connection lost"
+        if fault:
+            self._lost = True
+            raise LinkDown(self._text(fault if self._guarded is None else self._guarded.fault or fault))
+
+    def _changed(self, feeding: Feeding, index: int, answer: ua.DataValue, has_number: bool) -> None:
+        self._channels.judge(self.notice, feeding.poll, index, answer, has_number=has_number)
+
+    def _tell_loss(self, feeding: Feeding, *, at_once: bool = False) -> None:
+        """Journal what was lost, at most once a minute for each poll."""
+        loss, now_s = feeding.loss, self._clock.monotonic()
+        if not loss.count or (now_s - loss.told_s < TOLD_S and not at_once):
+            return
+        self.notice(
+            "subscription_overflow", feeding.poll.meter, count=loss.count, channels=sorted(loss.channels),
+            where=loss.where,
+        )  # fmt: skip
+        log.warning(
+            "reported values lost; read more often, or raise queue or reporting", link=self._name,
+            meter=feeding.poll.meter, at_least=loss.count, where=loss.where,
+        )  # fmt: skip
+        loss.count, loss.told_s = 0, now_s
+        loss.channels.clear()
 
     async def close(self) -> None:
         """End the session within 2 s; never raises, leaves no task, may be called twice."""
         client, self._client = self._client, None
-        self._plans.clear()
+        self._subscription = None
+        if client is not None:
+            self._forget_unread()
+        for feeding in self._feedings.values():
+            self._tell_loss(feeding, at_once=True)
+        self._begun.clear()
         if client is not None:
             await self._discard(client, polite=not self._lost)
 
-    def figures(self) -> dict[str, object]:
-        """Return what the link has counted: nothing yet."""
-        return {}
+    def _forget_unread(self) -> None:
+        """Let go of polls nobody has read for several connections: their layout was replaced."""
+        for poll in self._feedings.keys() - self._begun:
+            feeding = self._feedings[poll]
+            feeding.idle += 1
+            if feeding.idle >= IDLE_MAX:
+                self._counts.dropped += len(feeding.feed)
+                del self._feedings[poll]
 
-    def _new_client(self) -> Client:
-        client = Client(self._url, timeout=self._timeout_s, watchdog_intervall=WATCHDOG_S)
-        client.session_timeout = SESSION_TIMEOUT_MS
-        client.name = client.description = f"metergate {self._name}"
-        client.application_uri = client.product_uri = "urn:metergate"
+    def figures(self) -> dict[str, object]:
+        """Return what its subscriptions have counted; nothing for a link that polls."""
+        if self._reporting is None:
+            return {}
+        waiting = sum(len(feeding.feed) for feeding in self._feedings.values())
+        return vars(self._counts) | {"waiting": waiting}
+
+    @property
+    def session(self) -> Client:
+        """Return the client of the open session, for browsing. Raises LinkDown if the link is not open."""
+        if self._client is None:
+            raise LinkDown(self._text("not open"))
+        return self._client
+
+    def _new_client(self) -> tuple[Client, Guarded]:
+        client, guarded = new_client(self._url, self._timeout_s, self._name)
         if self._user:
             client.set_user(self._user)
             client.set_password(self._password or "")
-        self._guarded = Guarded(client)
-        return client
+        return client, guarded
 
     async def _discard(self, client: Client, *, polite: bool) -> None:
         """Free everything a client holds. polite: say goodbye to the server, so that it frees its session."""
@@ -184,63 +280,25 @@ class OpcUaLink:
                 transport.abort()
         await sleep_for(self._clock, 0)
 
-    def _plan(self, poll: Poll) -> _Plan:
-        """Return the poll's requests, made once for each connection. Raises ValueError on a wrong node id."""
-        plan = self._plans.get(poll)
-        if plan is None:
-            if poll.protocol != PROTOCOL:
-                raise ValueError(f"protocol {poll.protocol} on a link that reads {PROTOCOL}")
-            wanted = [_value_of(parse_id(str(source))) for source in poll.sources]
-            per_request = min(self._limit or len(wanted), len(wanted))
-            requests = tuple(
-                ua.ReadParameters(0, ua.TimestampsToReturn.Source, wanted[i : i + per_request])
-                for i in range(0, len(wanted), per_request)
-            )
-            plan = _Plan(requests, per_request)
-            self._plans[poll] = plan
-        return plan
-
-    async def _fetch(self, client: Client, poll: Poll, plan: _Plan) -> list[ua.DataValue]:
-        """Return the values in channel order; a server that finds the request too large is asked in halves."""
-        while True:
-            answers: list[ua.DataValue] = []
-            try:
-                for request in plan.requests:
-                    answers += await client.uaclient.read(request)
-            except UaStatusCodeError as error:
-                if error.code not in TOO_LARGE or plan.per_request == 1:
-                    raise
-                self._limit = plan.per_request // 2
-                self._plans.clear()
-                plan = self._plan(poll)
-                log.info(
-                    "server takes fewer channels a request", link=self._name, channels=self._limit,
-                    error=status_name(error.code),
-                )  # fmt: skip
-            else:
-                return answers
-
-    def _sample(self, poll: Poll, plan: _Plan, answers: list[ua.DataValue]) -> Sample:
+    def _sample(self, poll: Poll, answers: list[ua.DataValue]) -> tuple[Sample, list[Change]]:
         """Return the sample of complete answers. Raises DeviceError if every channel was refused."""
         now_ns = self._clock.wall_ns()
-        slots: list[bytes] = []
+        changes: list[Change] = []
         flags = array("H")
-        newest_ns = 0
         refused = 0
-        for source, answer in zip(poll.sources, answers, strict=True):
+        for index, answer in enumerate(answers):
             status = 0 if answer.StatusCode is None else answer.StatusCode.value
             source_ns = slot.nanoseconds(answer.SourceTimestamp)
             variant = answer.Value or ua.Variant()
             packed = slot.pack(variant.VariantType, variant.Value, status, source_ns)
             flags.append(slot.judge(packed, status, now_ns - source_ns if source_ns else 0, self._stale_ns))
-            slots.append(packed)
-            newest_ns = max(newest_ns, source_ns)
-            refused += status in REFUSED
-            if packed[:1] == slot.NONE:
-                self._log_once(poll, str(source), variant, status)
-        if refused == len(slots):
+            changes.append(Change(now_ns, index, packed, status, source_ns))
+            refused += status & slot.CODE in REFUSED
+            self._channels.judge(self.notice, poll, index, answer, has_number=packed[:1] != slot.NONE)
+        if refused == len(answers):
             raise self._all_refused(poll, answers)
-        return Sample(now_ns, newest_ns or None, b"".join(slots), flags)
+        newest_ns = max(change.source_ns for change in changes)
+        return Sample(now_ns, newest_ns or None, b"".join(change.slot for change in changes), flags), changes
 
     def _all_refused(self, poll: Poll, answers: list[ua.DataValue]) -> DeviceError:
         named = [
@@ -254,23 +312,6 @@ class OpcUaLink:
             reason="refused",
         )
 
-    def _log_once(self, poll: Poll, source: str, variant: ua.Variant, status: int) -> None:
-        """Say once for each cause that a channel has no number; the flag says it every time."""
-        if status >> 30:
-            cause = status_name(status)
-        elif variant.Value is None:
-            cause = "no value"
-        else:
-            what = "an array" if isinstance(variant.Value, list) else "a"
-            cause = f"{what} {variant.VariantType.name}, not a number"
-        key = (poll.meter, source, cause)
-        if key not in self._logged and len(self._logged) < LOGGED_MAX:
-            self._logged.add(key)
-            log.warning(
-                "channel has no number; check its id", link=self._name, meter=poll.meter, source=source,
-                error=cause,
-            )  # fmt: skip
-
     def _down(self, error: Exception) -> LinkDown:
         self._lost = True
         return LinkDown(self._text(f"connection lost: {self._cause(error)}"))
@@ -281,11 +322,11 @@ class OpcUaLink:
         return fault or explain(error, self._timeout_s)
 
     def _warn_of_plain_password(self, client: Client) -> None:
-        if not self._password or (self._name, "", "plain") in self._logged:
+        if not self._password or self._is_warned or client.security_policy.Mode == ENCRYPTED:
             return
         policy = client.server_policy(ua.UserTokenType.UserName).SecurityPolicyUri
         if not policy or policy.endswith("#None"):
-            self._logged.add((self._name, "", "plain"))
+            self._is_warned = True
             log.warning(
                 "server takes the password unencrypted; keep this network apart",
                 link=self._name,
@@ -294,20 +335,6 @@ class OpcUaLink:
 
     def _text(self, what: str) -> str:
         return f"link {self._name} ({self._url}): {what}"
-
-
-def _value_of(address: NodeAddress) -> ua.ReadValueId:
-    identifier: Any = address.identifier  # asyncua's annotations name its own subclasses of int and str
-    namespace: Any = address.namespace
-    return ua.ReadValueId(NodeId=ua.NodeId(identifier, namespace), AttributeId=AttributeIds.Value)
-
-
-async def _server_limit(client: Client) -> int:
-    """Return how many values the server lets one Read carry, 0 where it names no limit (Part 5, 6.3.11)."""
-    answers = await client.uaclient.read(ua.ReadParameters(NodesToRead=[_value_of(_MAX_NODES_PER_READ)]))
-    variant = answers[0].Value if answers else None
-    value = None if variant is None else variant.Value
-    return value if isinstance(value, int) and value > 0 else 0
 
 
 def _silence_asyncua() -> None:

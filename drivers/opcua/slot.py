@@ -32,6 +32,9 @@ _KINDS: dict[int, tuple[bytes, Struct]] = {
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _NS_MAX = (1 << 63) - 1
+_OVERFLOW, _DATA_VALUE = 0x80, 0x400  # info bits of a DataValue's StatusCode. Source: Part 4, 7.39.1
+_INFO_TYPE = 0xC00
+CODE = 0xFFFF_0000  # what is left of a StatusCode without its info bits
 _UNCERTAIN, _BAD = 1, 2  # severity, the two highest bits of a StatusCode; 3 counts as bad (Part 4, 7.39.1)
 
 
@@ -56,6 +59,11 @@ def judge(slot: bytes, status: int, age_ns: int, stale_ns: int) -> int:
     if slot[:1] == NONE:
         return Flag.MISSING | Flag.DEVICE
     return Flag.STALE if status >> 30 == _UNCERTAIN or age_ns > stale_ns else Flag.OK
+
+
+def overflowed(status: int) -> bool:
+    """Return whether the server had to discard earlier values of this one's queue."""
+    return status & _INFO_TYPE == _DATA_VALUE and bool(status & _OVERFLOW)
 
 
 def nanoseconds(stamp: datetime | None) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from gateway.config.links import OpcuaConfig
 from gateway.config.meters import check_meters
 from gateway.config.sinks import InfluxConfig, MqttConfig
 from gateway.errors import Finding
@@ -33,6 +34,8 @@ def check(draft: Draft) -> list[Finding]:
     for entry in outer:
         if entry.value is not None:
             findings += _secrets(entry.path, entry.value, entry.body)
+        if isinstance(entry.value, OpcuaConfig):
+            findings += _opcua(entry.path, entry.value, entry.body)
         if isinstance(entry.value, MqttConfig | InfluxConfig):
             findings += _tls(f"{entry.path}.tls", entry.value.tls)
     return findings + list(check_meters(draft))
@@ -121,3 +124,33 @@ def _tls(path: str, tls: TlsConfig) -> Iterator[Finding]:
             yield Finding(f"{path}.{lack}", "nothing", f"the partner of {have}", f'write {lack} = "…"')
     for key, file in files.items():
         yield from file_findings(f"{path}.{key}", file, "a PEM file")
+
+
+def _opcua(path: str, link: OpcuaConfig, body: Any) -> Iterator[Finding]:
+    """Yield what does not go together in an OPC UA link."""
+    if link.security == "none":
+        for key in ("security_mode", "cert_file", "key_file", "user_cert_file"):
+            if key in body:
+                found = f'{key}, but security = "none"'
+                yield Finding(
+                    f"{path}.security", found, "a security policy", 'write security = "basic256sha256"'
+                )
+    if link.mode == "poll":
+        for key in ("reporting", "sampling", "queue", "deadband"):
+            if key in body:
+                found = f'{key}, but mode = "poll"'
+                yield Finding(f"{path}.mode", found, "a link that subscribes", 'write mode = "subscribe"')
+    pairs = (("cert_file", "key_file"), ("user_cert_file", "user_key_file"))
+    for one, other in (*pairs, *(pair[::-1] for pair in pairs)):
+        if getattr(link, one) is not None and getattr(link, other) is None:
+            yield Finding(f"{path}.{other}", "nothing", f"the partner of {one}", f'write {other} = "…"')
+        yield from file_findings(f"{path}.{one}", getattr(link, one), "a PEM or DER file")
+    if link.user and link.user_cert_file is not None:
+        yield Finding(f"{path}.user", "user and user_cert_file", "one way to log in", "keep one of them")
+    if link.sampling_s > link.reporting_s:
+        yield Finding(
+            f"{path}.sampling",
+            f"{link.sampling_s:g} s",
+            "no more than reporting",
+            "raise reporting or lower sampling",
+        )

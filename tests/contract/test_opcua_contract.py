@@ -19,7 +19,7 @@ from asyncua import ua
 from asyncua.common.utils import ServiceError
 from asyncua.ua.status_codes import StatusCodes as Code
 
-from drivers.opcua import driver
+from drivers.opcua import driver, session
 from gateway.clock import NS, SystemClock
 from gateway.errors import DeviceError, LinkDown
 from gateway.model import Flag
@@ -248,7 +248,7 @@ async def test_a_slow_answer_costs_the_meter_its_timeout_and_no_more(
 async def test_a_server_that_hangs_is_left_for_good(
     server: PlantServer, noticed_by: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(driver, "WATCHDOG_S", 0.1)
+    monkeypatch.setattr(session, "WATCHDOG_S", 0.1)
     monkeypatch.setattr(driver, "CLOSE_S", 0.2)
     answer = threading.Event()
     server.on_read = lambda _: answer.wait(10)

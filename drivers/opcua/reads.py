@@ -1,0 +1,99 @@
+"""Polls as OPC UA asks them: all channels in one Read, or in as few as the server's limit allows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import structlog
+from asyncua import ua
+from asyncua.ua.attribute_ids import AttributeIds
+from asyncua.ua.object_ids import ObjectIds
+from asyncua.ua.uaerrors._base import UaStatusCodeError
+
+from drivers.opcua.address import parse_id
+from drivers.opcua.faults import TOO_LARGE, status_name
+from gateway.errors import DeviceError
+
+if TYPE_CHECKING:
+    from asyncua.client.client import Client
+
+    from gateway.interfaces import Poll
+
+PROTOCOL = "opcua"
+_LIMITS = (
+    ObjectIds.Server_ServerCapabilities_OperationLimits_MaxNodesPerRead,
+    ObjectIds.Server_ServerCapabilities_OperationLimits_MaxMonitoredItemsPerCall,
+)
+
+log = structlog.get_logger("opcua")
+
+
+class _Plan(NamedTuple):
+    requests: tuple[ua.ReadParameters, ...]
+    per_request: int
+
+
+class Reads:
+    """The Read calls of one connection, and what the server takes at once."""
+
+    def __init__(self, name: str, limit: int) -> None:
+        """name: the link's id. limit: channels a Read may carry, 0: the server names none."""
+        self._name, self._limit = name, limit
+        self._plans: dict[Poll, _Plan] = {}
+
+    def _plan(self, poll: Poll) -> _Plan:
+        """Return the poll's requests, made once. Raises DeviceError on a wrong node id: it costs one meter only."""
+        plan = self._plans.get(poll)
+        if plan is None:
+            try:
+                if poll.protocol != PROTOCOL:
+                    raise ValueError(f"protocol {poll.protocol} on a link that reads {PROTOCOL}")
+                wanted = [value_id(str(source)) for source in poll.sources]
+            except ValueError as error:
+                text = f"{poll.meter}: {error}; correct the meter's variables in the site file"
+                raise DeviceError(text, reason="refused") from error
+            per_request = min(self._limit or len(wanted), len(wanted))
+            requests = tuple(
+                ua.ReadParameters(0, ua.TimestampsToReturn.Source, wanted[i : i + per_request])
+                for i in range(0, len(wanted), per_request)
+            )
+            plan = self._plans[poll] = _Plan(requests, per_request)
+        return plan
+
+    async def fetch(self, client: Client, poll: Poll) -> list[ua.DataValue]:
+        """Return the values in channel order; a server that finds the request too large is asked in halves."""
+        plan = self._plan(poll)
+        while True:
+            answers: list[ua.DataValue] = []
+            try:
+                for request in plan.requests:
+                    answers += await client.uaclient.read(request)
+            except UaStatusCodeError as error:
+                if error.code not in TOO_LARGE or plan.per_request == 1:
+                    raise
+                self._limit = plan.per_request // 2
+                self._plans.clear()
+                plan = self._plan(poll)
+                log.info(
+                    "server takes fewer channels a request", link=self._name, channels=self._limit,
+                    error=status_name(error.code),
+                )  # fmt: skip
+            else:
+                return answers
+
+
+def value_id(source: str) -> ua.ReadValueId:
+    """Return the request for the value of a node id. Raises ValueError if it is none."""
+    address = parse_id(source)
+    identifier: Any = address.identifier  # asyncua's annotations name its own subclasses of int and str
+    namespace: Any = address.namespace
+    return ua.ReadValueId(NodeId=ua.NodeId(identifier, namespace), AttributeId=AttributeIds.Value)
+
+
+async def server_limits(client: Client) -> tuple[int, int]:
+    """Return how many values one Read and one creation of monitored items may carry, 0: not named (Part 5, 6.3.11)."""
+    wanted = [value_id(f"i={number}") for number in _LIMITS]
+    answers = await client.uaclient.read(ua.ReadParameters(NodesToRead=wanted))
+    found = [answer.Value.Value if answer.Value is not None else None for answer in answers]
+    reads, items = (value if isinstance(value, int) and value > 0 else 0 for value in found)
+    return reads, items
