@@ -40,7 +40,9 @@ def line_of(
         stations[meter.plan.id] = module.station(site, meter, clock)
     units = {meter.plan.id: meter.plan.unit for meter in meters}
     troubles = LineTroubles(clock, pace, faults, units, site.plan.seed)
-    return Wire(clock, pace, stations, troubles, seed=site.plan.seed), troubles
+    behind_server = link.kind == "tcp-serial"
+    wire = Wire(clock, pace, stations, troubles, keeps_gap=behind_server, seed=site.plan.seed)
+    return wire, troubles
 
 
 class LineHost:

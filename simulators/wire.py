@@ -143,9 +143,13 @@ class Wire:
         troubles: Troubles | None = None,
         *,
         echo: bool = False,
+        keeps_gap: bool = False,
         seed: int = 1,
     ) -> None:
-        """stations: id of the meter -> station. echo: the adapter hears what it sends."""
+        """stations: id of the meter -> station. echo: the adapter hears what it sends.
+
+        keeps_gap: what is before the wire holds requests back until it was silent, as serial device servers do.
+        """
         self.pace = pace
         self.stations = dict(stations)
         self.tally = Tally()
@@ -153,6 +157,7 @@ class Wire:
         self._clock = clock
         self._troubles = Troubles() if troubles is None else troubles
         self._echo = echo
+        self._keeps_gap = keeps_gap
         self._rng = Random(seed)
         self._deliver: Callable[[bytes], None] | None = None
         self._talks: deque[_Talk] = deque(maxlen=_REMEMBERED)
@@ -171,10 +176,13 @@ class Wire:
             return
         now_s = self._clock.monotonic()
         request = self._request
-        if request is not None and now_s >= request.end_s + self.pace.gap_s:
-            self._hear(request)  # the timer that cuts frames runs late
-            request = None
         start_s = max(now_s, self._busy_s)
+        goes_on = request is not None and start_s - request.end_s <= self.pace.inner_s
+        if self._keeps_gap and not goes_on and self._quiet_s is not None:
+            start_s = max(start_s, self._quiet_s + self.pace.gap_s)
+        if request is not None and start_s >= request.end_s + self.pace.gap_s:
+            self._hear(request)  # the timer that cuts frames is still to come
+            request = None
         if request is None or start_s - request.end_s > self.pace.inner_s:
             self._measure(start_s)
         talk = self._talk(start_s, raw)

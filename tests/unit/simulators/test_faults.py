@@ -194,3 +194,26 @@ async def test_a_server_that_is_gone_cuts_the_client() -> None:
         made.upstream.close()
         await made.upstream.wait_closed()
         assert await (await made.client()).is_cut()
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("gate", [False, True])
+async def test_what_was_half_open_once_never_answers_and_is_not_closed(gate: bool) -> None:
+    async with rig(gate=gate) as made:
+        before = await made.client()
+        assert await before.ask() == ANSWER
+        fault = made.proxy.add(Fault("half_open"))
+        during = await made.client()
+        assert [await client.ask() for client in (before, during)] == [b"", b""]
+        made.proxy.remove(fault)
+        assert [await client.ask() for client in (before, during)] == [b"", b""]
+        assert not any(client.reader.at_eof() for client in (before, during))
+        assert await (await made.client()).ask() == ANSWER
+        assert made.proxy.applied == {"half_open": 2}
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("code", [4, 6, 10, 11])
+async def test_exceptions_a_plant_knows(code: int) -> None:
+    async with rig(Fault("exception", code=code)) as made:
+        assert (await (await made.client()).ask())[7:] == bytes((0x83, code))

@@ -32,9 +32,10 @@ class Parrot:
 class Rig:
     """A wire with its master. got: (when, what) the master received."""
 
-    def __init__(self, *parrots: Parrot, pace: Pace | None = None, echo: bool = False) -> None:
+    def __init__(self, *parrots: Parrot, echo: bool = False, keeps_gap: bool = False) -> None:
         self.clock = VirtualClock(START_NS)
-        self.wire = Wire(self.clock, pace or Pace(), {p.letter.decode(): p for p in parrots}, echo=echo)
+        stations = {parrot.letter.decode(): parrot for parrot in parrots}
+        self.wire = Wire(self.clock, Pace(), stations, echo=echo, keeps_gap=keeps_gap)
         self.port = MemoryPort(self.wire)
         self.got: list[tuple[float, bytes]] = []
         self.port.on_bytes(lambda raw: self.got.append((self.clock.monotonic(), raw)))
@@ -189,5 +190,25 @@ def test_closed_it_is_silent() -> None:
         rig.wire.close()
         await asyncio.sleep(1)
         assert rig.got == []
+
+    run(work())
+
+
+def test_a_device_server_keeps_the_silence_for_its_clients() -> None:
+    async def work() -> None:
+        parrot = Parrot(b"A")
+        rig = Rig(parrot, keeps_gap=True)
+
+        def receive(raw: bytes) -> None:
+            rig.got.append((rig.clock.monotonic(), raw))
+            if len(rig.received) == len(ANSWER):
+                rig.port.write(b"A again")
+
+        rig.port.on_bytes(receive)
+        rig.port.write(b"A")
+        await asyncio.sleep(1)
+        assert parrot.heard == [b"A", b"A again"]
+        assert rig.wire.tally.gap_violations == 0
+        assert rig.wire.tally.shortest_gap_s == pytest.approx(GAP_S, abs=5e-6)
 
     run(work())
