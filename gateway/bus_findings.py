@@ -71,6 +71,13 @@ def certain_findings(site: Site, library: Library) -> list[Finding]:
     return found
 
 
+def assumed_warnings(site: Site, library: Library) -> list[str]:
+    """Return what is tight or full under the usual assumptions about meters, for a site that has no certain findings."""
+    found = examine(site, library, Assumptions())
+    advice = "; `metergate plan` has the figures"
+    return [f"{text}{advice}" for text in (*found.warnings, *map(str, found.findings))]
+
+
 def overfull(plan: LinkPlan, proposed: Sequence[str]) -> Finding:
     """Return the finding of a link that cannot keep up."""
     return Finding(

@@ -181,8 +181,9 @@ class Planner:
                 meter.variant,
                 meter.energy_kind,
             )
+            asking = Asking(sources, layout, settings, wire, delay_s, rests_first=self.assumed.measured)
             try:
-                found = tuple(estimate(Asking(sources, layout, settings, wire, delay_s)))
+                found = tuple(estimate(asking))
             except PlanError as error:
                 found = error
             self._known[key] = found

@@ -97,13 +97,14 @@ def check(config: Config = None, json: Json = False) -> None:
     code 78 if the file cannot be used.
     """
     from gateway.assembly import library
-    from gateway.bus_findings import certain_findings
+    from gateway.bus_findings import assumed_warnings, certain_findings
     from gateway.config import site_file
     from gateway.config.summary import summary
 
     try:
         site = site_file.load(config_path(config))
-        if findings := certain_findings(site, library(site)):
+        known = library(site)
+        if findings := certain_findings(site, known):
             raise ConfigError(findings)
     except ConfigError as error:
         if json:
@@ -112,6 +113,7 @@ def check(config: Config = None, json: Json = False) -> None:
             typer.echo(site_file.report(error.findings))
         raise typer.Exit(EXIT_CONFIG) from None
     found = summary(site)
+    found["warnings"] += assumed_warnings(site, known)
     if json:
         print_json({"ok": True} | found)
         return

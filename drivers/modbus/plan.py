@@ -59,24 +59,30 @@ class Cost:
     """What one more request, and one more byte of values, takes of what is scarce on a link.
 
     Whole numbers of one unit, so that equal costs are equal: bytes on TCP, nanoseconds on a serial line.
+    per_rest_ms: what each millisecond of rest the meter type wants between requests adds to a request.
     """
 
     per_request: int
     per_byte: int
+    per_rest_ms: int = 0
+
+    def of_requests(self, limits: ReadLimits) -> int:
+        """Return what one more request to a meter with these limits costs."""
+        return self.per_request + self.per_rest_ms * limits.pause_ms
 
 
 TCP = Cost(REQUEST_BYTES, 1)
 
 
-def line_cost(character_s: float, silence_s: float, pause_s: float = 0.0) -> Cost:
+def line_cost(character_s: float, silence_s: float) -> Cost:
     """Return the cost of Modbus RTU on a serial line, in nanoseconds.
 
     character_s: one character on the wire, start, parity and stop bits included. silence_s: what must lie before each
-    frame. pause_s: rest between two requests to one meter. The meter's own delay is taken to be `DELAY_ASSUMED_S`.
+    frame. The meter's own delay is taken to be `DELAY_ASSUMED_S`.
     """
     frames_s = (LINE_REQUEST_BYTES + LINE_ANSWER_BYTES) * character_s
-    gaps_s = max(silence_s, pause_s) + max(silence_s, DELAY_ASSUMED_S)
-    return Cost(round(1e9 * (frames_s + gaps_s)), round(1e9 * character_s))
+    gaps_s = silence_s + max(silence_s, DELAY_ASSUMED_S)
+    return Cost(round(1e9 * (frames_s + gaps_s)), round(1e9 * character_s), 1_000_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +224,7 @@ def _blocks(
     """Return the cheapest blocks for all channels of one function, ascending."""
     bounds = _Bounds(function, limits, [part for source in sources.values() for part in source])
     atoms = _atoms(sources, limits, apart)
+    per_request = cost.of_requests(limits)
     best: list[tuple[int, int]] = [(0, 0)]  # (cost, requests) of the first n atoms
     begins = [0]  # where the last block of that best begins
     for end in range(1, len(atoms) + 1):
@@ -232,7 +239,7 @@ def _blocks(
             span = bounds.span(first.low, high)
             if span is not None:
                 before, requests = best[begin]
-                total = before + cost.per_request + cost.per_byte * bounds.bytes_of(span)
+                total = before + per_request + cost.per_byte * bounds.bytes_of(span)
                 if choice is None or (total, requests + 1, begin) < choice:
                     choice = total, requests + 1, begin
         if choice is None:

@@ -63,7 +63,7 @@ LIMITS = st.builds(
     hole_max=st.sampled_from([None, None, 0, 1, 6]),
 )
 COSTS = st.sampled_from(
-    [TCP, line_cost(11 / 9600, 3.5 * 11 / 9600), line_cost(10 / 115_200, 0.00175, pause_s=0.02), Cost(3, 1)]
+    [TCP, line_cost(11 / 9600, 3.5 * 11 / 9600), line_cost(10 / 115_200, 0.00175), Cost(3, 1)]
 )
 
 

@@ -3,22 +3,53 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from gateway.assembly import library
-from gateway.bus_estimates import NOTHING_ASSUMED, Assumptions, wire_of
+from drivers.identifiers import CjtSettings, CjtSource, DltSettings, DltSource
+from drivers.lines.timing import Timing
+from drivers.modbus.plan import line_cost, plan
+from drivers.modbus.rtu import RtuAsk
+from drivers.registers import ReadLimits
+from gateway.assembly import library, targets
+from gateway.bus_estimates import ESTIMATORS, NOTHING_ASSUMED, Asking, Assumptions, wire_of
 from gateway.bus_findings import SitePlan, certain_findings, examine
 from gateway.bus_plan import Planner
+from gateway.clock import SystemClock
 from gateway.config.links import ModbusTcpConfig, SerialConfig, TcpSerialConfig
 from gateway.config.site_file import from_toml
-from tests.unit.plan_sites import SERIAL, TCP, site_text
+from gateway.errors import ConfigError
+from gateway.targets import SiteDirectory
+from tests.unit.modbus.polls import holding, make_layout
+from tests.unit.plan_sites import HEAD, SERIAL, TCP, site_text
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from gateway.bus_plan import LinkPlan
+    from gateway.interfaces import Link
+
+
+OPCUA = (
+    HEAD
+    + """
+[[links]]
+id = "dcs"
+kind = "opcua"
+url = "opc.tcp://127.0.0.1:4840"
+
+[[meters]]
+id = "boiler-1"
+link = "dcs"
+energy_kind = "steam"
+period = "10s"
+[meters.variables.flow_mass]
+id = "ns=2;s=Boiler1.Flow"
+quantity = "flow_mass"
+unit = "t/h"
+"""
+)
 
 
 def planned(text: str, folder: Path, assumed: Assumptions = NOTHING_ASSUMED) -> dict[str, LinkPlan]:
@@ -132,28 +163,79 @@ def test_r6_a_meter_may_be_asked_for_less_than_its_type(tmp_path: Path) -> None:
 
 
 def test_r2_a_rest_between_requests_is_part_of_the_budget(tmp_path: Path) -> None:
-    usual = planned(site_text(TCP, 1), tmp_path)["hall"]
-    resting = planned(site_text(TCP, 1, more='[meters.read]\npause = "30ms"'), tmp_path)["hall"]
-    assert usual.busy_s == 0
+    text = site_text(TCP, 2, more='[meters.read]\npause = "30ms"')
+    resting = planned(text, tmp_path, Assumptions(round_trip_s=0.0))["hall"]
     assert resting.busy_s == pytest.approx(0.03 * resting.requests)
+    certain = planned(text, tmp_path)["hall"]  # before a meter's first request others may be asked
+    assert certain.busy_s == pytest.approx(0.03 * (resting.requests - 2))
+
+
+def test_requests_that_are_outstanding_together_wait_once(tmp_path: Path) -> None:
+    waits = Assumptions(round_trip_s=0.01)
+    for pipeline, rounds in ((1, 3), (2, 2), (4, 1)):
+        plan = planned(site_text(TCP + f"pipeline = {pipeline}\n", 1), tmp_path, waits)["hall"]
+        assert plan.requests == 3
+        assert plan.busy_s == pytest.approx(0.01 * rounds)
+    resting = site_text(TCP + "pipeline = 4\n", 1, more='[meters.read]\npause = "1ms"')
+    assert planned(resting, tmp_path, waits)["hall"].busy_s == pytest.approx(3 * 0.011)
+
+
+def test_a_dlt645_meter_is_asked_one_identifier_after_the_other() -> None:
+    """Request: FE x 4, 68 A0..A5 68 C L, four bytes of identifier, CS 16; the answer carries the value as well."""
+    sources = (DltSource(0x00010000, 4), DltSource(0x02010100, 2))
+    wire = wire_of(serial(baud=2400, parity="E"), NOTHING_ASSUMED)
+    asking = Asking(sources, make_layout([holding(0, 2), holding(2)]), DltSettings(4), wire, 0.0)
+    first, second = ESTIMATORS["dlt645"](asking)
+    assert first.what == {"identifier": "00010000"}
+    assert (first.size, second.size) == (20 + 20 + 4, 20 + 20 + 2)
+    assert second.channels == ("ch_1",)
+    assert first.busy_s == pytest.approx((44 + 7) * 11 / 2400)
+
+
+def test_a_cjt188_meter_answers_everything_at_once() -> None:
+    """Request: FE x 4, 68 T A0..A6 C L, identifier and SER, CS 16; the answer's data field has 22 bytes."""
+    sources = (CjtSource(0x901F, 3, 4), CjtSource(0x901F, 8, 4))
+    wire = wire_of(serial(baud=2400, parity="E"), NOTHING_ASSUMED)
+    asking = Asking(sources, make_layout([holding(0, 2), holding(2, 2)]), CjtSettings(0x10, (22,)), wire, 0.0)
+    (only,) = ESTIMATORS["cjt188"](asking)
+    assert only.channels == ("ch_0", "ch_1")
+    assert only.size == (4 + 16) + (4 + 13 + 22)
+
+
+def test_the_sizes_of_modbus_are_those_of_the_frames(tmp_path: Path) -> None:
+    text = site_text(SERIAL, 1, channels=["voltage_ln_l1", "voltage_ln_l2"])
+    (exchange,) = planned(text, tmp_path)["line"].targets[0].exchanges or ()
+    ask = RtuAsk(1, 4, 0, 4)
+    assert exchange.size == len(ask.request) + ask.answer_size
+
+
+async def test_r2_r6_what_the_site_file_says_reaches_the_driver(tmp_path: Path) -> None:
+    """The limits of `[meters.read]` are those of the poll, so the plan is what will be asked."""
+    text = site_text(SERIAL, 1, more='[meters.read]\nregisters_max = 4\nhole_max = 2\npause = "30ms"')
+    site = from_toml(text, tmp_path / "site.toml")
+    directory = SiteDirectory("g", "s", "d", ())
+    (target,) = targets(site, library(site), directory, SystemClock())["line"]
+    poll = await target.poll(cast("Link", None))
+    assert isinstance(poll.settings, ReadLimits)
+    assert (poll.settings.registers_max, poll.settings.hole_max, poll.settings.pause_ms) == (4, 2, 30)
+    timing = Timing(9600, "E", 1)
+    cost = line_cost(timing.character_s, timing.silence_s)
+    driven = [
+        (b.function, b.address, b.count)
+        for b in plan(poll.sources, poll.settings, poll.layout, cost=cost).blocks
+    ]
+    shown = planned(text, tmp_path)["line"].targets[0].exchanges or ()
+    assert [tuple(exchange.what.values()) for exchange in shown] == driven
+
+
+def test_opc_ua_has_no_use_for_limits(tmp_path: Path) -> None:
+    text = OPCUA + "[meters.read]\nregisters_max = 4\n"
+    with pytest.raises(ConfigError, match=r"meters\.boiler-1\.read\.registers_max"):
+        from_toml(text, tmp_path / "site.toml")
 
 
 def test_opc_ua_is_one_request_without_a_time(tmp_path: Path) -> None:
-    text = (
-        site_text('[[links]]\nid = "dcs"\nkind = "opcua"\nurl = "opc.tcp://127.0.0.1:4840"\n', 0)
-        + """
-[[meters]]
-id = "boiler-1"
-link = "dcs"
-energy_kind = "steam"
-period = "10s"
-[meters.variables.flow_mass]
-id = "ns=2;s=Boiler1.Flow"
-quantity = "flow_mass"
-unit = "t/h"
-"""
-    )
-    plan = planned(text, tmp_path)["dcs"]
+    plan = planned(OPCUA, tmp_path)["dcs"]
     assert (plan.requests, plan.size, plan.busy_s, plan.occupancy) == (1, None, None, None)
 
 

@@ -116,6 +116,14 @@ def test_check_finds_channels_no_request_can_read(tmp_path: Path) -> None:
     assert "[meters.read]" in out
 
 
+def test_check_warns_of_what_is_full_by_assumption_alone(tmp_path: Path) -> None:
+    code, out = called(tmp_path, site_text(SERIAL, 39), "check", "--json")
+    assert code == 0
+    assert any(text.startswith("links.line: ") and "plan" in text for text in json.loads(out)["warnings"])
+    code, out = called(tmp_path, site_text(SERIAL, 5), "check", "--json")
+    assert not any("links.line" in text for text in json.loads(out)["warnings"])
+
+
 def test_a_site_file_with_mistakes_is_not_planned(tmp_path: Path) -> None:
     text = site_text(SERIAL, 1).replace("eastron", "eastern")
     tomllib.loads(text)

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from drivers.modbus.plan import DELAY_ASSUMED_S, Cost, PlanError, line_cost, plan
+from drivers.modbus.plan import DELAY_ASSUMED_S, PlanError, line_cost, plan
 from drivers.registers import ReadLimits, RegisterSource
 from tests.unit.modbus.polls import holding, make_layout
 
@@ -70,8 +70,12 @@ def test_a_request_on_a_slow_line_is_worth_fewer_bytes() -> None:
 
 
 def test_a_rest_between_requests_makes_them_dearer() -> None:
-    quick, resting = line_cost(0.001, 0.004), line_cost(0.001, 0.004, pause_s=0.05)
-    assert resting == Cost(quick.per_request + 46_000_000, quick.per_byte)
+    slow = line_cost(11 / 9600, 3.5 * 11 / 9600)
+    assert slow.of_requests(ReadLimits(pause_ms=50)) == slow.per_request + 50_000_000
+    sources = [holding(0, 2), holding(30, 2)]
+    for pause_ms, expected in ((0, 2), (50, 1)):
+        limits = ReadLimits(holes="zero", pause_ms=pause_ms)
+        assert len(plan(tuple(sources), limits, make_layout(sources), cost=slow).blocks) == expected
 
 
 def test_r6_a_hole_longer_than_allowed_is_not_read() -> None:
