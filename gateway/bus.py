@@ -58,7 +58,7 @@ class LiveBus:
         return await self._do("poll", meter=meter)
 
     async def _do(self, do: str, **parameters: object) -> dict[str, Any]:
-        answer: dict[str, Any] = await ask_async(self._path, do, ERRAND_MAX_S + 5, **parameters)
+        answer: dict[str, Any] = await ask_async(self._path, do, patience_s=ERRAND_MAX_S + 5, **parameters)
         if "error" in answer:
             raise _raised(answer["error"])
         return answer

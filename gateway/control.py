@@ -162,14 +162,11 @@ def ask(path: Path, do: str, **parameters: object) -> Any:
 
 
 async def ask_async(
-    path: Path,
-    do: str,
-    timeout_s: float = CLIENT_TIMEOUT_S,
-    **parameters: object,
+    path: Path, do: str, /, *, patience_s: float = CLIENT_TIMEOUT_S, **parameters: object
 ) -> Any:
     """Return the running gateway's answer, as `ask` does, for commands with an event loop of their own."""
     try:
-        async with asyncio.timeout(timeout_s):
+        async with asyncio.timeout(patience_s):
             reader, writer = await asyncio.open_unix_connection(path, limit=LINE_MAX)
             try:
                 writer.write(orjson.dumps({"do": do, **parameters}) + b"\n")

@@ -7,7 +7,8 @@ The work is the same while the gateway runs (done by the link's owner between tw
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from drivers.registers import ReadLimits, RegisterSource
@@ -155,7 +156,7 @@ async def poll_meter(link: Link, targets: Sequence[Target], clock: Clock) -> dic
     errors: list[dict[str, Any]] = []
     for target in targets:
         try:
-            poll = await target.poll(link)
+            poll = _apart(await target.poll(link))
             began_s = clock.monotonic()
             samples = await link.read(poll)
         except DeviceError as error:
@@ -165,6 +166,14 @@ async def poll_meter(link: Link, targets: Sequence[Target], clock: Clock) -> dic
         for sample in samples[-1:]:
             channels += readings(poll.layout, sample, took_ms)
     return {"channels": channels, "errors": errors}
+
+
+@lru_cache(1024)  # the same object again, for drivers cache by it
+def _apart(poll: Poll) -> Poll:
+    """Return the poll for an extra read: one of period 0 takes nothing away from a subscription."""
+    if poll.protocol != "opcua":
+        return poll  # the same object, so that what its reader learned of the meter holds
+    return replace(poll, layout=replace(poll.layout, period_s=0.0))
 
 
 def readings(layout: Layout, sample: Sample, round_trip_ms: float) -> list[dict[str, Any]]:

@@ -39,7 +39,7 @@ LINK_PAUSE_FIRST_S = 0.5
 HANG_CYCLES = 3  # times the shortest period or the longest timeout that one thing on a link may take
 HANG_MIN_S = 60.0
 HANG_MAX_S = 600.0  # if no timeout is longer than a third of it
-CLOSE_S = 5.0  # patience with a driver that closes, or ends what it is at
+CLOSE_S = 2.0  # patience with a driver that closes, or ends what it is at
 IDLE_OPEN_S = 30.0  # a link without meters stays open for this long after an errand
 
 log = structlog.get_logger("poll")
@@ -183,10 +183,13 @@ class LinkPoller:
         """Close the link, whatever it takes, within bounds."""
         task = asyncio.create_task(self._link.close())
         try:
-            await asyncio.wait({task}, timeout=CLOSE_S)
+            done, _ = await asyncio.wait({task}, timeout=CLOSE_S)
         finally:
-            if not await _ended(task):
-                self._replace("it could not be closed")
+            await _ended(task)
+        if not done:
+            self._replace("it could not be closed")
+        elif not task.cancelled():
+            task.result()  # closing never raises; if it does, that is a bug to be seen
 
     def _replace(self, why: str) -> None:
         """Leave a link alone that obeys no more, and go on with another one in its place."""

@@ -1,8 +1,9 @@
 """How the targets of one link fare: who is off, who is probed when, and when the link itself is to blame.
 
 State is kept for each (link, meter) and its targets, never by address alone. A meter that fails costs its timeout once
-and is then probed by one poll, which a driver ends with its first silent request, at a growing pause. From the second
-silence on the pause is long enough that all silent meters together take at most a twentieth of the link's time.
+and is then probed by one poll, which a driver ends with its first silent request, at a growing pause. On a
+link that cannot keep up, the pause from the second silence on is long enough that all silent meters together take at
+most a twentieth of the link's time.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 METER_PAUSE_MAX_S = 60.0
 OVERRUN_TOLD_S = 60.0  # skipped polls of a target are one event in this time
+PROBE_PAUSE_MAX_S = 600.0  # between probes, on a link that does not keep up with its due times
 PROBE_SHARE = 1 / 20  # of the link's time that probing silent meters may take
 
 log = structlog.get_logger("poll")
@@ -84,6 +86,7 @@ class Breaker:
         for trials in self._of_meter.values():
             min(trials, key=lambda trial: trial.target.period_s).is_main = True
         self._silent: set[str] = set()
+        self._scarce_until_s = 0.0  # the link did not keep up with its due times lately
 
     def warn(self, event: str, subject: str, **more: object) -> None:
         """Log a warning about a link or meter, unless maintenance keeps it quiet."""
@@ -167,10 +170,18 @@ class Breaker:
                 return 0.0
         elif meter.state == "off":
             if not first:
-                share_s = cost_s / PROBE_SHARE
-                pause_s = max(pause_s, min(share_s * len(self._silent), max(share_s, METER_PAUSE_MAX_S)))
+                pause_s = max(pause_s, self._fair_s(cost_s))
             self._met_silence(trial, pause_s, error)
         return pause_s
+
+    def _fair_s(self, cost_s: float) -> float:
+        """Return the pause with which probes of all silent meters take their share of the link's time and no more.
+
+        Where the link keeps up with all its due times the share is free, so nobody waits for longer than usual.
+        """
+        fair_s = cost_s / PROBE_SHARE * max(len(self._silent), 1)
+        is_scarce = self._clock.monotonic() < self._scarce_until_s
+        return min(fair_s, PROBE_PAUSE_MAX_S if is_scarce else METER_PAUSE_MAX_S)
 
     def _met_silence(self, trial: Trial, pause_s: float, error: DeviceError) -> None:
         """Let the other targets of a silent meter rest once; raise LinkDown if all meters are silent."""
@@ -200,6 +211,7 @@ class Breaker:
         """Note that `count` due times after `due_ns` passed while the link was busy."""
         period_ns = round(trial.target.period_s * NS)
         self._health.meters[trial.target.meter].skipped += count
+        self._scarce_until_s = self._clock.monotonic() + PROBE_PAUSE_MAX_S
         trial.first_ns = trial.first_ns or due_ns + period_ns
         trial.last_ns = due_ns + count * period_ns
         trial.skipped += count

@@ -6,6 +6,7 @@ what it did, so a test can compare what the gateway delivered with what the simu
 
 from __future__ import annotations
 
+import asyncio
 import math
 import struct
 from array import array
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from gateway.interfaces import Clock, Notice
     from gateway.model import Batch, Frame
 
-LinkTrouble = Literal["dead", "slow", "garbage", "exception", "down"]
+LinkTrouble = Literal["dead", "slow", "garbage", "exception", "down", "hang", "deaf", "shut"]
 SinkTrouble = Literal["away", "slow", "doubtful"]
 Identity = tuple[str, int, int]
 
@@ -39,6 +40,7 @@ class Trouble:
     """One scripted fault. who: the meter it hits, "" = all of the link (or the sink itself).
 
     start_s, end_s: monotonic seconds, half-open. delay_s: how slow `slow` is. share: of the reads, 0..1.
+    hang: a read never ends unless it is cancelled; deaf: not even then, for delay_s; shut: neither does closing.
     """
 
     kind: LinkTrouble | SinkTrouble
@@ -92,7 +94,9 @@ class FakeLink:
         self._open = True
 
     async def close(self) -> None:
-        """Disconnect; may be called twice."""
+        """Disconnect; may be called twice. Hangs during a `shut` trouble."""
+        if self._find("", {"shut"}):
+            await asyncio.Event().wait()
         self._open = False
 
     def figures(self) -> dict[str, object]:
@@ -118,12 +122,14 @@ class FakeLink:
 
     async def _answer(self, poll: Poll) -> Sample:
         self.read_count[poll.meter] += 1
-        trouble = self._find(poll.meter, {"down", "dead", "slow", "garbage", "exception"})
+        trouble = self._find(poll.meter, {"down", "dead", "slow", "garbage", "exception", "hang", "deaf"})
         kind = trouble.kind if trouble else ""
         latency_s = self._rng.uniform(*self._latency_s)
         if kind == "down":
             self._open = False
             raise LinkDown("fake link: connection reset")
+        if trouble and kind in {"hang", "deaf"}:
+            await self._hang(trouble)
         if trouble and kind == "slow":
             latency_s += trouble.delay_s
         if kind == "dead" or latency_s >= poll.timeout_s:
@@ -139,6 +145,13 @@ class FakeLink:
         raw, values = show(poll.layout, self._clock.monotonic())
         self.truth[poll.meter, time_ns] = values
         return Sample(time_ns, None, raw, poll.layout.no_flags[:])
+
+    async def _hang(self, trouble: Trouble) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            if trouble.kind == "deaf":
+                await sleep_for(self._clock, trouble.delay_s)
 
     def _failed(self, poll: Poll, reason: str) -> DeviceError:
         self.failures[poll.meter, reason] += 1

@@ -154,12 +154,20 @@ def test_layouts_compiled_anew_keep_the_memory_of_the_checks_and_do_not_pile_up(
 class Line:
     """A link under test with its poller."""
 
-    def __init__(self, folder: Path, meters: int, troubles: list[Trouble], *, timeout_s: float = 0.5) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        meters: int,
+        troubles: list[Trouble],
+        *,
+        timeout_s: float = 0.5,
+        period_s: float = 10.0,
+    ) -> None:
         self.clock = VirtualClock(START_NS)
-        self.polls = fake_site(meters, 3, 10.0, timeout_s=timeout_s)["link-1"]
+        self.polls = fake_site(meters, 3, period_s, timeout_s=timeout_s)["link-1"]
         self.health = Health(
             links={"link-1": LinkHealth("fake")},
-            meters={poll.meter: MeterHealth("link-1", 10.0) for poll in self.polls},
+            meters={poll.meter: MeterHealth("link-1", period_s) for poll in self.polls},
         )
         self.journal = open_journal(folder, self.clock)
         self.link = FakeLink(self.clock, troubles)

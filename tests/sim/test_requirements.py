@@ -1,0 +1,188 @@
+"""Requirements that every gateway of the field breaks, one test each; taking the behaviour away makes it fail."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from gateway.errand_queue import ERRANDS_MAX, Busy
+from gateway.errors import LinkDown
+from gateway.model import Event, Flag, Frame
+from simulators.fakes import FakeLink, Trouble
+from simulators.virtual import run
+from tests.sim import oracles
+from tests.sim.plant import Plan, play
+from tests.unit.counter_rig import Meter
+from tests.unit.test_poll import Line, records, two_periods
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from gateway.interfaces import Link, Poll
+    from gateway.journal.journal import Journal
+    from gateway.model import Sample
+
+
+def kinds(journal: Journal) -> Counter[str]:
+    return Counter(record.kind for record in records(journal) if isinstance(record, Event))
+
+
+def test_r01_a_failure_discards_nobody_elses_values_nor_the_meters_own(tmp_path: Path) -> None:
+    """Of twelve meters one is dead, one sends garbage, one refuses one of its two periods."""
+    troubles = [
+        Trouble("dead", 15, who="m-001"),
+        Trouble("garbage", 15, who="m-003"),
+        Trouble("exception", 15, who="m-005"),
+    ]
+    plan = Plan(900, meters=12, links=2, link_troubles={"link-1": troubles})
+    result = play(plan, tmp_path)
+    oracles.rate(result, except_meters=["m-001", "m-003", "m-005"])
+    oracles.hold(result)
+
+    async def main() -> None:
+        (tmp_path / "two").mkdir()
+        line = Line(tmp_path / "two", 2, [])
+        two_periods(line, 10.0)
+        read = line.link.read
+
+        async def one_refused(poll: Poll) -> list[Sample]:
+            line.link.troubles = [Trouble("exception")] if len(poll.layout.channels) == 2 else []
+            return await read(poll)
+
+        line.link.read = one_refused  # type: ignore[method-assign]
+        await line.go(200.5)
+        kept = Counter(len(r.layout.channels) for r in records(line.journal) if isinstance(r, Frame))
+        assert kept[3] == 40, "both meters, every poll, although one target of the first never answers"
+
+    run(main())
+
+
+def test_r08_everything_may_be_offline_at_the_start(tmp_path: Path) -> None:
+    troubles = {f"link-{n}": [Trouble("down", 0, 300)] for n in (1, 2)}
+    troubles["link-2"] = [Trouble("dead", 0, 300)]
+    result = play(Plan(600, meters=4, links=2, link_troubles=troubles), tmp_path)
+    first_s = {frame.layout.meter: 1e9 for frame in result.frames}
+    for frame in result.frames:
+        at_s = (frame.time_ns - result.frames[0].time_ns) / 1e9
+        first_s[frame.layout.meter] = min(first_s[frame.layout.meter], at_s)
+    assert len(first_s) == 4, "every meter is read once it is there"
+    assert max(first_s.values()) < 60
+    oracles.hold(result)
+
+
+def test_r21_the_breaker_belongs_to_one_meter_of_one_link(tmp_path: Path) -> None:
+    """Dead meters cost their link a twentieth of its time; the same addresses elsewhere are not touched."""
+
+    async def main(period_s: float) -> None:
+        dead = [Trouble("dead", 20, who=f"m-{n:03d}") for n in (1, 2)]
+        (tmp_path / f"{period_s}").mkdir()
+        line = Line(tmp_path / f"{period_s}", 10, dead, timeout_s=3.0, period_s=period_s)
+        await line.go(3600.5)
+        for n in range(3, 11):
+            assert line.link.read_count[f"m-{n:03d}"] >= 0.95 * 3600 / period_s
+        assert line.link.failures["m-001", "timeout"] >= 20, "it is probed for ever"
+
+    run(main(10.0))
+    run(main(1.0))  # every probe costs the others three polls
+    troubles = {"link-1": [Trouble("dead", 0, who="m-001")]}
+    result = play(Plan(300, meters=4, links=2, link_troubles=troubles), tmp_path / "two")
+    assert sum(read[0] == "m-002" for read in result.links["link-2"].reads) >= 29  # unit 1 there too
+
+
+def test_r23_errands_are_done_by_the_links_owner_between_polls(tmp_path: Path) -> None:
+    async def main() -> None:
+        line = Line(tmp_path, 8, [Trouble("down", 100, 200)])
+        poller = line.poller
+        task = asyncio.create_task(line.go(300))
+
+        async def work(link: Link) -> str:
+            await link.read(line.polls[0])  # the fake refuses a second reader
+            return "done"
+
+        await asyncio.sleep(9.99)
+        asked = [asyncio.create_task(poller.errand(work, timeout_s=30)) for _ in range(ERRANDS_MAX)]
+        await asyncio.sleep(0)
+        with pytest.raises(Busy, match="wait already"):
+            await poller.errand(work, timeout_s=30)
+        assert await asyncio.gather(*asked) == ["done"] * ERRANDS_MAX
+        due = [r.time_ns for r in records(line.journal) if isinstance(r, Frame)]
+        assert len(due) == 8, "at most one errand lies between two polls that are due"
+
+        async def spoils(_: Link) -> None:
+            raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            await poller.errand(spoils, timeout_s=1)
+        with pytest.raises(Busy, match="within 2 s"):
+            await poller.errand(lambda _: asyncio.Event().wait(), timeout_s=2)
+        await asyncio.sleep(150 - line.clock.monotonic())
+        with pytest.raises(LinkDown, match="connection re"):
+            await poller.errand(work, timeout_s=1)
+        await task
+        assert line.health.links["link-1"].errands >= ERRANDS_MAX + 2
+
+    run(main())
+
+
+@pytest.mark.parametrize("kind", ["hang", "deaf"])
+@pytest.mark.parametrize("shut", [False, True])
+def test_r24_a_link_that_hangs_is_rebuilt(tmp_path: Path, kind: str, shut: bool) -> None:
+    async def main() -> None:
+        troubles = [Trouble(kind, 100, 105, delay_s=20)]  # type: ignore[arg-type]
+        troubles += [Trouble("shut", 100, 200)] * shut
+        line = Line(tmp_path, 2, troubles)
+        links = [line.link]
+
+        def renew() -> FakeLink:
+            links.append(FakeLink(line.clock, troubles, seed=len(links)))
+            return links[-1]
+
+        line.poller._renew = renew
+        await line.go(400)
+        own = line.health.links["link-1"]
+        assert own.rebuilt == 1
+        told = kinds(line.journal)
+        assert told["link_rebuilt"] == told["link_down"] == 1
+        assert told["link_up"] == 2
+        after = [r for r in records(line.journal) if isinstance(r, Frame)][-1]
+        assert after.time_ns > line.clock.wall_ns() - 15 * 10**9, "readings go on"
+        assert sum(link.read_count["m-001"] for link in links) >= 30
+        assert (len(links) > 1) == (shut or kind == "deaf"), "one that obeys is kept"
+
+    run(main())
+
+
+def test_r36_a_spike_is_kept_flagged_and_told_never_zeroed(tmp_path: Path) -> None:
+    meter = Meter(tmp_path, rate_max=1.0)
+    counts = [100, 101, 60_000, 102, 103]
+    meter.shows(*counts)
+    assert meter.values == [round(count * 0.1, 6) for count in counts]
+    assert meter.flags == [0, 0, Flag.JUMP, Flag.ROLLBACK, 0]
+    jump, reset = meter.told("counter_jump", "counter_reset")
+    assert (jump["closing"], jump["opening"]) == ("10.1", "6000.0")
+    assert (reset["closing"], reset["opening"]) == ("6000.0", "10.2")
+
+
+def test_r40_what_happens_to_a_counter_is_an_event_with_both_readings(tmp_path: Path) -> None:
+    meter = Meter(tmp_path, modulus="6553.6", sentinels=("ffff",))
+    meter.shows(65_530, 4)
+    (rollover,) = meter.told("counter_rollover")
+    assert meter.flags[-1] == 0
+    assert (rollover["closing"], rollover["opening"], rollover["modulus"]) == ("6553.0", "0.4", "6553.6")
+    amount = Decimal("6553.6") - Decimal("6553.0") + Decimal("0.4")
+    assert amount == 1
+    meter.shows(0xFFFF, 0xFFFF, 9)
+    began, over = meter.told("counter_sentinel", "counter_sentinel")
+    assert (began["closing"], began["opening"]) == ("0.4", None)
+    assert (over["closing"], over["opening"]) == ("0.4", "0.9")
+    meter.recorder.swapped(meter.layout.meter)
+    meter.shows(2)
+    assert meter.flags[-1] == 0, "another meter's reading is no reset"
+    meter.shows(3, 1)
+    assert meter.flags[-1] == Flag.ROLLBACK
+    (reset,) = meter.told("counter_reset")
+    assert reset["closing_ns"] == reset["opening_ns"] - 10**9  # type: ignore[operator]
