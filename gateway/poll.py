@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from gateway.interfaces import Clock, Link
     from gateway.recorder import Recorder
 
+__all__ = ["LinkPoller", "Target"]
+
 T = TypeVar("T")
 
 SLEEP_MAX_S = 10.0  # a step of the wall clock is noticed at least this often
