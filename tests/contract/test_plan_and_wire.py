@@ -1,0 +1,83 @@
+"""The plan of a line against the line: what was announced is what the wire carried, to the byte and to the millisecond."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from gateway import assembly
+from gateway.bus_estimates import Assumptions
+from gateway.bus_plan import Planner
+from gateway.clock import SystemClock
+from gateway.config.site_file import from_toml
+from gateway.targets import SiteDirectory
+from simulators.plan import load_plan
+from simulators.run import serve
+from simulators.site_file import site_toml
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DELAY_S = 0.012
+PLANT = """
+[simulation]
+name = "One line"
+seed = 1
+
+[[links]]
+id = "line"
+kind = "serial"
+baud = {baud}
+parity = "{parity}"
+
+[[meters]]
+id = "one"
+link = "line"
+unit = 1
+profile = "eastron-sdm630"
+energy_kind = "electricity"
+model = "electricity"
+delay = "12ms"
+parameters = {{ power_kw = 4 }}
+
+[[meters]]
+id = "two"
+link = "line"
+unit = 2
+profile = "acrel-adl3000"
+energy_kind = "electricity"
+model = "electricity"
+delay = "12ms"
+parameters = {{ power_kw = 4 }}
+ratios = {{ ct = 1, pt = 1 }}
+"""
+
+
+@pytest.mark.parametrize(("baud", "parity"), [(19200, "E"), (115_200, "N")])
+async def test_r26_a_line_carries_what_its_plan_says(tmp_path: Path, baud: int, parity: str) -> None:
+    file = tmp_path / "plant.toml"
+    file.write_text(PLANT.format(baud=baud, parity=parity), encoding="utf-8")
+    simulated = load_plan(file)
+    running = await serve(simulated)
+    site = from_toml(site_toml(simulated, running.ports, period="10s"), tmp_path / "site.toml")
+    library = assembly.library(site)
+    planned = Planner(library, Assumptions(delay_s=DELAY_S)).site(site)["line"]
+    clock = SystemClock()
+    directory = SiteDirectory("g", "test", "digest", assembly.meter_infos(site))
+    targets = assembly.targets(site, library, directory, clock)["line"]
+    link = assembly.link(site.link("line"), clock)
+    tally = running.line("line").wire.tally
+    try:
+        await link.open()
+        polls = [await target.poll(link) for target in targets]  # reads ratios, which the plan leaves out
+        asked, sent, lawful_s = tally.requests, tally.bytes_sent + tally.bytes_replied, tally.lawful_s
+        for poll in polls:
+            (sample,) = await link.read(poll)
+            assert not any(sample.flags)
+    finally:
+        await link.close()
+        await running.stop()
+    assert tally.requests - asked == planned.requests
+    assert tally.bytes_sent + tally.bytes_replied - sent == planned.size
+    assert planned.busy_s == pytest.approx(tally.lawful_s - lawful_s, abs=0.001)
