@@ -200,13 +200,13 @@ class HalfDuplexLine:
                 return False
             start, end = found.start + waiting.skip, found.end + waiting.skip
             frame = received[start:end]
+            if found.start:  # first: what is late in it is older than the answer
+                self._thrown_away("noise", received[waiting.skip : start])
             if self.doubts.believe(waiting.ask, found, frame, self._clock.monotonic()):
                 break
             waiting.skip = end
         self.stats.answers += 1
         self.stats.refusals += found.refusal
-        if start:
-            self._thrown_away("noise", received[:start])
         del self._received[:end]
         waiting.answer.set_result((self._clock.wall_ns(), frame))
         return True

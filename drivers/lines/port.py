@@ -84,12 +84,15 @@ class SerialPort:
     async def open(self, on_bytes: Callable[[bytes], None], on_lost: Callable[[], None]) -> None:
         """Open the port exclusively with its baud rate. Raises LinkDown with the system's reason and a next step."""
         timing = self._timing
+        # A pseudo terminal has no parity, and glibc calls it an error if parity alone would change (tcsetattr).
+        is_pseudo = os.path.realpath(self.name).startswith("/dev/pts/")
+        parity = "N" if is_pseudo else timing.parity
         try:
             port = serial.Serial(
                 self.name,
                 timing.baud,
                 8,
-                timing.parity,
+                parity,
                 timing.stop,
                 timeout=0,
                 write_timeout=0,
