@@ -8,16 +8,15 @@ from __future__ import annotations
 import os
 import sys
 from enum import StrEnum
-from pathlib import Path
-from typing import Annotated, Any
+from pathlib import Path  # noqa: TC003 - typer reads the annotations
+from typing import Annotated
 
 import orjson
 import typer
 
 from gateway import __version__
+from gateway.cli_options import Config, Json, config_path, print_json
 from gateway.errors import EXIT_CONFIG, ConfigError, MetergateError
-
-SYSTEM_CONFIG = Path("/etc/metergate/site.toml")
 
 app = typer.Typer(
     name="metergate",
@@ -29,32 +28,12 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 
-Config = Annotated[
-    Path | None,
-    typer.Option("--config", "-c", help="Site file. Default: ./site.toml, else /etc/metergate/site.toml."),
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-
 
 class LogStyle(StrEnum):
     """How log lines look."""
 
     TEXT = "text"
     JSON = "json"
-
-
-def config_path(given: Path | None) -> Path:
-    """Return the site file to use: the one given, else the one here, else the system's."""
-    if given is not None:
-        return given
-    here = Path("site.toml")
-    return SYSTEM_CONFIG if SYSTEM_CONFIG.exists() and not here.exists() else here
-
-
-def print_json(value: Any) -> None:
-    """Print one JSON value on one line of stdout."""
-    sys.stdout.write(orjson.dumps(value).decode() + "\n")
-    sys.stdout.flush()
 
 
 @app.command()
