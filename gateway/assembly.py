@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from drivers.lines.contract import Reader
+    from drivers.lines.contract import Line, Reader
     from drivers.lines.line import HalfDuplexLine
     from drivers.lines.port import Port as LinePort
     from drivers.profiles import Library
@@ -116,6 +116,18 @@ def _opcua(config: OpcuaConfig, clock: Clock, state_dir: Path | None = None) -> 
     )
 
 
+def _dlt645_reader(line: Line, clock: Clock, name: str, notice: Notice, timeout_min_s: float) -> Reader:
+    from drivers.dlt645.reader import reader
+
+    return reader(line, clock, name, notice, timeout_min_s)
+
+
+def _cjt188_reader(line: Line, clock: Clock, name: str, notice: Notice, timeout_min_s: float) -> Reader:
+    from drivers.cjt188.reader import reader
+
+    return reader(line, clock, name, notice, timeout_min_s)
+
+
 def _mqtt(config: MqttConfig, directory: Directory, clock: Clock) -> Sink:
     from gateway.sinks.mqtt import MqttSink
 
@@ -166,6 +178,8 @@ LINKS: dict[type[LinkConfig], Callable[..., Link]] = {
 }
 LINE_READERS: dict[str, Callable[..., Reader]] = {
     "modbus": _modbus_reader,
+    "dlt645": _dlt645_reader,
+    "cjt188": _cjt188_reader,
 }
 """Protocol -> its reader on a line, made of (line, clock, link id, notice, timeout_min_s)."""
 SINKS: dict[type[SinkConfig], Callable[..., Sink]] = {MqttConfig: _mqtt, InfluxConfig: _influx}
