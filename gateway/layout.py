@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 
 NAN = math.nan
 EXACT_BELOW = 2**53  # whole numbers below it are exact as float64
-_ABSENT, _SENTINEL = int(ABSENT), int(Flag.SENTINEL)  # plain integers: an IntFlag costs a microsecond each
+# plain integers: an IntFlag costs a microsecond each
+_ABSENT, _SENTINEL, _DEVICE = int(ABSENT), int(Flag.SENTINEL), int(Flag.DEVICE)
 UNSIGNED = ("u8hi", "u8lo", "u16", "u32", "u64", "u8", "u16_le")
 """Types whose numbers have bits to look at."""
 _EXACT = Context(prec=60)  # wider than any register times any coefficient, so nothing is rounded
@@ -78,6 +79,7 @@ class Slot:
     coefficient, offset: decimal strings; everything that scales is folded in (register scale, unit, ratios).
     sentinels: raw bytes of the first part, most significant first, hexadecimal, that mean "no value".
     transform: "" or a name of `wire.TRANSFORMS`. gate: when the value counts; None: always.
+    window: decimal strings; the number on the wire must lie between them, or the signal has failed (DEVICE: no value).
     """
 
     parts: tuple[Part, ...]
@@ -86,6 +88,7 @@ class Slot:
     sentinels: tuple[str, ...] = ()
     transform: str = ""
     gate: Gate | None = None
+    window: tuple[str, str] | None = None
 
     @property
     def size(self) -> int:
@@ -104,10 +107,11 @@ def _known(kind: type, entry: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _slot_dict(slot: Slot) -> dict[str, Any]:
-    """Return a slot as plain JSON values; a gate only where there is one, so that digests without stay what they were."""
+    """Return a slot as plain JSON values; gate and window only where there is one, so that digests without stay the same."""
     body = _fields(slot) | {"parts": [_fields(part) for part in slot.parts]}
-    gate = body.pop("gate")
-    return body | ({"gate": _fields(gate)} if gate is not None else {})
+    gate, window = body.pop("gate"), body.pop("window")
+    body |= {"gate": _fields(gate)} if gate is not None else {}
+    return body | ({"window": list(window)} if window is not None else {})
 
 
 def _ratio(coefficient: Decimal) -> tuple[float, float]:
@@ -170,6 +174,7 @@ class Layout:
         sentinels = [(i, frozenset(map(bytes.fromhex, s.sentinels))) for i, s in enumerate(self.slots)]
         setattr_(self, "_sentinels", [entry for entry in sentinels if entry[1]])
         setattr_(self, "_gates", self._compile_gates())
+        setattr_(self, "_windows", self._compile_windows())
         body = orjson.dumps(self.to_dict(), option=orjson.OPT_SORT_KEYS)
         setattr_(self, "digest", hashlib.sha256(body).hexdigest()[:16])
         setattr_(self, "no_flags", array("H", bytes(2 * len(self.slots))))
@@ -186,6 +191,7 @@ class Layout:
     _offsets: list[tuple[int, float]] = field(init=False, repr=False)
     _sentinels: list[tuple[int, frozenset[bytes]]] = field(init=False, repr=False)
     _gates: list[tuple[int, int, Gate]] = field(init=False, repr=False)
+    _windows: list[tuple[int, int, float, float]] = field(init=False, repr=False)
 
     def _compile_gates(self) -> list[tuple[int, int, Gate]]:
         """Return (channel, place of its status among the unpacked numbers, gate). Raises ValueError on a wrong one."""
@@ -200,11 +206,23 @@ class Layout:
             gates.append((i, sum(len(before.parts) for before in self.slots[: gate.status]), gate))
         return gates
 
+    def _compile_windows(self) -> list[tuple[int, int, float, float]]:
+        """Return (channel, place among the unpacked numbers, ends). Raises ValueError on a slot that is no plain number."""
+        windows = []
+        for i, slot in enumerate(self.slots):
+            if slot.window is None:
+                continue
+            if len(slot.parts) != 1 or not wire.TYPES[slot.parts[0].type].number:
+                raise ValueError(f"{self.meter}: channel {i} has a window but no plain number")
+            low, high = map(float, slot.window)
+            windows.append((i, sum(len(before.parts) for before in self.slots[:i]), low, high))
+        return windows
+
     def decode(self, raw: bytes, flags: array[int]) -> array[float]:
         """Return one float64 per channel in canonical units, NaN where there is no value.
 
-        Adds to `flags`: SENTINEL where the bytes say "no value" or are not a finite number, and a gate's flag
-        where it is shut; changes no other flag, so decoding a journaled sample again gives the same. Raises ValueError on a wrong length.
+        Adds to `flags`: SENTINEL where the bytes say "no value" or are not a finite number, DEVICE where the number
+        is outside the slot's window, and a gate's flag where it is shut; changes no other flag, so decoding a journaled sample again gives the same. Raises ValueError on a wrong length.
         """
         if len(raw) != self.size:
             raise ValueError(f"{self.meter}: sample of {len(raw)} bytes for a layout of {self.size}")
@@ -218,6 +236,9 @@ class Layout:
             start = self.starts[i]
             if big[start : start + len(next(iter(patterns)))] in patterns:
                 flags[i] |= _SENTINEL
+        for i, place, low, high in self._windows:
+            if not low < numbers[place] < high:
+                flags[i] |= _DEVICE
         for i, place, gate in self._gates:
             if flags[gate.status] & _ABSENT or numbers[place] & gate.mask != gate.equals:
                 flags[i] |= gate.flag
@@ -300,6 +321,7 @@ class Layout:
                     sentinels=tuple(slot["sentinels"]),
                     transform=slot["transform"],
                     gate=Gate(**_known(Gate, slot["gate"])) if slot.get("gate") else None,
+                    window=tuple(slot["window"]) if slot.get("window") else None,
                 )
                 for slot in body["slots"]
             ),

@@ -98,6 +98,8 @@ def convert(value: Fraction, unit: str, to: str) -> Fraction:
     return (value * factor + offset - to_offset) / to_factor
 
 
-def exact(text: str | float) -> Fraction:
+def exact(text: str | float | Fraction) -> Fraction:
     """Return a decimal number exactly, as written."""
+    if isinstance(text, Fraction):
+        return text
     return Fraction(Decimal(str(text)))

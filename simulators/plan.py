@@ -65,7 +65,7 @@ class MeterPlan:
     """One simulated meter: what it is (profile or variables) and what it measures (model, parameters).
 
     ratios: what the meter is set to, in registers or known to the site. units, references: what its menu says,
-    by channel. shows: channel -> what it shows for ever (SI), whatever the model says. rollover_s: its
+    by channel. inputs: what is wired to an I/O module, by channel, as the site file has it. shows: channel -> what it shows for ever (SI), whatever the model says. rollover_s: its
     counters with a documented modulus roll over this long after the start; None: by chance. address: DL/T 645 or
     CJ/T 188 digits. delay_s: on a line, from request to answer; None: as usual for its protocol.
     """
@@ -86,6 +86,7 @@ class MeterPlan:
     units: Mapping[str, str] = field(default_factory=dict)
     references: Mapping[str, str] = field(default_factory=dict)
     shows: Mapping[str, float] = field(default_factory=dict)
+    inputs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     variant: str = ""
     rollover_s: float | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -265,6 +266,7 @@ def _meter(reader: _Reader, i: int, table: Mapping[str, Any], links: tuple[LinkP
         units=dict(table.get("units", {})),
         references=dict(table.get("references", {})),
         shows={key: float(value) for key, value in table.get("shows", {}).items()},
+        inputs=dict(table.get("inputs", {})),
         variant=str(table.get("variant", "")),
         rollover_s=None if rollover is None else reader.duration(f"{path}.rollover", rollover, 0),
         labels=dict(table.get("labels", {})),

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import simulators
 from gateway.errors import ConfigError, Finding
 from simulators.encode import DoesNotFit, RegisterMap, Writes
+from simulators.inputs import with_inputs
 from simulators.measures import convert, from_si, to_si
 from simulators.physics import DEFAULTS, MODELS, find, is_counter
 from simulators.waves import DAY_S, REFERENCE_NS
@@ -203,7 +204,7 @@ class Site:
         """Return the protocol a meter speaks and what it shows. Raises KeyError for a protocol nobody simulates."""
         if not meter.profile:
             return "opcua", None
-        profile = profile_text(meter.profile, folders)
+        profile = with_inputs(profile_text(meter.profile, folders), meter.inputs)
         protocol: str = profile.get("protocol", "modbus")
         read: Displays = importlib.import_module(PROTOCOLS[protocol]).read_profile(
             profile, ratios=meter.ratios, units=meter.units, variant=meter.variant, channels=meter.channels

@@ -92,8 +92,11 @@ def _meter(meter: MeterPlan, period: str, folders: Sequence[Path]) -> str:
         lines.append(f"labels = {{ {pairs} }}")
     known = profile_text(meter.profile, folders)["channels"] if meter.profile else {}
     menu = [key for key in meter.units if known.get(key, {}).get("unit", "configured") == "configured"]
-    for key in dict.fromkeys((*menu, *meter.references)):
+    for key in dict.fromkeys((*menu, *meter.references, *meter.inputs)):
         lines.append(f"[meters.override.{key}]")
+        if key in meter.inputs:
+            given = ", ".join(f"{name} = {json.dumps(value)}" for name, value in meter.inputs[key].items())
+            lines.append(f"input = {{ {given} }}")
         if key in menu:
             lines.append(f"unit = {_text(meter.units[key])}")
         if key in meter.references:

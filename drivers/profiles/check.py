@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from drivers.profiles.model import ChannelTable, GateTable, Profile, SmallTable
     from gateway.quantity import Quantity
 
-MEDIA = ("electricity", "water", "heat", "gas", "steam", "liquid", "compressed_air", "gas_analysis")
+MEDIA = ("electricity", "water", "heat", "gas", "steam", "liquid", "compressed_air", "gas_analysis", "any")
 PROTOCOLS = ("modbus", *IDENTIFIED, "opcua")
 REGISTERS = 65536
 QUANTITY_CUTOFF = 0.8
@@ -199,6 +199,8 @@ def _valid(profile: Profile, key: str, valid: GateTable) -> Iterator[Finding]:
 
 def _meaning(channel: ChannelTable, path: str) -> Iterator[Finding]:
     quantity = QUANTITIES[channel.quantity]
+    if channel.input and (channel.input == "pulses") != (quantity.kind == "counter"):
+        yield Finding(f"{path}.input", f'"{channel.input}"', "pulses for a counter, loop for a gauge")
     if quantity.reference and not channel.reference:
         expected = f'the condition it is stated at ("0 °C, 101.325 kPa"), or "{CONFIGURED}"'
         yield Finding(f"{path}.reference", "nothing", expected)
@@ -224,6 +226,11 @@ def _place(profile: Profile, path: str, channel: ChannelTable) -> Iterator[Findi
         yield Finding(f"{path}.id", f'"{channel.id}"', "address = a register; id belongs to OPC UA")
     if bool(channel.parts) != (channel.type == "split"):
         yield Finding(f"{path}.type", f'"{channel.type}"', '"split" with parts, and only with them')
+    elif channel.input:
+        if channel.address is not None or channel.type or channel.unit != CONFIGURED:
+            yield Finding(
+                path, "an address, type or unit", f'none, and unit = "{CONFIGURED}": the site file says them'
+            )
     elif not channel.parts and channel.address is None:
         yield Finding(f"{path}.address", "nothing", "the wire address")
     elif channel.parts and channel.address is not None:
@@ -333,7 +340,7 @@ def _overlaps(profile: Profile, variant: str) -> Iterator[Finding]:
     extents: dict[tuple[int, int, int], str] = {}
     for key in profile.keys(variant):
         channel = profile.channel(key, variant)
-        if not _readable(profile) or any(_named(profile, key, channel)):
+        if channel.input or not _readable(profile) or any(_named(profile, key, channel)):
             continue
         for _, source in profile.resolve(channel):
             extents.setdefault((source.function, source.address, source.address + source.count), key)
@@ -351,6 +358,7 @@ def _golden(profile: Profile) -> Iterator[Finding]:
         names: tuple[tuple[str, Iterable[str], Mapping[str, object]], ...] = (
             ("expect", golden.expect, profile.channels),
             ("units", golden.units, profile.channels),
+            ("inputs", golden.inputs, profile.channels),
             ("ratios", golden.ratios, profile.ratios),
             ("variant", (golden.variant,) if golden.variant else (), profile.variants),
         )

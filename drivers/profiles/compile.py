@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from drivers.profiles.identified import IDENTIFIED, locate
+from drivers.profiles.inputs import settle
 from drivers.profiles.model import CONFIGURED, UNITS
 from gateway.config.values import nearest
 from gateway.errors import ConfigError, Finding
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping, Sequence
 
     from drivers.profiles.model import ChannelTable, Profile
+    from gateway.config.inputs import InputConfig
     from gateway.quantity import Quantity
 
 COMPILED_MAX = 256  # kept results of `compile`; a site has a handful of meter types, each with a few ratios
@@ -44,6 +46,7 @@ class ChannelOverride:
     modulus: str | None = None
     report: bool | None = None
     reference: str = ""
+    input: InputConfig | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,18 +170,21 @@ def _compile(wanted: _Wanted) -> _Compiled:
     channels: list[Channel] = []
     slots: list[Slot] = []
     sources: list[Hashable] = []
+    evidence = {name: text_of(value) for name, value in wanted.ratios}
     missing = {name for key in keys for name in _needed(profile.channel(key, variant)) if name not in ratios}
     findings += [_ratio_missing(name) for name in sorted(missing)]
     for key in keys:
-        table = profile.channel(key, variant)
         override = overrides.get(key, _NOTHING)
-        if table.unit in missing:
+        settled = settle(key, profile.channel(key, variant), override.input, findings)
+        if settled is None or settled.table.unit in missing:
             continue
+        table = settled.table
         converted = _converted(key, table, override, findings, _unit_of(profile, table, ratios))
         if converted is None or missing:
             continue
         ratio = _product(ratios[name] for name in table.multiply)
-        slot = _slot(profile, table, converted, ratio, _gate(key, table, keys, findings))
+        slot = _slot(profile, table, converted, ratio, _gate(key, table, keys, findings), settled.window)
+        evidence |= settled.evidence
         slots.append(slot)
         channels.append(
             _channel(key, table, override, Decimal(slot.coefficient), _WIDE.multiply(converted.factor, ratio))
@@ -186,7 +192,6 @@ def _compile(wanted: _Wanted) -> _Compiled:
         sources.append(_source(profile, table, ratios))
     if findings:
         raise ConfigError(findings)
-    evidence = {name: text_of(value) for name, value in wanted.ratios}
     name = f"{profile.id}@{wanted.digest}" + (f"/{variant}" if variant else "")
     return _Compiled(tuple(channels), tuple(slots), evidence, name, tuple(sources))
 
@@ -263,7 +268,12 @@ def _conversion(path: str, unit: str, quantity: Quantity, findings: list[Finding
 
 
 def _slot(
-    profile: Profile, table: ChannelTable, converted: Conversion, ratio: Decimal, gate: Gate | None
+    profile: Profile,
+    table: ChannelTable,
+    converted: Conversion,
+    ratio: Decimal,
+    gate: Gate | None,
+    window: tuple[str, str] | None,
 ) -> Slot:
     scale = _WIDE.multiply(converted.factor, ratio)
     offset = _WIDE.add(_WIDE.multiply(table.offset, scale), converted.offset)
@@ -281,7 +291,7 @@ def _slot(
         factor = Decimal(1)
     sentinels = table.sentinels if table.sentinels is not None else profile.sentinels.get(parts[0].type, ())
     coefficient = text_of(_WIDE.multiply(factor, scale))
-    return Slot(parts, coefficient, text_of(offset), sentinels, table.transform, gate)
+    return Slot(parts, coefficient, text_of(offset), sentinels, table.transform, gate, window)
 
 
 def _channel(

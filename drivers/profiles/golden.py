@@ -43,7 +43,11 @@ def decode_golden(profile: Profile, golden: GoldenTable) -> dict[str, Decoded]:
     else:
         ratios = ratio_values(profile, small[0], _raw(profile, golden, small[1]), configured)
     overrides = {
-        key: ChannelOverride(unit=golden.units.get(key, ""), reference=_reference(profile, key))
+        key: ChannelOverride(
+            unit=golden.units.get(key, ""),
+            reference=_reference(profile, key),
+            input=golden.inputs.get(key),
+        )
         for key in golden.expect
     }
     keys = with_status(profile, tuple(golden.expect))

@@ -17,6 +17,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from drivers.registers import ReadLimits, RegisterSource
 from gateway import wire
+from gateway.config.inputs import InputConfig
 from gateway.config.values import unusable
 from gateway.layout import Part
 
@@ -226,6 +227,7 @@ class ChannelTable(Place):
     transform: str = ""
     sentinels: Annotated[tuple[Hex, ...], Field(strict=False)] | None = None
     valid_when: GateTable | None = None
+    input: Literal["", "pulses", "loop"] = ""
     reference: str = ""
     variants: Texts = ()
     alternatives: Mapping[str, Place] = {}
@@ -253,6 +255,7 @@ class GoldenTable(Table):
     variant: str = ""
     ratios: Mapping[str, Positive] = {}
     units: Mapping[str, str] = {}
+    inputs: Mapping[str, InputConfig] = {}
     blocks: Annotated[tuple[BlockTable, ...], Field(strict=False)] = ()
     frames: Annotated[tuple[Hex, ...], Field(strict=False)] = ()
     expect: Mapping[str, str] = Field(
@@ -289,6 +292,7 @@ class Profile(Table):
     default: Texts = ()
     serial: SerialTable | None = None
     unit_id: Annotated[int, Field(ge=0, le=255)] | None = None
+    shared: bool = False
     read: ReadTable = ReadTable()
     sentinels: Mapping[str, Annotated[tuple[Hex, ...], Field(strict=False)]] = {}
     ratios: Mapping[str, RatioTable] = {}

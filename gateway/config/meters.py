@@ -40,7 +40,7 @@ def check_meters(draft: Draft) -> Iterator[Finding]:
     library = profile_library(dirs)
     complete = "profile_dirs" not in draft.gateway.doubtful and all(folder.is_dir() for folder in dirs)
     protocols = _link_protocols(draft)
-    addresses: dict[tuple[str, str, Hashable], str] = {}
+    addresses: dict[tuple[str, str, Hashable], tuple[str, bool]] = {}
     broken: set[str] = set()
     for entry in draft.meters:
         if entry.value is None:
@@ -51,7 +51,7 @@ def check_meters(draft: Draft) -> Iterator[Finding]:
         on_link = protocols.get(meter.link, frozenset())
         protocol = protocol_of(meter, on_link, library)
         if not doubtful & {"unit", "address"}:
-            yield from _address(path, meter, protocol, addresses)
+            yield from _address(path, meter, protocol, addresses, _is_shared(meter, library))
         if not doubtful & {"profile", "variables"}:
             yield from _source(path, meter, protocol)
         if meter.profile in library.ids():
@@ -96,9 +96,16 @@ def protocol_of(meter: MeterConfig, on_link: frozenset[str], library: Library) -
 
 
 def _address(
-    path: str, meter: MeterConfig, protocol: str, addresses: dict[tuple[str, str, Hashable], str]
+    path: str,
+    meter: MeterConfig,
+    protocol: str,
+    addresses: dict[tuple[str, str, Hashable], tuple[str, bool]],
+    shared: bool,
 ) -> Iterator[Finding]:
-    """Yield what is wrong with the meter's address. addresses: (link, protocol, address) -> path that has it."""
+    """Yield what is wrong with the meter's address.
+
+    addresses: (link, protocol, address) -> path that has it, and whether it shares it. shared: it is one input of a module.
+    """
     digits = ADDRESS_DIGITS.get(protocol, 0)
     if protocol and protocol != "modbus" and meter.unit is not None:
         yield Finding(f"{path}.unit", str(meter.unit), _NO_UNIT, "remove the key")
@@ -119,8 +126,8 @@ def _address(
                 "read them off the meter's plate; fill up with zeros from the left",
             )
     if found and meter.enabled and (protocol == "modbus" or len(found) == digits):
-        first = addresses.setdefault((meter.link, protocol, address_of(meter)), path)
-        if first != path:
+        first, also = addresses.setdefault((meter.link, protocol, address_of(meter)), (path, shared))
+        if first != path and not (shared and also):
             again = f'{found}, which {first} has already on link "{meter.link}"'
             name = "a unit id" if key == "unit" else "an address"
             yield Finding(
@@ -129,6 +136,14 @@ def _address(
                 f"{name} of its own on the link",
                 f"correct the {'unit id' if key == 'unit' else key} or the link",
             )
+
+
+def _is_shared(meter: MeterConfig, library: Library) -> bool:
+    """Return whether several meters may hang at one unit, each at an input of its own."""
+    try:
+        return meter.profile in library.ids() and library.get(meter.profile).shared
+    except ConfigError:  # reported with the profile
+        return False
 
 
 def address_of(meter: MeterConfig) -> Hashable:
@@ -259,6 +274,7 @@ def channel_overrides(meter: MeterConfig) -> dict[str, profiles.ChannelOverride]
             modulus=o.modulus,
             report=o.report,
             reference=o.reference,
+            input=o.input,
         )
         for key, o in meter.override.items()
     }
@@ -299,7 +315,7 @@ def _variables(path: str, meter: MeterConfig) -> Iterator[Finding]:
     for key, override in meter.override.items():
         if key not in meter.variables:
             yield unknown(f"{path}.override.{key}", key, meter.variables, "variables")
-        for name in ("unit", "reference"):
+        for name in ("unit", "reference", "input"):
             if getattr(override, name):
                 hint = f"write it into [meters.variables.{key}]"
                 yield Finding(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field, PrivateAttr
 
 from gateway.config.base import Table, Timeout
+from gateway.config.inputs import InputConfig
 from gateway.config.links import LinkConfig
 from gateway.config.sinks import SinkConfig
 from gateway.config.values import (
@@ -121,6 +122,10 @@ class OverrideConfig(Table):
         default="", description="Condition a gas volume is stated at, where the device's menu decides."
     )
     report: bool | None = Field(default=None, description="Enters intervals and feed; default: counters do.")
+    input: InputConfig | None = Field(
+        default=None,
+        description="Register and meaning of an I/O module's input; only where the profile says so.",
+    )
 
 
 class VariableConfig(Table):

@@ -87,7 +87,13 @@ def _tables(defs: dict[str, Any], name: str, field: dict[str, Any]) -> list[tupl
             per_channel = [
                 part for more in inner.get("patternProperties", {}).values() for part in _referred(defs, more)
             ]
-            found += [(f"`[{name}.{key}.<channel>]`", part) for part in per_channel]
+            for part in per_channel:
+                found.append((f"`[{name}.{key}.<channel>]`", part))
+                for word, option_field in part["properties"].items():
+                    deeper = (_referred(defs, option) for option in option_field.get("anyOf", ()))
+                    found += [
+                        (f"`{word}` of `[{name}.{key}.<channel>]`", more) for one in deeper for more in one
+                    ]
             found += [(f"`{key}` of `{heading}`", part) for part in _referred(defs, inner)]
     return found
 
@@ -135,7 +141,7 @@ def _value(defs: dict[str, Any], field: dict[str, Any]) -> str:
         return "size"
     words = {"string": "text", "integer": "integer", "number": "number", "boolean": "true, false"}
     if field.get("type") == "array":
-        return "list of text"
+        return "two numbers" if field.get("maxItems") == 2 else "list of text"
     return words.get(field.get("type", ""), "table")
 
 

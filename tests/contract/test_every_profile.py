@@ -22,6 +22,7 @@ from gateway.quantity import QUANTITIES
 from gateway.quantity import UNITS as CANONICAL
 from gateway.targets import SiteDirectory
 from simulators.encode import read_profile
+from simulators.inputs import with_inputs
 from simulators.measures import convert, to_si
 from simulators.modbus_server import ModbusHost
 from simulators.plan import LinkPlan, MeterPlan, Plan
@@ -38,11 +39,15 @@ NAMES = sorted(path.stem for folder in profile_folders() for path in folder.glob
 BY_PROTOCOL: dict[str, list[str]] = {}
 for _name in NAMES:
     BY_PROTOCOL.setdefault(profile_text(_name, profile_folders())["protocol"], []).append(_name)
+BY_IDENTIFIER = {
+    "dlt645",
+    "cjt188",
+}  # tests/contract/test_identified_contract.py serves and reads all of these
 METERS_PER_LINK = 60
 GOLDEN_RATIO = 0.6180339887  # its multiples spread evenly
 EXACT = 1e-9  # float64 against exact: the registers themselves are compared without loss
 PARAMETERS = {"power_kw": 20.0, "flow_m3_h": 30.0, "flow_t_h": 6.0}
-MODEL_OF = {"gas_analysis": "air", "liquid": "water"}
+MODEL_OF = {"gas_analysis": "air", "liquid": "water", "any": "electricity"}
 ENERGY_KIND = "other"
 
 
@@ -57,7 +62,11 @@ def menu(profile: Mapping[str, Any]) -> dict[str, str]:
 
 def meters_of(name: str) -> Iterator[MeterPlan]:
     """Yield simulated meters that together have every channel of a profile in every variant."""
-    profile = profile_text(name, profile_folders())
+    plain = profile_text(name, profile_folders())
+    inputs = {
+        key: wired(i, c["input"]) for i, (key, c) in enumerate(plain["channels"].items()) if "input" in c
+    }
+    profile = with_inputs(plain, inputs)
     ratios = {
         ratio: "10" if rule.get("as") == "exp10" else "2" for ratio, rule in profile.get("ratios", {}).items()
     }
@@ -80,6 +89,7 @@ def meters_of(name: str) -> Iterator[MeterPlan]:
                 parameters=PARAMETERS,
                 ratios=ratios,
                 units=units,
+                inputs=inputs,
                 variant=variant,
             )
             registers = read_profile(
@@ -89,6 +99,18 @@ def meters_of(name: str) -> Iterator[MeterPlan]:
             assert served, f"{name}: {left} cannot be served"
             yield shown(replace(plan, channels=tuple(served)), registers, profile)
             left = [key for key in left if key not in served]
+
+
+def wired(i: int, kind: str) -> dict[str, Any]:
+    """Return an input of an I/O module of its own: register, byte order, constant or range."""
+    place = {"address": 10 * i, "function": 3 + i % 2, "order": ("ABCD", "CDAB", "BADC", "DCBA")[i % 4]}
+    if kind == "pulses":
+        return place | {
+            "type": ("u16", "u32", "s32")[i % 3],
+            "pulses_per_unit": f"{16 + i}0",
+            "base": f"{i}234.5",
+        }
+    return place | {"type": ("u16", "s16", "f32")[i % 3], "range": [f"{i}", "80.5"], "raw": ["400", "2000"]}
 
 
 def shown(plan: MeterPlan, registers: RegisterMap, profile: Mapping[str, Any]) -> MeterPlan:
@@ -187,7 +209,7 @@ async def modbus(
 SERVED = {"modbus": modbus}
 
 
-@pytest.mark.parametrize("protocol", sorted(BY_PROTOCOL))
+@pytest.mark.parametrize("protocol", sorted(BY_PROTOCOL.keys() - BY_IDENTIFIER))
 async def test_what_a_meter_shows_is_what_the_gateway_reads(protocol: str, tmp_path: Path) -> None:
     assert protocol in SERVED, f"no simulated meter speaks {protocol}: {BY_PROTOCOL[protocol]}"
     meters = [meter for name in BY_PROTOCOL[protocol] for meter in meters_of(name)]
