@@ -15,6 +15,7 @@ import orjson
 import typer
 
 from gateway import __version__
+from gateway.cli_opcua import app as opcua
 from gateway.cli_options import Config, Json, config_path, print_json
 from gateway.errors import EXIT_CONFIG, ConfigError, MetergateError
 
@@ -27,6 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
+app.add_typer(opcua, name="opcua")
 
 
 class LogStyle(StrEnum):

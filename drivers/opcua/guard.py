@@ -8,15 +8,22 @@ values of one byte each become objects, so the length of a whole message is boun
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from struct import Struct
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
+
+from asyncua import ua
+from asyncua.ua.ua_binary import uatcp_to_binary
 
 if TYPE_CHECKING:
     from asyncua.client.client import Client
     from asyncua.client.ua_client import UASocketProtocol
 
-CHUNK_MAX = 2 * 65_536
-"""Bytes. asyncua's Hello allows 64 KiB a chunk; as much again for sloppy servers."""
+BUFFER = 65_536
+"""Bytes of a chunk, announced in Hello. asyncua announces 2 GiB, from which node-opcua takes 512 KiB and then counts
+each message as so long, more than the 256 KiB it may send: no session at all (node-opcua 2.186, seen 2026-11)."""
+CHUNK_MAX = 2 * BUFFER
+"""Bytes. As much again for sloppy servers."""
 MESSAGE_MAX = 256 << 10
 """Bytes: 10 000 values with status and source time. The worst such message decodes in 3 s (measured, 2 cores)."""
 CHUNKS_MAX = 256
@@ -125,6 +132,23 @@ class Guarded:
         return self._guard.fault if self._guard is not None else ""
 
     def _guarded(self) -> UASocketProtocol:
-        self._guard = Guard(self._make())
+        inner = self._make()
+        inner.send_hello = partial(_send_hello, inner)  # type: ignore[method-assign]
+        self._guard = Guard(inner)
         # asyncua hands this to the event loop and keeps the inner one for itself.
         return cast("UASocketProtocol", self._guard)
+
+
+async def _send_hello(
+    inner: UASocketProtocol, url: str, max_messagesize: int = 0, max_chunkcount: int = 0
+) -> ua.Acknowledge:
+    """Say hello as asyncua does, with buffers of a size that is meant. Raises TimeoutError."""
+    fields: tuple[Any, ...] = (0, BUFFER, BUFFER, max_messagesize, max_chunkcount, url)
+    hello = ua.Hello(*fields)
+    kind: Any = ua.MessageType.Hello
+    answer: asyncio.Future[ua.Acknowledge] = asyncio.get_running_loop().create_future()
+    inner._callbackmap[0] = answer
+    if inner.transport is not None:
+        inner.transport.write(uatcp_to_binary(kind, hello))
+    async with asyncio.timeout(inner.timeout):
+        return await answer

@@ -117,6 +117,12 @@ class PlantServer:
         self._run(self._add(name, ua.Variant(value, kind)))
         return f"ns=2;s={name}"
 
+    def add_with_unit(self, name: str, value: float, unit: str) -> None:
+        """Add a variable whose property EngineeringUnits says its unit."""
+        self.add(name, value, ua.VariantType.Double)
+        said = ua.EUInformation(DisplayName=ua.LocalizedText(unit))
+        self._run(self._variables[name].add_property(2, "EngineeringUnits", said))
+
     def write(self, name: str, answer: ua.DataValue) -> None:
         """Set value, StatusCode and source time of a variable at once."""
         self._run(self._variables[name].write_value(answer))
