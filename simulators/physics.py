@@ -305,6 +305,7 @@ def _air(rng: Random, p: Mapping[str, float]) -> Model:
 # Densities at 0 °C and 101.325 kPa: natural gas 0.75 (typical), air 1.293, steam treated as 0.804.
 _COUNTED = ("energy_", "volume", "mass", "charge", "emission_", "operating_time")
 DEFAULTS = {
+    "temperature": 308.15,  # of the device
     "signal_quality": 88.0,
     "signal_strength": 85.0,
     "thd_voltage_ln": 0.021,

@@ -188,7 +188,7 @@ def test_a_simulated_site_is_read_and_a_stop_leaves_nothing_undone(tmp_path: Pat
         )
         figures = gateway.status()
         assert len(figures["meters"]) >= 40
-        assert {link["kind"] for link in figures["links"].values()} == {"modbus-tcp", "opcua"}
+        assert {link["kind"] for link in figures["links"].values()} == {"modbus-tcp", "serial", "opcua"}
         assert {meter["state"] for meter in figures["meters"].values()} == {"on"}
         assert figures["lost"] == 0
         assert gateway.end(signal.SIGINT) == 0
@@ -325,7 +325,7 @@ def test_the_demo_reads_forty_meters_and_leaves_nothing_pending() -> None:
     assert result["meters"] >= 40
     assert result["journaled"] == result["readings"] > 0
     assert result["lost"] == 0
-    assert {link["kind"] for link in result["links"].values()} == {"modbus-tcp", "opcua"}
+    assert {link["kind"] for link in result["links"].values()} == {"modbus-tcp", "serial", "opcua"}
     assert {sink["kind"] for sink in result["sinks"].values()} == {"mqtt", "influx"}
     for sink in result["sinks"].values():
         assert (sink["delivered"], sink["pending"], sink["refused"]) == (result["journaled"], 0, 0)
