@@ -18,6 +18,7 @@ import pytest
 from gateway import assembly
 from gateway.clock import SystemClock
 from gateway.config.site_file import load
+from gateway.model import Channel, Flag
 from gateway.quantity import QUANTITIES
 from gateway.quantity import UNITS as CANONICAL
 from gateway.targets import SiteDirectory
@@ -28,6 +29,7 @@ from simulators.modbus_server import ModbusHost
 from simulators.plan import LinkPlan, MeterPlan, Plan
 from simulators.site import Site, profile_folders, profile_text
 from simulators.site_file import site_toml
+from tests.contract.test_identified_contract import PROFILES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -49,6 +51,34 @@ EXACT = 1e-9  # float64 against exact: the registers themselves are compared wit
 PARAMETERS = {"power_kw": 20.0, "flow_m3_h": 30.0, "flow_t_h": 6.0}
 MODEL_OF = {"gas_analysis": "air", "liquid": "water", "any": "electricity"}
 ENERGY_KIND = "other"
+OWN_METER = """
+schema = 1
+id = "own-meter"
+maker = "none"
+model = "made up for a test"
+medium = "water"
+protocol = "modbus"
+confidence = "one-source"
+sources = ["made up"]
+no_probe = "made up"
+[read]
+function = 3
+[units.volume]
+address = 70
+function = 4
+type = "u16"
+map = { 5 = "L", 9 = "m3" }
+[channels.volume]
+quantity = "volume"
+address = 2
+type = "u32"
+unit = "units.volume"
+[[golden]]
+name = "made up"
+constructed = true
+blocks = [{ function = 3, address = 2, hex = "000003e8" }, { function = 4, address = 70, hex = "0005" }]
+expect = { volume = "1" }
+"""
 
 
 def menu(profile: Mapping[str, Any]) -> dict[str, str]:
@@ -150,6 +180,13 @@ def own_value(i: int, register: Register, channel: Mapping[str, Any]) -> float:
     return to_si(Fraction(low + (high - low) * (0.2 + 0.6 * share)), quantity.unit)
 
 
+def plausible(channel: Channel, value: float) -> bool:
+    """Return whether a value is within the limits of its channel."""
+    return not (channel.low is not None and value < channel.low) and not (
+        channel.high is not None and value > channel.high
+    )
+
+
 async def read_all(
     plan: Plan, ports: Mapping[str, int], tmp_path: Path
 ) -> dict[str, dict[str, tuple[float, int, str]]]:
@@ -172,7 +209,8 @@ async def read_all(
                 (sample,) = await link.read(poll)
                 flags = array("H", sample.flags)
                 values = poll.layout.decode(sample.raw, flags)
-                for channel, value, doubts in zip(poll.layout.channels, values, flags, strict=True):
+                for channel, value, absent in zip(poll.layout.channels, values, flags, strict=True):
+                    doubts = absent | (0 if absent or plausible(channel, value) else Flag.RANGE)
                     found.setdefault(poll.meter, {})[channel.key] = (value, doubts, channel.unit)
         finally:
             await link.close()
@@ -182,7 +220,7 @@ async def read_all(
 
 
 async def modbus(
-    meters: list[MeterPlan], tmp_path: Path
+    meters: list[MeterPlan], tmp_path: Path, dirs: tuple[Path, ...] = ()
 ) -> tuple[Site, dict[str, dict[str, tuple[float, int, str]]], int]:
     """Return the simulated site, what was read of it over Modbus TCP, and when (wall ns)."""
     placed = [
@@ -190,7 +228,7 @@ async def modbus(
         for i, meter in enumerate(meters)
     ]
     links = tuple(LinkPlan(name, "modbus-tcp") for name in dict.fromkeys(m.link for m in placed))
-    plan = Plan("every profile", 1, links, tuple(placed))
+    plan = Plan("every profile", 1, links, tuple(placed), profile_dirs=dirs)
     clock = SystemClock()
     now_ns = clock.wall_ns()
     site = Site(plan, now_ns)
@@ -243,3 +281,49 @@ def test_channels_show_values_of_their_own() -> None:
     for meter in meters:
         values = [v for key, v in meter.shows.items() if not key.startswith("status")]
         assert len(set(values)) >= 0.9 * len(values), meter
+
+
+def test_every_profile_is_walked_by_one_of_the_two() -> None:
+    assert sorted(PROFILES) == sorted(name for protocol in BY_IDENTIFIER for name in BY_PROTOCOL[protocol])
+
+
+def meter(profile: str, channels: tuple[str, ...], **more: Any) -> MeterPlan:
+    return MeterPlan(
+        "m", "line", "electricity", profile=profile, channels=channels, parameters=PARAMETERS, **more
+    )
+
+
+async def test_a_shut_status_leaves_no_value(tmp_path: Path) -> None:
+    values = {"status_live": 0.0, "concentration_so2": 12e-6, "status_malfunction": 1.0}
+    units = {"concentration_so2": "ppm"}
+    plan = meter("sick-marsic300", tuple(values), shows=values, units=units, energy_kind="carbon")
+    _, read, _ = await modbus([plan], tmp_path)
+    flags = {key: flags for key, (_, flags, _) in read["m"].items()}
+    assert flags == {"status_live": 0, "concentration_so2": Flag.DEVICE, "status_malfunction": 0}
+
+
+async def test_a_broken_wire_leaves_no_value(tmp_path: Path) -> None:
+    loop = {"address": 3, "type": "u16", "range": [0, 160], "raw": [4000, 20000]}
+    inputs = {"flow_volume": loop, "pressure": loop | {"address": 9}}
+    values = {"flow_volume": -4.01 / 3600, "pressure": -3990.0}  # 3.599 mA, and 3.601 mA in kPa
+    units = {"flow_volume": "m3/h", "pressure": "kPa"}
+    plan = meter("generic-loop-input", tuple(values), shows=values, units=units, inputs=inputs)
+    _, read, _ = await modbus([plan], tmp_path)
+    assert read["m"]["flow_volume"][1] == Flag.DEVICE
+    value, flags, unit = read["m"]["pressure"]
+    assert (round(value, 6), flags, unit) == (-3.99, 0, "kPa")
+
+
+@pytest.mark.parametrize(("unit", "value"), [("L", "1.234"), ("m3", "1234")])
+async def test_a_register_says_the_unit(unit: str, value: str, tmp_path: Path) -> None:
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "own-meter.toml").write_text(OWN_METER, encoding="utf-8")
+    plan = meter(
+        "own-meter",
+        ("volume",),
+        units={"volume": unit},
+        shows={"volume": to_si(Fraction(1234), unit)},
+    )
+    _, read, _ = await modbus([plan], tmp_path, (tmp_path / "own",))
+    got, flags, shown_unit = read["m"]["volume"]
+    assert (round(got, 9), flags, shown_unit) == (float(value), 0, "m³")
