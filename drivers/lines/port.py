@@ -85,8 +85,7 @@ class SerialPort:
         """Open the port exclusively with its baud rate. Raises LinkDown with the system's reason and a next step."""
         timing = self._timing
         # A pseudo terminal has no parity, and glibc calls it an error if parity alone would change (tcsetattr).
-        is_pseudo = os.path.realpath(self.name).startswith("/dev/pts/")
-        parity = "N" if is_pseudo else timing.parity
+        parity = "N" if _is_pseudo(self.name) else timing.parity
         try:
             port = serial.Serial(
                 self.name,
@@ -176,14 +175,22 @@ class SerialPort:
             self._loop.remove_reader(self._fd)
         self._fd = -1
 
-    def _why(self, error: Exception) -> str:
-        number = getattr(error, "errno", None) or (
-            error.args[0] if isinstance(error, termios.error) and error.args else 0
-        )
+    def _why(self, error: BaseException) -> str:
+        number = getattr(error, "errno", None)
+        cause = (
+            error.__context__ if number is None else None
+        )  # pyserial hides the number of a refused setting
+        for one in (error, cause):
+            if isinstance(one, termios.error) and one.args:
+                number = one.args[0]
         if isinstance(number, int) and number:
             step = _STEPS.get(number, _STEP).format(device=self.name)
             return f"{os.strerror(number)} (errno {number}); {step}"
         return f"{error}; {_STEP}"
+
+
+def _is_pseudo(device: str) -> bool:
+    return os.path.realpath(device).startswith("/dev/pts/")
 
 
 class TcpPort:
