@@ -135,7 +135,7 @@ async def _serve_link(site: Site, link: LinkPlan, clock: Clock) -> ServedLink:
     if link.kind == "opcua":
         from simulators.opcua_server import OpcuaHost
 
-        host = OpcuaHost(site, meters, clock, faults)
+        host = OpcuaHost(site, meters, clock, faults, secure=link.secure)
     elif link.kind in LINES:
         from simulators.lines import LineHost
 
@@ -263,7 +263,7 @@ def show(running: RunningSite, *, as_json: bool) -> None:
     table = Table(title=running.plan.name)
     columns = ("meter", "name", "url", "unit", "profile", "model")
     for column in columns:
-        table.add_column(column)
+        table.add_column(column, overflow="fold" if column in {"url", "unit"} else "ellipsis")
     for row in rows:
         table.add_row(*("" if row[column] is None else str(row[column]) for column in columns))
     Console().print(table)

@@ -118,6 +118,41 @@ async def test_at_another_baud_rate_nothing_is_understood(line_plan: Plan) -> No
 
 
 @pytest.mark.asyncio
+async def test_silence_that_a_master_on_the_pty_does_not_keep_is_counted(line_plan: Plan) -> None:
+    running = await serve(line_plan)
+    descriptor = os.open(running.ports["hall"], os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+    loop = asyncio.get_running_loop()
+    received = bytearray()
+    whole = asyncio.Event()
+
+    def read() -> None:
+        received.extend(os.read(descriptor, 256))
+        if len(received) == 9:
+            received.clear()
+            whole.set()
+
+    async def ask() -> None:
+        whole.clear()
+        os.write(descriptor, bytes.fromhex("0104 0000 0002 71cb"))
+        async with asyncio.timeout(2):
+            await whole.wait()
+
+    loop.add_reader(descriptor, read)
+    tally = running.line("hall").wire.tally
+    try:
+        await ask()
+        await asyncio.sleep(running.line("hall").wire.pace.gap_s)
+        await ask()
+        assert (tally.requests, tally.gap_violations) == (2, 0)
+        await ask()
+        assert (tally.requests, tally.gap_violations) == (3, 1)
+    finally:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
+        await running.stop()
+
+
+@pytest.mark.asyncio
 async def test_an_unplugged_port_ends_and_comes_back_under_its_name(line_plan: Plan) -> None:
     running = await serve(line_plan)
     path = running.ports["hall"]
