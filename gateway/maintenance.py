@@ -54,14 +54,18 @@ class Maintenance:
     def _load(self) -> dict[str, Work]:
         try:
             body = orjson.loads(self._file.read_bytes())
-            return {subject: Work(**entry) for subject, entry in body.items() if subject in self._subjects}
+            works = {
+                subject: Work(int(entry["until_ns"]), str(entry["why"]), str(entry["by"]))
+                for subject, entry in body.items()
+            }
         except FileNotFoundError:
             return {}
-        except (OSError, orjson.JSONDecodeError, AttributeError, TypeError) as error:
+        except (OSError, orjson.JSONDecodeError, AttributeError, KeyError, TypeError, ValueError) as error:
             log.error(
                 "maintenance is forgotten: its file cannot be read", file=str(self._file), error=str(error)
             )
             return {}
+        return {subject: work for subject, work in works.items() if subject in self._subjects}
 
     def _apply(self) -> None:
         """Tell the recorder whose readings to mark and whom to keep quiet."""

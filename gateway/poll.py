@@ -219,7 +219,7 @@ class LinkPoller:
             self._recorder.event("link_down", self.id, error=str(error))
         self._own.state, self._own.error = "down", str(error)
         self._breaker.link_down()
-        if not self._mute:
+        if not isinstance(error, AllSilent):  # a link nobody answers on still does errands
             self._errands.refuse(f"link {self.id} is down: {error}")
 
     async def _serve(self) -> None:

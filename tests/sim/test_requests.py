@@ -6,8 +6,9 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import structlog
 
-from gateway.errors import MetergateError
+from gateway.errors import LinkDown, MetergateError
 from gateway.model import Event, Flag
 from gateway.requests import BadRequest
 from simulators.fakes import Trouble
@@ -15,12 +16,14 @@ from simulators.virtual import run
 from tests.sim import site
 from tests.sim.plant import Plan, Plant
 from tests.unit import journal_rig
+from tests.unit.test_poll import Line
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     from gateway.app import Gateway
+    from gateway.interfaces import Link
 
 
 def live(folder: Path, script: Callable[[Gateway], Awaitable[None]], *, dead_s: float = 1e9) -> Plant:
@@ -94,8 +97,6 @@ def test_maintenance_marks_readings_ends_by_itself_and_outlasts_a_restart(tmp_pa
 
 @pytest.mark.parametrize("quiet", [False, True])
 def test_a_link_under_maintenance_alarms_nobody_and_keeps_its_events(tmp_path: Path, quiet: bool) -> None:
-    import structlog
-
     async def script(gateway: Gateway) -> None:
         if quiet:
             await gateway.answers["maintenance"]({"subject": "link-1", "for_s": 900, "why": "rewiring"})
@@ -188,3 +189,39 @@ def test_a_ratio_change_is_evidence_and_says_what_the_site_file_needs(tmp_path: 
     live(tmp_path, script)
     (event,) = events(tmp_path, "ratio_change")
     assert event.detail["closing"].keys() == {"energy_active_import_2"}  # type: ignore[attr-defined]
+
+
+def test_a_link_nobody_answers_on_does_errands_and_a_dead_one_refuses_them_without_a_storm(
+    tmp_path: Path,
+) -> None:
+    async def main() -> None:
+        line = Line(tmp_path, 1, [Trouble("dead", 15), Trouble("down", 100)])
+        task = asyncio.create_task(line.go(200))
+        await asyncio.sleep(80)
+        assert line.health.links["link-1"].state == "down"
+
+        async def work(_: Link) -> str:
+            return "done"
+
+        began_s = line.clock.monotonic()
+        assert await line.poller.errand(work, timeout_s=30) == "done"
+        assert line.clock.monotonic() - began_s < 2, "it is not made to wait for the next attempt"
+        await asyncio.sleep(30)
+        opened = line.link.open_count
+        with pytest.raises(LinkDown, match="connection refused"):
+            await line.poller.errand(work, timeout_s=30)
+        assert line.link.open_count <= opened + 2
+        await task
+
+    run(main())
+
+
+@pytest.mark.parametrize("body", [b"", b"[1]", b'{"m-001": {"until_ns": "soon"}}', b'{"m-001": 5}'])
+def test_a_spoilt_maintenance_file_stops_no_start(tmp_path: Path, body: bytes) -> None:
+    (tmp_path / "maintenance.json").write_bytes(body)
+
+    async def script(gateway: Gateway) -> None:
+        assert gateway.figures()["maintenance"] == []
+        assert latest(gateway, "m-001") == 0
+
+    live(tmp_path, script)

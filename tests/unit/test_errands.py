@@ -1,0 +1,55 @@
+"""Requests for extra reads are read strictly, and become polls their readers take."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from drivers.identifiers import CjtSource, DltSource
+from drivers.registers import RegisterSource
+from gateway.errands import SOURCES_MAX, poll_of, question
+from gateway.requests import BadRequest
+
+ASKED: dict[str, Any] = {"protocol": "modbus", "address": 1, "sources": [[3, 10, 2]], "timeout_s": 1}
+
+
+def test_registers_of_one_source_are_one_request() -> None:
+    poll = poll_of(question(ASKED))
+    assert poll.sources == ((RegisterSource(3, 10, 1), RegisterSource(3, 11, 1)),)
+    assert poll.layout.size == 4
+    typed = poll_of(question(ASKED | {"types": ["f32"]}))
+    assert typed.sources == ((RegisterSource(3, 10, 2),),)
+
+
+def test_identifiers_of_other_protocols() -> None:
+    dlt = ASKED | {"protocol": "dlt645", "address": "000000000001", "sources": [[0x00010000, 4]]}
+    poll = poll_of(question(dlt | {"types": ["bcd_le4"]}))
+    assert poll.sources == (DltSource(0x00010000, 4),)
+    cjt = ASKED | {"protocol": "cjt188", "address": "00000000000001", "sources": [[0x10, 0x901F, 3, 22]]}
+    poll = poll_of(question(cjt))
+    assert poll.sources == (CjtSource(0x901F, 3, 22),)
+    assert poll.layout.size == 22
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"protocol": "telepathy"}, "known: cjt188, dlt645, modbus"),
+        ({"address": "1"}, "is none of modbus"),
+        ({"address": True}, "expected a number or text"),
+        ({"sources": []}, "1 to 64"),
+        ({"sources": [[3, 0, 1]] * (SOURCES_MAX + 1)}, "1 to 64"),
+        ({"sources": [[3, 65535, 2]]}, "function 1 to 4"),
+        ({"sources": [[5, 0, 1]]}, "function 1 to 4"),
+        ({"sources": [[3, 0, 126]]}, "function 1 to 4"),
+        ({"sources": ["3,0,1"]}, "function 1 to 4"),
+        ({"types": ["f32", "f32"]}, "one for each source"),
+        ({"types": ["f64"]}, "does not fit"),
+        ({"timeout_s": 0}, "timeout_s: expected a number from 0.01 to 10"),
+        ({"timeout_s": "1"}, "timeout_s"),
+    ],
+)
+def test_what_cannot_be_is_refused(change: dict[str, Any], text: str) -> None:
+    with pytest.raises(BadRequest, match=text):
+        question(ASKED | change)
