@@ -47,6 +47,7 @@ OPCUA_KINDS = (
     "bad",  # StatusCode Bad
     "uncertain",  # StatusCode UncertainLastUsableValue
     "frozen",  # value and source time stop
+    "expired",  # the server's certificate ended yesterday, whatever the times of the fault
 )
 LINE_KINDS = (
     "dead",

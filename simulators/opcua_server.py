@@ -1,29 +1,36 @@
 """Simulated OPC UA server on asyncua: the variables of the meters on one link.
 
-Values are computed when somebody reads, at most once a refresh, and carry the time of that refresh as source
-time. Faults per meter: `bad`, `uncertain`, `frozen`.
+Values are computed when somebody reads, and told to subscribers at each refresh; both carry the time of that refresh
+as source time. Faults per meter: `bad`, `uncertain`, `frozen`; of the whole link `expired`: the certificate it shows
+ended yesterday, so it also offers encrypted sessions.
 
-Source: asyncua 2.1.0, `Server.set_attribute_value_callback`.
+Source: asyncua 2.1.0, `Server.set_attribute_value_callback`, `set_attribute_value_setter`.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from datetime import UTC, timedelta
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from asyncua import ua
 from asyncua.server.server import Server
+from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.status_codes import StatusCodes
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding
 
+from drivers.opcua.certificates import DAY_NS, KEY_BITS, self_signed, write_certificate, write_key
+from gateway.clock import sleep_for
 from simulators.faults import LOOPBACK
 from simulators.site import variable_value
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from asyncua.ua.attribute_ids import AttributeIds
+    from collections.abc import Callable, Iterable, Sequence
 
     from gateway.interfaces import Clock
     from simulators.faults import Fault
@@ -33,20 +40,36 @@ if TYPE_CHECKING:
 NAMESPACE = "urn:metergate:simulators"
 _EPOCH = ua.DateTime(1970, 1, 1, tzinfo=UTC)
 _NS = 1_000_000_000
+POLICIES = (
+    ua.SecurityPolicyType.NoSecurity,
+    ua.SecurityPolicyType.Basic256Sha256_Sign,
+    ua.SecurityPolicyType.Basic256Sha256_SignAndEncrypt,
+    ua.SecurityPolicyType.Aes128Sha256RsaOaep_SignAndEncrypt,
+    ua.SecurityPolicyType.Aes256Sha256RsaPss_SignAndEncrypt,
+)
 
 
 class OpcuaHost:
     """An OPC UA server with the variables of its meters in namespace 2."""
 
     def __init__(
-        self, site: Site, meters: Sequence[SimulatedMeter], clock: Clock, faults: Iterable[Fault] = ()
+        self,
+        site: Site,
+        meters: Sequence[SimulatedMeter],
+        clock: Clock,
+        faults: Iterable[Fault] = (),
+        *,
+        secure: bool = False,
     ) -> None:
-        """meters: with variables. faults: times are since the site started."""
+        """meters: with variables. faults: times are since the site started. secure: offer encrypted sessions too."""
         self._site = site
         self._meters = meters
         self._clock = clock
         self.faults = list(faults)
+        self._is_secure = secure or any(fault.kind == "expired" for fault in self.faults)
         self._server: Server | None = None
+        self._telling: asyncio.Task[None] | None = None
+        self._shown: list[tuple[ua.NodeId, Callable[[], ua.DataValue]]] = []
         self._states: dict[str, tuple[int, dict[str, tuple[float, bool]]]] = {}
 
     async def start(self, port: int = 0) -> int:
@@ -59,6 +82,9 @@ class OpcuaHost:
         server.set_endpoint(f"opc.tcp://{LOOPBACK}:{port}/")
         server.set_server_name("Metergate simulated control system")
         server.set_security_policy([ua.SecurityPolicyType.NoSecurity])
+        if self._is_secure:
+            await self._secure(server)
+        self._shown.clear()
         await server.register_namespace(NAMESPACE)
         for meter in self._meters:
             folder = await server.nodes.objects.add_folder(2, meter.plan.id)
@@ -66,17 +92,63 @@ class OpcuaHost:
                 kind = ua.VariantType[variable.type]
                 first = ua.Variant(_typed(variable_value(variable, 0.0), kind), kind)
                 node = await folder.add_variable(ua.NodeId.from_string(variable.id), variable.key, first)
-                server.set_attribute_value_callback(node.nodeid, partial(self._read, meter, variable, kind))
+                read = partial(self._read, meter, variable, kind)
+                server.set_attribute_value_callback(node.nodeid, read)
+                server.set_attribute_value_setter(node.nodeid, _leave)
+                self._shown.append((node.nodeid, partial(read, node.nodeid, AttributeIds.Value)))
         await server.start()
         self._server = server
+        self._telling = asyncio.create_task(self._tell(server))
         assert server.bserver is not None
         return int(server.bserver.port)
 
     async def stop(self) -> None:
         """Close the port and every session."""
+        if self._telling is not None:
+            self._telling.cancel()
+            await asyncio.gather(self._telling, return_exceptions=True)
+            self._telling = None
         if self._server is not None:
+            sessions = list(self._server.iserver._external_sessions.values())
             await self._server.stop()
+            for (
+                session
+            ) in sessions:  # those whose client did not say goodbye; asyncua would leave them for an hour
+                await session.close_session()
             self._server = None
+
+    async def restart(self) -> None:
+        """Stop and start again on the same port: sessions and subscriptions are gone."""
+        assert self._server is not None
+        assert self._server.bserver is not None
+        port = int(self._server.bserver.port)
+        await self.stop()
+        await self.start(port)
+
+    async def _tell(self, server: Server) -> None:
+        """Tell subscribers at each refresh what has changed."""
+        refresh_s = self._site.plan.refresh_s
+        while True:
+            for node, read in self._shown:
+                await server.write_attribute_value(node, read())
+            now_ns = self._clock.wall_ns()
+            due_ns = self._site.measured_ns(now_ns) + round(refresh_s * _NS)
+            await sleep_for(self._clock, (due_ns - now_ns) / _NS)
+
+    async def _secure(self, server: Server) -> None:
+        """Give the server a certificate of its own, valid or ended, and the policies that need one."""
+        key = rsa.generate_private_key(public_exponent=65537, key_size=KEY_BITS)
+        is_expired = any(fault.kind == "expired" for fault in self.faults)
+        begin_ns = self._clock.wall_ns() - (11 * DAY_NS if is_expired else 0)
+        made = self_signed(key, "Metergate simulator", NAMESPACE, ["localhost"], begin_ns, 10)
+        await server.set_application_uri(NAMESPACE)
+        with TemporaryDirectory(prefix="metergate-opcua-") as folder:
+            certificate, key_file = Path(folder, "server.der"), Path(folder, "server.pem")
+            write_certificate(certificate, made.public_bytes(Encoding.DER))
+            write_key(key_file, key)
+            await server.load_certificate(str(certificate))
+            await server.load_private_key(str(key_file))
+        server.set_security_policy(list(POLICIES))
 
     def _read(
         self,
@@ -122,6 +194,10 @@ class OpcuaHost:
             ):
                 return fault
         return None
+
+
+def _leave(*_: object) -> None:
+    """Keep a value that is told to subscribers from taking the place of the one that is computed."""
 
 
 def _typed(value: float, kind: ua.VariantType) -> float | int:

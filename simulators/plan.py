@@ -33,6 +33,7 @@ class LinkPlan:
     """One socket or line that is served. port: 0 = any free one. proxy: answers pass the fault proxy.
 
     baud, parity, stop: of a line. path: where a line's serial port appears, "" = in a folder of its own.
+    secure: an OPC UA server that offers encrypted sessions too, with a certificate of its own.
     """
 
     id: str
@@ -43,6 +44,7 @@ class LinkPlan:
     parity: str = "E"
     stop: int = 1
     path: str = ""
+    secure: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +213,8 @@ def _link(reader: _Reader, i: int, table: Mapping[str, Any]) -> LinkPlan:
     kind = str(table.get("kind"))
     reader.choice(f"{path}.kind", kind, _LINK_KINDS)
     own = {"baud", "parity", "stop"} if kind in LINES else set()
-    strange = {"baud", "parity", "stop", "path"} - own - ({"path"} if kind == "serial" else set())
+    own |= {"path"} if kind == "serial" else {"secure"} if kind == "opcua" else set()
+    strange = {"baud", "parity", "stop", "path", "secure"} - own
     for key in sorted(strange & set(table)):
         reader.note(f"{path}.{key}", table[key], f"no such key on a link of kind {kind}")
     link = LinkPlan(
@@ -223,6 +226,7 @@ def _link(reader: _Reader, i: int, table: Mapping[str, Any]) -> LinkPlan:
         parity=str(table.get("parity", "E")),
         stop=int(table.get("stop", 1)),
         path=str(table.get("path", "")),
+        secure=bool(table.get("secure", False)),
     )
     reader.choice(f"{path}.baud", link.baud, _BAUDS)
     reader.choice(f"{path}.parity", link.parity, ("N", "E", "O"))
