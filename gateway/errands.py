@@ -11,14 +11,15 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from drivers.identifiers import ADDRESS_BYTES, ANY_ADDRESS, CjtSettings, CjtSource, DltSettings, DltSource
 from drivers.registers import ReadLimits, RegisterSource
 from gateway.errand_queue import Busy
 from gateway.errors import DeviceError, LinkDown
 from gateway.interfaces import Poll
 from gateway.layout import Layout, Part, Slot
 from gateway.model import ABSENT, Channel
-from gateway.requests import BadRequest, number, one_of, only
-from gateway.wire import TYPES
+from gateway.requests import BadRequest, number, one_of, only, text
+from gateway.wire import BYTE_TYPES, TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
@@ -32,19 +33,21 @@ SOURCES_MAX = 64
 TIMEOUT_MAX_S = 10.0
 WAIT_S = 20.0  # for its turn, beside the time an errand may take
 ERRAND_MAX_S = 50.0  # less than the link's watch allows
+BROWSED_MAX = 2000
+BROWSE_MAX_S = 40.0
 
-Parsed = tuple[Slot, "tuple[Hashable, ...]"]
+Parsed = tuple[Slot, "Hashable"]
 
 
 class SourceKind(NamedTuple):
     """How one protocol writes a source in a request. parse: (source, wire type or "") -> slot and parts' sources.
 
-    address: int or str. settings: of the poll, None where the protocol has none.
+    address: int or str. settings: of the poll, from its sources as written.
     """
 
     parse: Callable[[object, str], Parsed]
     address: type
-    settings: Hashable = None
+    settings: Callable[[Sequence[Any]], Hashable]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +104,42 @@ def registers(source: object, type_: str) -> Parsed:
     return Slot((Part(type_),)), (RegisterSource(function, address, count),)
 
 
+def _bytes(size: int, type_: str) -> Slot:
+    """Return the slot of a value of so many bytes. Raises BadRequest."""
+    if not type_:
+        return Slot((Part("u8"),) * size)
+    if type_ not in BYTE_TYPES or BYTE_TYPES[type_].size != size:
+        raise BadRequest(f'types: "{type_}" does not fit {size} bytes; known: {", ".join(BYTE_TYPES)}')
+    return Slot((Part(type_),))
+
+
+def identified(source: object, type_: str) -> Parsed:
+    """Return slot and source of [identifier, bytes], or of "address" asked of the address AA…AA. Raises BadRequest."""
+    match source:
+        case "address":
+            return _bytes(ADDRESS_BYTES, type_), DltSource(0, ADDRESS_BYTES)
+        case [int(di), int(size)] if 0 <= di <= 0xFFFF_FFFF and 1 <= size <= VALUE_BYTES_MAX:
+            return _bytes(size, type_), DltSource(di, size)
+    raise BadRequest(f'sources: expected [identifier, bytes 1 to 196] or "address", found {source!r:.80}')
+
+
+def placed(source: object, type_: str) -> Parsed:
+    """Return slot and source of [meter type, identifier, byte, bytes]. Raises BadRequest."""
+    match source:
+        case [int(meter_type), int(di), int(at), int(size)] if (
+            0 <= meter_type <= 0xFF and 0 <= di <= 0xFFFF and at >= 0 and 1 <= size <= 0xFF - at
+        ):
+            return _bytes(size, type_), CjtSource(di, at, size)
+    raise BadRequest(f"sources: expected [meter type, identifier, byte, bytes], found {source!r:.80}")
+
+
+VALUE_BYTES_MAX = 196
+_ANY_LENGTH = tuple(range(3, 256))
+_SINGLE = ReadLimits(registers_max=125, split="single")
 SOURCES: dict[str, SourceKind] = {
-    "modbus": SourceKind(registers, int, ReadLimits(registers_max=125, split="single")),
+    "modbus": SourceKind(registers, int, lambda _: _SINGLE),
+    "dlt645": SourceKind(identified, str, lambda _: DltSettings()),
+    "cjt188": SourceKind(placed, str, lambda sources: CjtSettings(sources[0][0], _ANY_LENGTH)),
 }
 """Protocol -> how its sources are written. A new protocol is one line here."""
 
@@ -132,6 +169,8 @@ def poll_of(asked: Question) -> Poll:
         raise BadRequest(f"{asked.protocol}: no raw reads; known: {', '.join(SOURCES)}")
     if not isinstance(asked.address, kind.address):
         raise BadRequest(f"address: {asked.address!r} is none of {asked.protocol}")
+    if (asked.address == ANY_ADDRESS) != ("address" in asked.sources):
+        raise BadRequest(f'address: {ANY_ADDRESS} is asked for its "address" and nothing else is')
     types = asked.types or ("",) * len(asked.sources)
     raw_sources = [list(source) if isinstance(source, tuple) else source for source in asked.sources]
     parsed = [kind.parse(source, type_) for source, type_ in zip(raw_sources, types, strict=True)]
@@ -139,7 +178,9 @@ def poll_of(asked: Question) -> Poll:
     channels = tuple(Channel(f"raw_{n}", "code", "1", "gauge") for n in range(len(parsed)))
     layout = Layout(meter, 0.0, channels, tuple(slot for slot, _ in parsed))
     sources = tuple(source for _, source in parsed)
-    return Poll(meter, asked.protocol, asked.address, layout, sources, asked.timeout_s, kind.settings)
+    return Poll(
+        meter, asked.protocol, asked.address, layout, sources, asked.timeout_s, kind.settings(raw_sources)
+    )
 
 
 async def ask(link: Link, poll: Poll, clock: Clock) -> Answer:
@@ -201,6 +242,25 @@ def readings(layout: Layout, sample: Sample, round_trip_ms: float) -> list[dict[
     return found
 
 
+async def browse_link(link: Link, below: str, clock: Clock) -> dict[str, Any]:
+    """Return the variables of an OPC UA server: {"variables": [...], "is_whole"}. Raises BadRequest, LinkDown."""
+    if not hasattr(link, "session"):
+        raise BadRequest("link: only OPC UA servers have variables to browse; others are scanned and probed")
+    from drivers.opcua.browse import OBJECTS, browse
+
+    try:
+        found = await browse(
+            link,  # type: ignore[arg-type]  # the only kind with a session
+            clock,
+            below=below or OBJECTS,
+            variables_max=BROWSED_MAX,
+            time_max_s=BROWSE_MAX_S,
+        )
+    except ValueError as error:
+        raise BadRequest(f'below: expected a node id such as "ns=2;s=Plant", found {below!r:.80}') from error
+    return {"variables": [one._asdict() for one in found.variables], "is_whole": found.is_whole}
+
+
 def error_figures(error: DeviceError | LinkDown | Busy) -> dict[str, Any]:
     """Return why a read brought nothing: reason (that of the meter, or `link_down`, `busy`), code, text, raw."""
     if isinstance(error, DeviceError):
@@ -210,7 +270,7 @@ def error_figures(error: DeviceError | LinkDown | Busy) -> dict[str, Any]:
 
 
 class Errands:
-    """The verbs `ask` and `poll` of a running gateway."""
+    """The verbs `ask`, `poll` and `browse` of a running gateway."""
 
     def __init__(
         self, pollers: Mapping[str, LinkPoller], targets: Mapping[str, Collection[Target]], clock: Clock
@@ -234,6 +294,18 @@ class Errands:
         except (DeviceError, LinkDown, Busy) as error:
             return {"error": error_figures(error)}
         return answer._asdict() | {"raw": answer.raw.hex(), "flags": list(answer.flags)}
+
+    async def browse(self, request: Mapping[str, object]) -> dict[str, Any]:
+        """Answer {"link", "below"}: the variables of an OPC UA server. Raises BadRequest."""
+        only(request, "link", "below")
+        poller = self._pollers[one_of(request, "link", self._pollers)]
+        below = text(request, "below", "")
+        try:
+            return await poller.errand(
+                lambda link: browse_link(link, below, self._clock), timeout_s=ERRAND_MAX_S
+            )
+        except (LinkDown, Busy) as error:
+            return {"error": error_figures(error)}
 
     async def poll(self, request: Mapping[str, object]) -> dict[str, Any]:
         """Answer {"meter"}: an extra read of all it is read for, not journaled. Raises BadRequest."""

@@ -186,3 +186,11 @@ def test_r40_what_happens_to_a_counter_is_an_event_with_both_readings(tmp_path: 
     assert meter.flags[-1] == Flag.ROLLBACK
     (reset,) = meter.told("counter_reset")
     assert reset["closing_ns"] == reset["opening_ns"] - 10**9  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("kind", ["hang", "deaf"])
+def test_a_stop_does_not_wait_for_a_link_that_hangs(tmp_path: Path, kind: str) -> None:
+    """The plant itself looks at how long a stop takes."""
+    troubles = [Trouble(kind, 85, delay_s=30), Trouble("shut", 85)]  # type: ignore[arg-type]
+    result = play(Plan(100, meters=4, links=2, link_troubles={"link-1": troubles}), tmp_path)
+    assert result.health.links["link-2"].state == "up"
