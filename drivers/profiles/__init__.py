@@ -132,7 +132,11 @@ def describe_whole(profile: Profile) -> dict[str, object]:
     default = profile.default or profile.keys()
     channels = []
     for key, channel in profile.channels.items():
-        places = [str(p.get("address", p.get("id", ""))) for p in _places(channel.model_dump(mode="json"))]
+        whole = channel.model_dump(mode="json")
+        found = [_spot(p) for p in _places(whole)]
+        places = (
+            ["site file"] if channel.input else [str(place) for place in found if place not in (None, "")]
+        )
         note = "; ".join(
             filter(None, (channel.note, "variant " + ", ".join(channel.variants) if channel.variants else ""))
         )
@@ -141,7 +145,7 @@ def describe_whole(profile: Profile) -> dict[str, object]:
                 "key": key,
                 "quantity": channel.quantity,
                 "unit": channel.unit,
-                "address": ", ".join(filter(None, places)),
+                "address": ", ".join(places),
                 "default": key in default,
                 "confidence": channel.confidence or profile.confidence,
                 "note": note,
@@ -149,6 +153,15 @@ def describe_whole(profile: Profile) -> dict[str, object]:
         )
     more = {"sources": list(profile.sources), "quirks": list(profile.quirks)}
     return describe(profile) | more | {"channel_list": channels}
+
+
+def _spot(place: Mapping[str, Any]) -> object:
+    """Return where one table says a value lies: register, identifier, byte of the reply, or node id."""
+    if place.get("di") is not None:
+        return f"{place['di']:08X}"
+    if place.get("at") is not None:
+        return f"byte {place['at']}"
+    return place.get("id") if place.get("address") is None else place["address"]
 
 
 def _places(channel: Mapping[str, Any]) -> list[Mapping[str, Any]]:

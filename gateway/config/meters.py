@@ -227,6 +227,10 @@ def _against_profile(meter: MeterConfig, profile: Profile) -> Iterator[Finding]:
     for key in meter.override:
         if key not in known:
             yield unknown(f"override.{key}", key, known, "channels")
+    if profile.shared and not meter.channels:
+        hint = f'such as channels = ["{next(iter(profile.channels))}"]'
+        yield Finding("channels", "nothing", "what is wired to this input", hint)
+        return
     try:
         keys = profiles.channel_keys(profile, meter.channels, meter.variant)
         if not keys:

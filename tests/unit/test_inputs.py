@@ -157,6 +157,15 @@ def written(tmp_path: Path, *meters: tuple[str, str, str]) -> Path:
     return path
 
 
+def test_an_input_without_channels_is_told_once(tmp_path: Path) -> None:
+    text = written(tmp_path, ("generic-pulse-input", "volume", "")).read_text(encoding="utf-8")
+    path = tmp_path / "without.toml"
+    path.write_text(text.replace('channels = ["volume"]', ""), encoding="utf-8")
+    with pytest.raises(ConfigError) as error:
+        load(path)
+    assert [finding.path for finding in error.value.findings] == ["meters.water-0.channels"]
+
+
 def test_several_meters_hang_at_one_module(tmp_path: Path) -> None:
     given = "input = {{ address = {}, type = 'u32', pulses_per_unit = 100, base = '-12.5' }}"
     pulse = [("generic-pulse-input", "volume", given.format(2 * n)) for n in range(2)]
