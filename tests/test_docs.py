@@ -158,11 +158,17 @@ def test_every_option_is_described(name: str) -> None:
     rows |= set(re.findall(r"^\| `([A-Z]+)`", section, re.MULTILINE))
     known = {
         option if option.startswith("-") else option.upper()
-        for parameter in command.params
+        for parameter in parameters(command)
         for option in parameter.opts
         if option != "--help"
     }
     assert rows == known
+
+
+def parameters(command: Any) -> list[Any]:
+    """Return the options and arguments of a command and of those below it."""
+    below = getattr(command, "commands", {}).values()
+    return [*command.params, *(parameter for sub in below for parameter in parameters(sub))]
 
 
 def test_every_command_teaches() -> None:
