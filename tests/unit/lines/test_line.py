@@ -216,13 +216,17 @@ async def test_an_answer_that_began_in_time_is_waited_for() -> None:
 async def test_a_babbling_line_ends_at_its_deadline_and_keeps_little() -> None:
     async with lined() as (port, line):
         loop = asyncio.get_running_loop()
+        babbling: list[asyncio.TimerHandle] = []
 
         def babble() -> None:
             port.come(b"\x55" * 100)
-            babbling[0] = loop.call_later(0.001, babble)
+            babbling[:] = [loop.call_later(0.001, babble)]
 
-        babbling = [loop.call_soon(babble)]
-        with pytest.raises(NoAnswer):
+        def begin(_: bytes) -> None:
+            babbling.append(loop.call_later(0.001, babble))
+
+        port.script = begin
+        with pytest.raises(NoAnswer, match="other bytes"):
             await line.ask(TWO, TIMEOUT_S)
         babbling[0].cancel()
         assert len(line._received) <= 2048
@@ -272,3 +276,19 @@ async def test_figures_are_plain() -> None:
         )
         assert figures["gap_violations"] == 0
         assert list(figures["meters"]) == ["modbus 1"]  # type: ignore[call-overload]
+
+
+async def test_nobody_talks_on_a_line_that_is_never_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("drivers.lines.line.RESTLESS_S", 0.05)
+    async with lined(Timing(300)) as (port, line):
+        loop = asyncio.get_running_loop()
+
+        def babble() -> None:
+            port.come(b"\x55")
+            babbling[0] = loop.call_later(0.01, babble)
+
+        babbling = [loop.call_soon(babble)]
+        with pytest.raises(NoAnswer, match="not silent for"):
+            await line.ask(TWO, TIMEOUT_S)
+        babbling[0].cancel()
+        assert not port.requests
