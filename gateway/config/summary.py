@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from drivers import profiles
+from gateway.clock import SystemClock
+from gateway.config.certificate_ends import certificate_warnings
 from gateway.config.meters import profile_library
 from gateway.secret_files import credential_file, readable_by_all
 
@@ -35,7 +37,10 @@ def summary(site: Site) -> dict[str, Any]:
         "readings_per_s": round(rate, 3),
         "sinks": len(site.sinks),
         "digest": site.digest,
-        "warnings": list(_warnings(site, meters, library)),
+        "warnings": [
+            *_warnings(site, meters, library),
+            *certificate_warnings(site, SystemClock().wall_ns()),
+        ],
     }
 
 
