@@ -126,3 +126,27 @@ async def test_every_channel_of_every_profile_is_read_back(kind: str, tmp_path: 
     offsets = {meter: detail["offset_s"] for event, meter, detail in notices if event == "meter_clock"}
     assert set(offsets) == {meter.id for meter in plan.meters}
     assert all(abs(float(str(offset))) < 1.5 for offset in offsets.values()), offsets
+
+
+async def test_modbus_and_dlt645_share_a_line(tmp_path: Path) -> None:
+    """A line may carry both: each reader finds its own answers and leaves the other's alone."""
+    link = LinkPlan("hall", "tcp-serial", baud=BAUD)
+    own = next(_meters())
+    other = MeterPlan(
+        "sdm", "hall", "electricity", profile="eastron-sdm630", unit=7, parameters=PARAMETERS,
+        channels=("voltage_ln_l1", "power_active_total"),
+    )  # fmt: skip
+    plan = Plan("line", 1, (link,), (other, replace(own, channels=("voltage_ln_l1",))), refresh_s=3600.0)
+    running = await serve(plan)
+    try:
+        path = tmp_path / "site.toml"
+        path.write_text(site_toml(plan, running.ports), encoding="utf-8")
+        read = {poll.meter: channels for poll, _, channels in await _read(path, [])}
+    finally:
+        await running.stop()
+    for meter, channels in read.items():
+        for key, (value, flags, unit) in channels.items():
+            truth = running.site.truth(meter, key, running.site.start_ns, unit)
+            assert flags == 0, (meter, key)
+            assert value == pytest.approx(truth, rel=1e-6), (meter, key)
+    assert set(read) == {"sdm", own.id}
