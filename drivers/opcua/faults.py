@@ -63,8 +63,9 @@ _NEXT = {
     Code.BadTooManySessions: "the server has no session left: close unused clients or raise its session limit",
     Code.BadTcpNotEnoughResources: "the server has no connection left: close unused clients or raise its limit",
     Code.BadTcpEndpointUrlInvalid: "the server does not know this url: take the path from its endpoint list",
-    Code.BadSecurityPolicyRejected: "the server wants an encrypted session: enable its endpoint with security policy None",
-    Code.BadSecurityModeRejected: "the server wants an encrypted session: enable its endpoint with security policy None",
+    Code.BadCertificateUntrusted: "the server does not trust the gateway's certificate: accept it in the server (`metergate opcua trust list`)",
+    Code.BadSecurityPolicyRejected: "the server refused this security: set security and security_mode of the link to what it offers",
+    Code.BadSecurityModeRejected: "the server refused this security: set security and security_mode of the link to what it offers",
 }
 
 
@@ -95,5 +96,5 @@ def explain(error: BaseException, timeout_s: float) -> str:
         name = status_name(error.code)
         return f"{_NEXT.get(error.code, 'the server refused; see its log')} ({name})"
     if isinstance(error, UaError) and "No matching endpoints" in str(error):
-        return "the server offers no unencrypted endpoint: enable its endpoint with security policy None"
+        return "the server offers no unencrypted endpoint: set security of the link, such as basic256sha256"
     return f"an answer that makes no sense ({type(error).__name__}: {error}): is this an OPC UA server?"

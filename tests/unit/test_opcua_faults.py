@@ -30,7 +30,7 @@ def refusal(code: int) -> UaStatusCodeError:
         (OSError(113, "No route to host"), "cannot connect (No route to host)"),
         (refusal(Code.BadTooManySessions), "no session left"),
         (refusal(Code.BadIdentityTokenRejected), "give user and password_file"),
-        (refusal(Code.BadSecurityPolicyRejected), "security policy None"),
+        (refusal(Code.BadSecurityPolicyRejected), "security and security_mode"),
         (refusal(Code.BadInternalError), "see its log (BadInternalError)"),
         (UaError("No matching endpoints: 1, None"), "no unencrypted endpoint"),
         (ValueError("not a valid x"), "makes no sense (ValueError: not a valid x)"),
