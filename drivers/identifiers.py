@@ -5,6 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+ANY_ADDRESS = "AAAAAAAAAAAA"
+"""In place of a DL/T 645 address: whoever is alone on the line. It answers with its address and nothing else is asked so.
+
+Source: DL/T 645-2007, wildcard AA and control code 13H (读通信地址), as quoted by public articles and code.
+"""
+ADDRESS_BYTES = 6
+
 
 class FrozenPlace(NamedTuple):
     """Where the last daily frozen total (日冻结) of a counter lies: identifier and byte offset in its answer."""

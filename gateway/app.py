@@ -243,6 +243,7 @@ class Gateway:
             "status": self._status,
             "ask": errands.ask,
             "poll": errands.poll,
+            "browse": errands.browse,
             "maintenance": self._maintenance.answer,
             "swap": changes.swap,
             "ratio_change": changes.ratio_change,

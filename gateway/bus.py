@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from gateway import assembly
 from gateway.control import ask_async
 from gateway.errand_queue import Busy
-from gateway.errands import ERRAND_MAX_S, Answer, Question, ask, poll_meter, poll_of
+from gateway.errands import ERRAND_MAX_S, Answer, Question, ask, browse_link, poll_meter, poll_of
 from gateway.errors import DeviceError, LinkDown, MetergateError
 from gateway.state_folder import state_lock
 from gateway.targets import SiteDirectory
@@ -39,6 +39,9 @@ class Bus(Protocol):
         Raises LinkDown, Busy, BadRequest.
         """
 
+    async def browse(self, below: str = "") -> dict[str, Any]:
+        """Return the variables of an OPC UA server: {"variables", "is_whole"}. Raises LinkDown, Busy, BadRequest."""
+
 
 class LiveBus:
     """A link of the running gateway."""
@@ -56,6 +59,10 @@ class LiveBus:
     async def poll(self, meter: str) -> dict[str, Any]:
         """Return an extra read of a meter. Raises LinkDown, Busy, MetergateError, ConnectionError."""
         return await self._do("poll", meter=meter)
+
+    async def browse(self, below: str = "") -> dict[str, Any]:
+        """Return the variables of an OPC UA server. Raises LinkDown, Busy, MetergateError, ConnectionError."""
+        return await self._do("browse", link=self._link, below=below)
 
     async def _do(self, do: str, **parameters: object) -> dict[str, Any]:
         answer: dict[str, Any] = await ask_async(self._path, do, patience_s=ERRAND_MAX_S + 5, **parameters)
@@ -96,6 +103,10 @@ class DirectBus:
             raise MetergateError(f'meter: no "{meter}" here; known: {known}')
         return {"meter": meter} | await poll_meter(self.link, targets, self._clock)
 
+    async def browse(self, below: str = "") -> dict[str, Any]:
+        """Return the variables of an OPC UA server. Raises LinkDown, BadRequest."""
+        return await browse_link(self.link, below, self._clock)
+
 
 @asynccontextmanager
 async def offline(
@@ -109,7 +120,7 @@ async def offline(
     with state_lock(site.gateway.state_dir):
         directory = SiteDirectory(site.gateway.id, "", site.digest, assembly.meter_infos(site))
         targets = assembly.targets(site, library, directory, clock)[link_id]
-        link = assembly.link(config or site.link(link_id), clock)
+        link = assembly.link(config or site.link(link_id), clock, site.gateway.state_dir)
         try:
             await link.open()
             yield DirectBus(link, targets, clock)
@@ -128,3 +139,14 @@ async def connect(site: Site, link_id: str, clock: Clock) -> AsyncIterator[Bus]:
             yield direct
     else:
         yield LiveBus(path, link_id)
+
+
+@asynccontextmanager
+async def standalone(config: LinkConfig, clock: Clock) -> AsyncIterator[DirectBus]:
+    """Open a link that no site file names; whoever calls makes sure that no gateway has it. Raises LinkDown."""
+    link = assembly.link(config, clock)
+    try:
+        await link.open()
+        yield DirectBus(link, (), clock)
+    finally:
+        await link.close()

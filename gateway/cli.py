@@ -14,7 +14,7 @@ from typing import Annotated
 import orjson
 import typer
 
-from gateway import __version__
+from gateway import __version__, cli_bus
 from gateway.cli_opcua import app as opcua
 from gateway.cli_options import Config, Json, config_path, print_json
 from gateway.errors import EXIT_CONFIG, ConfigError, MetergateError
@@ -29,6 +29,9 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 app.add_typer(opcua, name="opcua")
+
+
+cli_bus.mount(app)
 
 
 class LogStyle(StrEnum):

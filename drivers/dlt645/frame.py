@@ -6,7 +6,8 @@ Source: DL/T 645-2007 as quoted by public articles and code; which, says docs/de
 from __future__ import annotations
 
 from drivers.failures import RequestFailed
-from drivers.frames import PREAMBLE, Telegram, dlt645_frame, dlt645_head, dlt645_telegrams
+from drivers.frames import PREAMBLE, START, Telegram, dlt645_frame, dlt645_head, dlt645_telegrams
+from drivers.identifiers import ADDRESS_BYTES, ANY_ADDRESS
 from drivers.lines.contract import Found
 
 READ = 0x11
@@ -14,6 +15,8 @@ VALUES = 0x91
 CONTINUED = 0xB1
 """Values of which more follow (后续帧); never so for a single value."""
 REFUSED = 0xD1
+READ_ADDRESS = 0x13
+ADDRESS_TOLD = 0x93
 DI_BYTES = 4
 NO_SUCH_VALUE = 0x02
 
@@ -97,3 +100,48 @@ class Ask:
                 f"a value of {len(value)} bytes where the profile's format has {size}", raw=frame
             )
         return value
+
+
+class AddressAsk(Ask):
+    """A request for the address (通信地址) of the one meter on a line. Implements `LineAsk`."""
+
+    __slots__ = ()
+
+    def __init__(self, preamble: int = 4) -> None:
+        """preamble: bytes FE before the frame."""
+        self.address = ANY_ADDRESS
+        self.di = READ_ADDRESS
+        self._head = bytes((START,)) + bytes.fromhex(ANY_ADDRESS) + bytes((START,))
+        self._wanted = b""
+        self.request = PREAMBLE * preamble + dlt645_frame(self._head, READ_ADDRESS, b"")
+        self.meter = ("dlt645", ANY_ADDRESS)
+        self.answer_size = preamble + len(self._head) + 2 + ADDRESS_BYTES + 2
+        self.signature = READ_ADDRESS
+
+    def __str__(self) -> str:
+        """Return what is asked, for messages."""
+        return "the address"
+
+    def find(self, received: bytes) -> Found | None:
+        """Return where the first meter's answer lies, or None."""
+        size = len(self._head)
+        start = received.find(START)
+        while start >= 0:
+            head = received[start : start + size]
+            end = start + size + 2 + ADDRESS_BYTES + 2
+            if head[size - 1 :] == self._head[:1] and received[start + size : start + size + 1] == _TOLD:
+                found = next(dlt645_telegrams(received[start:end], head), None)
+                if found is not None and found.start == 0 and len(found.data) == ADDRESS_BYTES:
+                    return Found(start, end)
+            start = received.find(START, start + 1)
+        return None
+
+    def value(self, frame: bytes, size: int) -> bytes:
+        """Return the six bytes of the address, the last two digits first. Raises RequestFailed."""
+        telegram = next(dlt645_telegrams(frame, frame[: len(self._head)]), None)
+        if telegram is None or not size == len(telegram.data) == ADDRESS_BYTES:
+            raise RequestFailed("no address in this answer", raw=frame)
+        return telegram.data
+
+
+_TOLD = bytes((ADDRESS_TOLD,))

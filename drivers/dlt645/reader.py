@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from drivers.absences import Absences
 from drivers.dlt645 import own_time
-from drivers.dlt645.frame import NO_SUCH_VALUE, Ask, Refusal
+from drivers.dlt645.frame import NO_SUCH_VALUE, AddressAsk, Ask, Refusal
 from drivers.failures import InDoubt, NoAnswer, RequestFailed
-from drivers.identifiers import DltSettings, DltSource
+from drivers.identifiers import ANY_ADDRESS, DltSettings, DltSource
 from gateway.errors import DeviceError, LinkDown
 from gateway.model import Flag, Sample
 
@@ -76,7 +76,11 @@ class _Reading:
             self.sources.append(source)
         self.meter = meter
         self.settings = settings
-        self.asks = [Ask(poll.address, source.di, source.size, settings.preamble) for source in self.sources]
+        self.asks: list[Ask] = (
+            [AddressAsk(settings.preamble)] * len(self.sources)
+            if poll.address == ANY_ADDRESS
+            else [Ask(poll.address, source.di, source.size, settings.preamble) for source in self.sources]
+        )
         self.order = list(range(len(self.asks)))
         self.answered_ns = 0
         self.frozen_due_s: float | None = None

@@ -1,0 +1,223 @@
+"""What the commands that talk to meters have in common, and `metergate read`."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from gateway.bus import connect
+from gateway.cli_bus_tables import print_raw, print_reading
+from gateway.cli_options import print_json
+from gateway.clock import SystemClock, iso
+from gateway.config.site_file import load
+from gateway.config.values import nearest
+from gateway.errands import Question
+from gateway.errors import MetergateError
+from gateway.loop import run
+from gateway.wire import ORDERS, TYPES, order_of
+from gateway.wire import exact as exact_of
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+    from pathlib import Path
+
+    from gateway.config.models import MeterConfig, Site
+    from gateway.errands import Answer
+
+STOPPED = 130
+"""Exit code of a search that Ctrl-C ended; what was found so far is printed. Source: 128 + SIGINT, as shells have it."""
+_BITS = (1, 2)
+
+
+@contextmanager
+def politely() -> Iterator[asyncio.Event]:
+    """Yield an event that Ctrl-C sets; a second Ctrl-C ends the process at once."""
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+
+    def on_interrupt() -> None:
+        stop.set()
+        loop.remove_signal_handler(signal.SIGINT)
+
+    loop.add_signal_handler(signal.SIGINT, on_interrupt)
+    try:
+        yield stop
+    finally:
+        loop.remove_signal_handler(signal.SIGINT)
+
+
+def progress() -> Progress:
+    """Return a progress bar on stderr; silent where stderr is no terminal."""
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    return Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
+
+
+def meter_of(site: Site, name: str) -> MeterConfig:
+    """Return a meter of the site file. Raises MetergateError that names the nearest."""
+    known = {meter.id: meter for meter in site.meters}
+    if name not in known:
+        near = nearest(name, known)
+        hint = f"; did you mean {near}?" if near else ""
+        raise MetergateError(
+            f'no meter "{name}" in the site file{hint}; `metergate check` shows what it holds'
+        )
+    return known[name]
+
+
+def link_of(site: Site, name: str) -> str:
+    """Return the id of a link of the site file. Raises MetergateError."""
+    known = [link.id for link in site.links]
+    if name not in known:
+        raise MetergateError(f'no link "{name}" in the site file; there are: {", ".join(known) or "none"}')
+    return name
+
+
+def unit_of(meter: MeterConfig) -> int:
+    """Return a meter's Modbus unit id. Raises MetergateError."""
+    if meter.unit is None:
+        raise MetergateError(f"meter {meter.id} has no Modbus unit id; `metergate read {meter.id}` reads it")
+    return meter.unit
+
+
+def _meter_named(site: Site, names: list[str]) -> MeterConfig:
+    meter = meter_of(site, names[-1])
+    if len(names) > 1 and meter.link != link_of(site, names[0]):
+        raise MetergateError(f"meter {meter.id} is on link {meter.link}, not on {names[0]}")
+    if not meter.enabled:
+        raise MetergateError(f"meter {meter.id} is disabled in the site file: set enabled = true")
+    return meter
+
+
+async def _again(work: Callable[[], Awaitable[bool]], every_s: float | None) -> bool:
+    """Do something once, or every so often until Ctrl-C; return whether the last time was good."""
+    with politely() as stop:
+        while True:
+            good = await work()
+            if every_s is None:
+                return good
+            try:
+                async with asyncio.timeout(every_s):
+                    await stop.wait()
+            except TimeoutError:
+                continue
+            return good
+
+
+def read_meter(path: Path, names: list[str], *, every_s: float | None, as_json: bool) -> int:
+    """Print what a meter shows and return the exit code: 1 if it did not answer."""
+    site = load(path)
+    meter = _meter_named(site, names)
+
+    async def work() -> bool:
+        async with connect(site, meter.link, SystemClock()) as bus:
+
+            async def once() -> bool:
+                found = await bus.poll(meter.id)
+                print_json(found) if as_json else print_reading(found)
+                return bool(found["channels"])
+
+            return await _again(once, every_s)
+
+    return 0 if run(work()) else 1
+
+
+@dataclass(frozen=True, slots=True)
+class RawRead:
+    """One raw read as typed. unit: None for a meter's own."""
+
+    unit: int | None
+    function: int
+    address: int
+    count: int
+    type: str
+    order: str
+    timeout_s: float
+
+
+def read_raw(path: Path, names: list[str], wanted: RawRead, *, every_s: float | None, as_json: bool) -> int:
+    """Print registers that no profile describes and return the exit code. Raises MetergateError, DeviceError."""
+    site = load(path)
+    if len(names) > 1 or any(meter.id == names[0] for meter in site.meters):
+        meter = _meter_named(site, names)
+        link, unit = meter.link, unit_of(meter) if wanted.unit is None else wanted.unit
+    else:
+        link, unit = link_of(site, names[0]), wanted.unit if wanted.unit is not None else -1
+    if unit < 0:
+        raise MetergateError(
+            f"link {link}: which meter? Add --unit; `metergate scan {link}` shows who answers"
+        )
+    wanted = _checked(wanted)
+    source = (wanted.function, wanted.address, wanted.count)
+    question = Question("modbus", unit, (source,), timeout_s=wanted.timeout_s)
+
+    async def work() -> bool:
+        async with connect(site, link, SystemClock()) as bus:
+
+            async def once() -> bool:
+                found = raw_figures(wanted, link, unit, await bus.ask(question))
+                print_json(found) if as_json else print_raw(found)
+                return True
+
+            return await _again(once, every_s)
+
+    return 0 if run(work()) else 1
+
+
+def _checked(wanted: RawRead) -> RawRead:
+    """Return a raw read whose count fits its type. Raises MetergateError."""
+    if wanted.order not in ORDERS:
+        raise MetergateError(f'--order: "{wanted.order}" is none of {", ".join(ORDERS)}')
+    if not wanted.type:
+        return wanted
+    kind = TYPES.get(wanted.type)
+    if kind is None or kind.size % 2 or wanted.function in _BITS:
+        raise MetergateError(
+            f'--type: "{wanted.type}" is no type of registers; u16, s16, u32, s32, u64, f32, f64 are'
+        )
+    if wanted.count == 1:
+        return replace(wanted, count=kind.size // 2)
+    if wanted.count * 2 % kind.size:
+        raise MetergateError(f"--count: {wanted.count} registers are no whole number of {wanted.type}")
+    return wanted
+
+
+def raw_figures(wanted: RawRead, link: str, unit: int, answer: Answer) -> dict[str, Any]:
+    """Return a raw read as plain JSON values, interpreted as asked, or in all ways that fit."""
+    rows = []
+    size = TYPES[wanted.type].size if wanted.type else 2
+    for at in range(0, len(answer.raw), size):
+        piece = answer.raw[at : at + size]
+        value = _exactly(wanted.type or "u16", wanted.order if wanted.type else "ABCD", piece)
+        rows.append({"address": wanted.address + at // 2, "raw": piece.hex(), "value": value})
+    return {
+        "link": link,
+        "unit": unit,
+        "function": wanted.function,
+        "address": wanted.address,
+        "count": wanted.count,
+        "type": wanted.type or "u16",
+        "raw": answer.raw.hex(),
+        "registers": rows,
+        "readings": {} if wanted.type or wanted.function in _BITS else interpretations(answer.raw),
+        "time": iso(answer.time_ns),
+        "round_trip_ms": answer.round_trip_ms,
+    }
+
+
+def interpretations(raw: bytes) -> dict[str, str | None]:
+    """Return "type order" -> number for everything two or four registers may mean; nothing for other lengths."""
+    names = {2: ("s16",), 4: ("u32", "s32", "f32"), 8: ("u64", "s64", "f64")}.get(len(raw), ())
+    orders = ("ABCD",) if len(raw) <= len(ORDERS["ABCD"]) else tuple(ORDERS)
+    return {f"{name} {order}": _exactly(name, order, raw) for name in names for order in orders}
+
+
+def _exactly(type_name: str, order: str, raw: bytes) -> str | None:
+    """Return a number as text, None where the bytes hold none."""
+    number = exact_of(type_name, bytes(raw[place] for place in order_of(type_name, order)))
+    return None if number is None else str(number)
