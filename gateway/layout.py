@@ -131,6 +131,7 @@ class Layout:
     profile: "name@digest" of the profile it was compiled from. Equal digests mean equal meaning.
     energy_kind: what flows through the meter; here, and not looked up in the site file of the day, so that
     what a sink makes of a journaled sample never depends on when it is delivered. "": not told.
+    sources: where each channel lies in the meter, as text ("3:4096:2"); evidence, not used for decoding. (): not told.
     """
 
     meter: str
@@ -140,6 +141,7 @@ class Layout:
     ratios: Mapping[str, str] = field(default_factory=dict)
     profile: str = ""
     energy_kind: str = ""
+    sources: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Compile the fast path. Raises ValueError if channels and slots do not match."""
@@ -301,7 +303,8 @@ class Layout:
             "channels": [_fields(channel) for channel in self.channels],
             "slots": [_slot_dict(slot) for slot in self.slots],
         }
-        return body | ({"energy_kind": self.energy_kind} if self.energy_kind else {})
+        body |= {"energy_kind": self.energy_kind} if self.energy_kind else {}
+        return body | ({"sources": list(self.sources)} if self.sources else {})
 
     @classmethod
     def from_dict(cls, body: Mapping[str, Any]) -> Layout:
@@ -328,4 +331,5 @@ class Layout:
             ratios=body["ratios"],
             profile=body["profile"],
             energy_kind=body.get("energy_kind", ""),
+            sources=tuple(body.get("sources", ())),
         )

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from drivers.profiles.identified import IDENTIFIED, locate
 from drivers.profiles.inputs import settle
 from drivers.profiles.model import CONFIGURED, UNITS
+from drivers.profiles.places import source_text
 from gateway.config.values import nearest
 from gateway.errors import ConfigError, Finding
 from gateway.layout import Gate, Layout, Part, Slot
@@ -157,7 +158,10 @@ def compile(
     """
     better = tuple((overrides or {}).items())
     found = _compile(_Wanted(profile, profile.digest, tuple(keys), tuple(ratios.items()), better, variant))
-    layout = Layout(meter_id, period_s, found.channels, found.slots, found.evidence, found.name, energy_kind)
+    where = tuple(map(source_text, found.sources))
+    layout = Layout(
+        meter_id, period_s, found.channels, found.slots, found.evidence, found.name, energy_kind, where
+    )
     return layout, found.sources
 
 
@@ -370,8 +374,9 @@ def compile_variables(
         )
     if findings:
         raise ConfigError(findings)
-    layout = Layout(meter_id, period_s, tuple(channels), tuple(slots), energy_kind=energy_kind)
-    return layout, tuple(v.id for v in variables.values())
+    ids = tuple(variable.id for variable in variables.values())
+    layout = Layout(meter_id, period_s, tuple(channels), tuple(slots), energy_kind=energy_kind, sources=ids)
+    return layout, ids
 
 
 def _number(path: str, text: str, findings: list[Finding]) -> Decimal | None:
