@@ -23,7 +23,7 @@ from gateway.errand_queue import ErrandQueue
 from gateway.errors import DeviceError, LinkDown
 from gateway.recorder import STEP_NS
 from gateway.schedule import Timetable
-from gateway.trial import OVERRUN_TOLD_S, AllSilent, Breaker, Target
+from gateway.trial import OVERRUN_TOLD_S, AllSilent, Breaker, Severed, Target
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -83,6 +83,7 @@ class LinkPoller:
         self._busy_since_s: float | None = None  # since when it is at one thing
         self._began_s = 0.0  # of the poll under way
         self._timeout_s = timeout_s  # the longest in use
+        self._timetable: Timetable | None = None  # what is due, kept while the link is opened anew at once
         self._shortest_s = min((target.period_s for target in targets), default=0.0)
 
     def _take(self, link: Link) -> None:
@@ -130,14 +131,21 @@ class LinkPoller:
         """Keep the link open and its meters read, for ever."""
         try:
             while True:
+                at_once = False
                 try:
                     await self._session()
                 except LinkDown as error:
-                    self._mute = self._mute or isinstance(error, AllSilent)
-                    self._down(error)
+                    is_silent = isinstance(error, AllSilent)
+                    self._mute = self._mute or is_silent
+                    at_once = bool(self._breaker.served) and not is_silent
+                    self._breaker.served.clear()
+                    if not isinstance(error, Severed):
+                        self._down(error, lasting=not at_once)
                 await self._close()
-                if not self._errands:
-                    await self._sleep_until(self._clock.monotonic() + self._backoff.next_s())
+                if not at_once:
+                    self._timetable = None
+                    if not self._errands:
+                        await self._sleep_until(self._clock.monotonic() + self._backoff.next_s())
         finally:
             self._breaker.close()
             self._errands.refuse(f"link {self.id}: the gateway stops")
@@ -212,13 +220,15 @@ class LinkPoller:
             log.info("link up", link=self.id)
             self._recorder.event("link_up", self.id)
 
-    def _down(self, error: LinkDown) -> None:
+    def _down(self, error: LinkDown, *, lasting: bool) -> None:
+        """Say that the link was lost. lasting: not opened anew at once, so nobody can tell how its meters are."""
         self._own.downs += 1
         if self._own.state != "down" or not self._own.error:
             self._breaker.warn("link down", self.id, error=str(error))
             self._recorder.event("link_down", self.id, error=str(error))
         self._own.state, self._own.error = "down", str(error)
-        self._breaker.link_down()
+        if lasting:
+            self._breaker.link_down()
         if not isinstance(error, AllSilent):  # a link nobody answers on still does errands
             self._errands.refuse(f"link {self.id} is down: {error}")
 
@@ -229,7 +239,9 @@ class LinkPoller:
             return
         clock, breaker, errands = self._clock, self._breaker, self._errands
         wall_ns, now_s = clock.wall_ns(), clock.monotonic()
-        timetable = Timetable([round(t.period_s * NS) for t in self._targets], wall_ns)
+        timetable = self._timetable
+        if timetable is None or wall_ns - timetable.head()[0] > self._shortest_s * NS:
+            timetable = self._timetable = Timetable([round(t.period_s * NS) for t in self._targets], wall_ns)
         offset_ns = wall_ns - round(now_s * NS)
         while True:
             if errands:
@@ -247,9 +259,16 @@ class LinkPoller:
                 continue
             self._busy_since_s = self._began_s = now_s
             target = self._targets[index]
-            pause_s = await self._read(target)
-            skipped = timetable.done(clock.wall_ns(), round(pause_s * NS))
             trial = breaker.trials[target]
+            try:
+                pause_s = await self._read(target)
+            except LinkDown as error:
+                pause_s = 0.0 if isinstance(error, AllSilent) else breaker.cut(trial, error, self._cost_s())
+                if not pause_s:
+                    raise
+                timetable.done(clock.wall_ns(), round(pause_s * NS))
+                raise Severed(str(error)) from error
+            skipped = timetable.done(clock.wall_ns(), round(pause_s * NS))
             if skipped:
                 breaker.skipped(trial, due_ns, skipped)
             if trial.skipped:
@@ -293,13 +312,16 @@ class LinkPoller:
         if self._own.state != "up":
             self._up()
         self._backoff.reset()
+        self._breaker.served.add(target.meter)
         if trial.failing or meter.state != "on":
             self._breaker.answered(trial)
         return 0.0
 
     def _failed(self, target: Target, error: DeviceError) -> float:
-        cost_s = self._clock.monotonic() - self._began_s
-        return self._breaker.failed(self._breaker.trials[target], error, cost_s)
+        return self._breaker.failed(self._breaker.trials[target], error, self._cost_s())
+
+    def _cost_s(self) -> float:
+        return self._clock.monotonic() - self._began_s
 
 
 async def _ended(task: asyncio.Task[None]) -> bool:

@@ -8,6 +8,7 @@ most a twentieth of the link's time.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Protocol
 
 import structlog
@@ -27,6 +28,7 @@ METER_PAUSE_MAX_S = 60.0
 OVERRUN_TOLD_S = 60.0  # skipped polls of a target are one event in this time
 PROBE_PAUSE_MAX_S = 600.0  # between probes, on a link that does not keep up with its due times
 PROBE_SHARE = 1 / 20  # of the link's time that probing silent meters may take
+CUTS_TO_BLAME = 2  # times running that the connection broke at a meter, others having answered
 
 log = structlog.get_logger("poll")
 
@@ -86,6 +88,10 @@ class Breaker:
         for trials in self._of_meter.values():
             min(trials, key=lambda trial: trial.target.period_s).is_main = True
         self._silent: set[str] = set()
+        self.served: set[str] = set()  # meters that have answered since the link was opened
+        self._cuts: Counter[str] = (
+            Counter()
+        )  # meter -> times running that the connection broke while it was read
         self._scarce_until_s = 0.0  # the link did not keep up with its due times lately
 
     def warn(self, event: str, subject: str, **more: object) -> None:
@@ -95,10 +101,12 @@ class Breaker:
         say(event, link=self._link, **more)
 
     def opened(self) -> None:
-        """Try everybody again: the link was opened anew."""
+        """Try everybody again, but for those to blame: the link was opened anew."""
         self._silent.clear()
+        self.served.clear()
         for target, trial in self.trials.items():
-            trial.rest_until_s, trial.yielded = 0.0, False
+            if self._cuts[target.meter] < CUTS_TO_BLAME:
+                trial.rest_until_s, trial.yielded = 0.0, False
             target.reconnected()
 
     def link_down(self) -> None:
@@ -119,6 +127,7 @@ class Breaker:
     def answered(self, trial: Trial) -> None:
         """Note that a target answers again."""
         id_ = trial.target.meter
+        self._cuts.pop(id_, None)
         meter = self._health.meters[id_]
         if meter.state != "on":
             if meter.state == "off":
@@ -172,6 +181,21 @@ class Breaker:
             if not first:
                 pause_s = max(pause_s, self._fair_s(cost_s))
             self._met_silence(trial, pause_s, error)
+        return pause_s
+
+    def cut(self, trial: Trial, error: LinkDown, cost_s: float) -> float:
+        """Return the pause a meter has earned by breaking the connection; 0: it is not to blame."""
+        id_ = trial.target.meter
+        if self.served <= {id_}:
+            return 0.0
+        self._cuts[id_] += 1
+        trial.failing = True
+        if self._cuts[id_] < CUTS_TO_BLAME:
+            return 0.0
+        text = f"breaks the connection it shares: {error}"
+        pause_s = self.failed(trial, DeviceError(text, reason="garbage"), cost_s) or trial.backoff.next_s()
+        for other in self._of_meter[id_]:
+            other.failing, other.rest_until_s = True, self._clock.monotonic() + pause_s
         return pause_s
 
     def _fair_s(self, cost_s: float) -> float:
@@ -236,6 +260,10 @@ class Breaker:
         """Journal what is still to be told."""
         for trial in self.trials.values():
             self.tell_skips(trial)
+
+
+class Severed(LinkDown):
+    """A meter broke the connection; nothing is wrong with the link, which is opened anew at once."""
 
 
 class AllSilent(LinkDown):

@@ -61,6 +61,23 @@ def test_r01_a_failure_discards_nobody_elses_values_nor_the_meters_own(tmp_path:
     run(main())
 
 
+def test_r01_a_meter_that_breaks_the_connection_it_shares_costs_the_others_nothing(tmp_path: Path) -> None:
+    """Its garbage makes a device server's connection useless: it rests like a dead one, and nobody misses a poll."""
+
+    async def main() -> None:
+        line = Line(tmp_path, 6, [Trouble("down", 15, 1000, who="m-003")], period_s=2.0)
+        await line.go(1500.5)
+        got = Counter(r.layout.meter for r in records(line.journal) if isinstance(r, Frame))
+        assert all(got[f"m-{n:03d}"] >= 749 for n in (1, 2, 4, 5, 6)), got
+        assert 200 < got["m-003"] < 300, "it is read again once its answers are whole"
+        told = kinds(line.journal)
+        assert told["meter_off"] == 1, "one event, however often it is tried"
+        assert told["link_down"] <= 2, "the link is not to blame"
+        assert line.link.open_count < 60, "it is probed at a growing pause"
+
+    run(main())
+
+
 def test_r08_everything_may_be_offline_at_the_start(tmp_path: Path) -> None:
     troubles = {f"link-{n}": [Trouble("down", 0, 300)] for n in (1, 2)}
     troubles["link-2"] = [Trouble("dead", 0, 300)]
