@@ -11,12 +11,11 @@ from gateway import __version__
 from gateway.assembly import library
 from gateway.bus import connect
 from gateway.capture import capture as make
-from gateway.cli_bus_work import meter_of, politely, progress
+from gateway.cli_bus_work import execute, meter_of, politely, progress
 from gateway.cli_options import print_json
 from gateway.clock import SystemClock, iso
 from gateway.config.site_file import load
 from gateway.errors import MetergateError
-from gateway.loop import run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,7 +34,7 @@ def capture(
     meter = meter_of(site, meter_id)
     if not meter.profile:
         raise MetergateError(f"meter {meter.id} has no profile, so nothing says what its bytes mean")
-    found = run(_run(site, meter, serial, by or _user()))
+    found = execute(_run(site, meter, serial, by or _user()))
     if found.flagged and not force:
         raise MetergateError(
             f"meter {meter.id}: {len(found.flagged)} values are doubted: {_some(found.flagged)}; look at them with "

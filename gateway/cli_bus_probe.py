@@ -8,13 +8,12 @@ from drivers.profiles import UnknownProfile
 from gateway.assembly import library
 from gateway.bus import connect
 from gateway.cli_bus_tables import print_probe, print_variables
-from gateway.cli_bus_work import STOPPED, link_of, meter_of, politely, progress, unit_of
+from gateway.cli_bus_work import STOPPED, execute, link_of, meter_of, politely, progress, unit_of
 from gateway.cli_options import print_json
 from gateway.clock import SystemClock
 from gateway.config.links import OpcuaConfig
 from gateway.config.site_file import load
 from gateway.errors import MetergateError
-from gateway.loop import run
 from gateway.probe import candidates, diagnose, rank, verdict
 from gateway.probe_reads import MeterReads, Stopped
 
@@ -38,7 +37,7 @@ def probe(path: Path, names: list[str], profile: str, *, timeout_s: float, below
     wanted = None
     if expected or profile:
         wanted = _profile(known, profile or expected)
-    figures = run(_run(site, known, link, unit, wanted, "" if profile else variant, timeout_s))
+    figures = execute(_run(site, known, link, unit, wanted, "" if profile else variant, timeout_s))
     print_json(figures) if as_json else print_probe(figures)
     if not figures["is_whole"]:
         return STOPPED
@@ -116,7 +115,7 @@ def _browse(site: Site, link: str, below: str, *, as_json: bool) -> int:
         async with connect(site, link, SystemClock()) as bus:
             return await bus.browse(below)
 
-    found = run(work())
+    found = execute(work())
     variables = [Variable(**row | {"path": tuple(row["path"])}) for row in found["variables"]]
     figures = {"link": link} | found | {"proposal": propose(variables)}
     print_json(figures) if as_json else print_variables(figures)

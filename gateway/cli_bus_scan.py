@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from gateway.assembly import library
 from gateway.bus import LiveBus, connect, offline, standalone
 from gateway.cli_bus_tables import print_scan
-from gateway.cli_bus_work import STOPPED, link_of, politely, progress
+from gateway.cli_bus_work import STOPPED, execute, link_of, politely, progress
 from gateway.cli_options import print_json
 from gateway.clock import SystemClock
 from gateway.config.links import LineTable, ModbusTcpConfig, OpcuaConfig, SerialConfig, TcpSerialConfig
@@ -63,8 +63,6 @@ class Where(NamedTuple):
 
 def scan(path: Path, options: ScanOptions, *, as_json: bool, config_given: bool) -> int:
     """Print who answers and return the exit code."""
-    from gateway.loop import run
-
     where = _where(path, options, config_given)
     if isinstance(where.config, OpcuaConfig):
         raise MetergateError(
@@ -72,7 +70,7 @@ def scan(path: Path, options: ScanOptions, *, as_json: bool, config_given: bool)
         )
     settings = _settings(where.config, options)
     known_types = library(where.site)
-    figures = run(_run(where, options, settings, known_types))
+    figures = execute(_run(where, options, settings, known_types))
     print_json(figures) if as_json else print_scan(figures)
     return 0 if figures["is_whole"] else STOPPED
 
@@ -121,14 +119,13 @@ def _settings(config: LinkConfig, options: ScanOptions) -> list[LinkConfig]:
             stop = (
                 config.stop if len(parities) == 1 and parity == config.parity else 2 if parity == "N" else 1
             )
-            body = config.model_dump(by_alias=True, exclude_unset=True)
+            wish: dict[str, Any] = {"baud": baud, "parity": parity, "stop": stop}
             try:
-                found.append(
-                    SerialConfig.model_validate(body | {"baud": baud, "parity": parity, "stop": stop})
-                )
+                SerialConfig.model_validate({"id": config.id, "kind": "serial", "port": config.port} | wish)
             except ValueError as error:
                 known = "300 … 115200 baud as serial ports have them, parity N, E or O"
                 raise MetergateError(f"--bauds {baud} --parities {parity}: expected {known}") from error
+            found.append(config.model_copy(update=wish))
     return found
 
 

@@ -7,7 +7,7 @@ import signal
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -20,20 +20,29 @@ from gateway.config.site_file import load
 from gateway.config.values import nearest
 from gateway.errands import Question
 from gateway.errors import MetergateError
+from gateway.log import configure
 from gateway.loop import run
 from gateway.wire import ORDERS, TYPES, order_of
 from gateway.wire import exact as exact_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable, Coroutine, Iterator
     from pathlib import Path
 
     from gateway.config.models import MeterConfig, Site
     from gateway.errands import Answer
 
+T = TypeVar("T")
+
 STOPPED = 130
 """Exit code of a search that Ctrl-C ended; what was found so far is printed. Source: 128 + SIGINT, as shells have it."""
 _BITS = (1, 2)
+
+
+def execute(main: Coroutine[Any, Any, T]) -> T:
+    """Run a command's work; what drivers log of single requests is not for those who look at a table."""
+    configure("error", "text")
+    return run(main)
 
 
 @contextmanager
@@ -124,7 +133,7 @@ def read_meter(path: Path, names: list[str], *, every_s: float | None, as_json: 
 
             return await _again(once, every_s)
 
-    return 0 if run(work()) else 1
+    return 0 if execute(work()) else 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +175,7 @@ def read_raw(path: Path, names: list[str], wanted: RawRead, *, every_s: float | 
 
             return await _again(once, every_s)
 
-    return 0 if run(work()) else 1
+    return 0 if execute(work()) else 1
 
 
 def _checked(wanted: RawRead) -> RawRead:

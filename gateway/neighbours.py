@@ -129,7 +129,13 @@ async def look_around(reads: MeterReads, checks: list[Check]) -> list[Place]:
                 )
                 found.append(Place(function, shift, order, value, confirmed, len(others)))
     best = max((place.confirmed for place in found), default=0)
-    return sorted((p for p in found if p.confirmed == best), key=lambda p: (abs(p.shift), p.function != own))
+    return sorted((p for p in found if p.confirmed == best), key=lambda place: _oddness(place, first))
+
+
+def _oddness(place: Place, check: Check) -> tuple[int, bool]:
+    """Return how far a place is from the profile's; of one change, registers counted from 1 are the commonest."""
+    changes = bool(place.shift), place.function != check.source.function, place.order != check.part.order
+    return sum(changes), not place.shift
 
 
 def _orders(check: Check) -> tuple[str, ...]:

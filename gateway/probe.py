@@ -42,7 +42,18 @@ LEAD = 2.0
 TINY = 1e-6
 HUGE = 1e12
 """What is not zero and smaller, or larger, is a float of other bytes and no reading."""
+SANE: dict[str, tuple[float, float]] = {
+    "temperature": (-100, 1500),
+    "velocity": (0, 200),
+    "pressure": (-1000, 100_000),
+    "humidity": (0, 100),
+    "power_factor": (-1, 1),
+    "concentration_co2": (0, 100),
+    "concentration_o2": (0, 100),
+}
+"""Beginning of a quantity's name -> beyond these it is no reading, canonical unit."""
 TELLING_ENOUGH = 3
+PLACES_SHOWN = 3
 ORDER = (
     "voltage_ln",
     "voltage_ll",
@@ -166,10 +177,10 @@ async def _registers_of(reads: MeterReads, profile: Profile, candidate: Candidat
 
 async def _plausible_first(reads: MeterReads, profile: Profile, candidate: Candidate) -> None:
     """Look at one value of a type that nothing proves, so that it is neither favoured nor forgotten."""
-    for name, raw, value, _ in await _values(reads, profile, 1):
+    for name, raw, value, quantity in await _values(reads, profile, 1):
         if isinstance(raw, DeviceError):
             candidate.note(_weight_of(raw), f"{name}: {_short(raw)}")
-        elif math.isnan(value) or not _is_sane(value):
+        elif math.isnan(value) or not _is_sane(value, quantity):
             candidate.note(-1.0, f"{name} is no reading")
 
 
@@ -202,7 +213,7 @@ async def _plausible(reads: MeterReads, profile: Profile, candidate: Candidate) 
         if isinstance(raw, DeviceError):
             bad += 1
             candidate.note(-1.0, f"{name}: {_short(raw)}")
-        elif math.isnan(value) or not _is_sane(value):
+        elif math.isnan(value) or not _is_sane(value, quantity):
             bad += 1
             candidate.note(
                 -1.0, f"{name} is no reading" if math.isnan(value) else f"{name} would be {value:.3g}"
@@ -210,10 +221,10 @@ async def _plausible(reads: MeterReads, profile: Profile, candidate: Candidate) 
         elif value and window is not None and window[0] <= value <= window[1]:
             good += 1
             candidate.telling += 1
-            candidate.note(1.0, f"{name} is {value:.6g} {QUANTITIES[quantity].unit}")
+            candidate.note(1.0, f"{name} is {_with_unit(value, quantity)}")
         elif value:
             good += 1
-            candidate.note(0.25, f"{name} is {value:.6g} {QUANTITIES[quantity].unit}, which may be")
+            candidate.note(0.25, f"{name} is {_with_unit(value, quantity)}, which may be")
     candidate.speaks = candidate.speaks or (candidate.telling >= TELLING_ENOUGH and good > bad)
 
 
@@ -259,8 +270,14 @@ def _telling_rank(quantity: str) -> int:
     return next((n for n, start in enumerate(ORDER) if quantity.startswith(start)), len(ORDER))
 
 
-def _is_sane(value: float) -> bool:
-    return not value or TINY <= abs(value) <= HUGE
+def _is_sane(value: float, quantity: str) -> bool:
+    low, high = next((w for start, w in SANE.items() if quantity.startswith(start)), (-HUGE, HUGE))
+    return not value or (abs(value) >= TINY and low <= value <= high)
+
+
+def _with_unit(value: float, quantity: str) -> str:
+    unit = QUANTITIES[quantity].unit
+    return f"{value:.6g}" if unit == "1" else f"{value:.6g} {unit}"
 
 
 def _weight_of(error: DeviceError) -> float:
@@ -323,7 +340,9 @@ async def diagnose(reads: MeterReads, profile: Profile, variant: str = "") -> tu
             ]
     lines = [f"{first.name}: {where}; {_held(first, raw)}, not {first.low:g} to {first.high:g} {first.unit}"]
     places = await look_around(reads, checks)
-    lines += [advice(profile, first, place) for place in places[:3]]
+    lines += [advice(profile, first, place) for place in places[:PLACES_SHOWN]]
+    if len(places) > 1:
+        lines.append("more than one place fits: the digits of the display decide")
     if not places:
         lines.append(
             "one register higher and lower, the other function and all word orders were tried: none fits. It may be another "

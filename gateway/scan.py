@@ -99,13 +99,13 @@ async def _ask(bus: Bus, question: Question, clock: Clock, scan: Scan, settings:
         answer = await ask_steadily(bus, question, clock)
     except DeviceError as error:
         if error.reason == "exception" and not is_silence(error):
-            text = "refuses the register asked for, so it is there"
+            text = "refuses what was asked, so it is there"
             text = f"exception {error.code}: {text}" if error.code is not None else text
             scan.found.append(Answered(protocol, address, "exception", text, None, settings))
         elif error.reason == "garbage":
             text = f"garbled: {error.raw.hex(' ')[:60]}"
             scan.found.append(Answered(protocol, address, "garbled", text, None, settings))
-        elif error.raw:
+        elif error.reason == "timeout" and error.raw:
             where = f"{protocol} {address}" + (f" at {settings}" if settings else "")
             scan.noise.append(f"{where}: {error.raw.hex(' ')[:60]}")
         return
@@ -188,11 +188,9 @@ def _profile_line(one: Answered, fitting: Sequence[str], link_id: str) -> str:
 
 
 def _link_lines(link: LinkConfig) -> list[str]:
-    body = link.model_dump(by_alias=True, include={"id", "kind", "host", "port", "baud", "parity", "stop"})
-    rows = [
-        f"{key} = {value}" if isinstance(value, int) else f'{key} = "{value}"' for key, value in body.items()
-    ]
-    return ["[[links]]", *rows]
+    keys = [key for key in ("id", "kind", "host", "port", "baud", "parity", "stop") if hasattr(link, key)]
+    values = [(key, getattr(link, key)) for key in keys]
+    return ["[[links]]", *(f"{k} = {v}" if isinstance(v, int) else f'{k} = "{v}"' for k, v in values)]
 
 
 def _free(wish: str, taken: set[str]) -> str:

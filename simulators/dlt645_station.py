@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 DELAY_S = 0.02
 """Shortest answer delay. Source: DL/T 645-2007, 20 ms <= Td <= 500 ms (from memory of the standard)."""
 NO_SUCH_VALUE = 0x02
+ANYBODY = bytes([0x68, *[0xAA] * 6, 0x68])
+ADDRESS_WANTED = bytes([0x13, 0])
+"""Asked of address AA…AA. Source: DL/T 645-2007, control code 13H (读通信地址), by public articles."""
 HOURS_AHEAD = 8
 NS = 1_000_000_000
 
@@ -174,7 +177,11 @@ class Dlt645Station:
         }
 
     def hear(self, request: bytes) -> Reply | None:
-        """Return the reply to a read request for this meter; None for anything else."""
+        """Return the reply to a read request for this meter, or for the address of whoever is there; None for anything else."""
+        if heard(request, ANYBODY) == ADDRESS_WANTED:
+            self.requests += 1
+            own = bytes((byte + 0x33) % 256 for byte in self._start[1:7])
+            return Reply(framed(self._start, 0x93, own), self._delay_s)
         body = heard(request, self._start)
         if body is None or body[0] != 0x11 or body[1] != 4:
             return None
