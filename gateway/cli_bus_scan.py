@@ -227,7 +227,8 @@ async def _probe_all(
         reads = MeterReads(bus, one.address, SystemClock(), timeout_s=0.5, stopped=stopped)
         ranked, is_whole = await rank(reads, types)
         found.is_whole = found.is_whole and is_whole
-        profiles[one.address] = verdict(ranked, reads).best
+        said = verdict(ranked, reads)
+        profiles[one.address] = said.best if said.outcome in {"one", "several"} else ()
         bar.update(task, advance=1)
 
 

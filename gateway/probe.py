@@ -54,6 +54,7 @@ SANE: dict[str, tuple[float, float]] = {
 """Beginning of a quantity's name -> beyond these it is no reading, canonical unit."""
 TELLING_ENOUGH = 3
 PLACES_SHOWN = 3
+POSSIBLE_SHOWN = 6
 ORDER = (
     "voltage_ln",
     "voltage_ll",
@@ -80,6 +81,8 @@ class Candidate:
     reasons: list[str] = field(default_factory=list)
     detects: int = 0
     telling: int = 0
+    good: int = 0
+    bad: int = 0
     speaks: bool = False
 
     def note(self, weight: float, reason: str) -> None:
@@ -99,7 +102,10 @@ class Candidate:
 
 
 class Verdict(NamedTuple):
-    """What the ranking says. outcome: "one", "several" (these cannot be told apart), "none", "silent"."""
+    """What the ranking says. best: the types that fit alike.
+
+    outcome: "one", "several" (these cannot be told apart), "maybe" (nothing proves any, some are possible), "none", "silent".
+    """
 
     outcome: str
     text: str
@@ -225,6 +231,7 @@ async def _plausible(reads: MeterReads, profile: Profile, candidate: Candidate) 
         elif value:
             good += 1
             candidate.note(0.25, f"{name} is {_with_unit(value, quantity)}, which may be")
+    candidate.good, candidate.bad = good, bad
     candidate.speaks = candidate.speaks or (candidate.telling >= TELLING_ENOUGH and good > bad)
 
 
@@ -298,6 +305,12 @@ def verdict(ranked: Sequence[Candidate], reads: MeterReads) -> Verdict:
         )
         return Verdict("silent", text, ())
     speaking = [c for c in ranked if c.speaks and c.score > 0]
+    if not speaking and (possible := [c.profile for c in ranked if c.good and not c.bad and c.score > 0]):
+        text = (
+            f"Nothing proves a type here. The registers of {', '.join(possible[:POSSIBLE_SHOWN])} are there and hold what may be "
+            "readings: compare the plate, and each value with the display."
+        )
+        return Verdict("maybe", text, tuple(possible))
     if not speaking:
         text = (
             f"Unit {reads.unit} answers, but reads like no meter type this gateway knows: the probe registers of all of them "
