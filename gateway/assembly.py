@@ -45,6 +45,7 @@ def _modbus_tcp(config: ModbusTcpConfig, clock: Clock) -> Link:
         name=config.id,
         timeout_min_s=config.timeout_min_s,
         pipeline=config.pipeline,
+        connect_pause_s=config.connect_pause_s,
     )
 
 
@@ -74,6 +75,7 @@ def _line(config: LineTable, port: LinePort, clock: Clock, *, own_gaps: bool) ->
         timeout_min_s=config.timeout_min_s,
         late_max_s=config.late_max_s,
         echo=config.echo,
+        connect_pause_s=config.connect_pause_s,
     )
     line = HalfDuplexLine(port, settings, clock, config.id)
     return LineLink(line, clock, config.id, LINE_READERS, timeout_min_s=config.timeout_min_s)

@@ -51,7 +51,7 @@ class LineSettings:
     """How a line is used. own_gaps: this side keeps the silence; False where a serial device server does.
 
     turnaround_s: further silence before another meter is asked. timeout_min_s: never wait less for an answer.
-    late_max_s: how late an answer may come. echo: the adapter hears what it sends.
+    late_max_s: how late an answer may come. echo: the adapter hears what it sends. connect_pause_s: silence after opening.
     """
 
     timing: Timing
@@ -60,6 +60,7 @@ class LineSettings:
     timeout_min_s: float = 0.1
     late_max_s: float = 10.0
     echo: bool = False
+    connect_pause_s: float = 0.0
 
 
 class _Waiting:
@@ -106,7 +107,8 @@ class HalfDuplexLine:
             await self._port.open(self._on_bytes, self._on_lost)
         except LinkDown as error:
             raise LinkDown(f"link {self.name}: {error}") from None
-        self._busy_s = self._clock.monotonic()  # somebody may just have spoken
+        # Somebody may just have spoken; and some converters lose what comes too soon.
+        self._busy_s = self._clock.monotonic() + self.settings.connect_pause_s
         self.stats.connects += 1
 
     async def close(self) -> None:

@@ -16,6 +16,7 @@ from drivers.modbus.reader import ModbusReader
 from drivers.modbus.stats import LinkStats
 from drivers.modbus.stream import Stream
 from drivers.roundtrip import RoundTrips
+from gateway.clock import sleep_for
 from gateway.errors import LinkDown
 from gateway.interfaces import unnoticed
 
@@ -46,10 +47,12 @@ class ModbusTcpLink:
         name: str = "",
         timeout_min_s: float = TIMEOUT_MIN_S,
         pipeline: int = 1,
+        connect_pause_s: float = 0.0,
     ) -> None:
         """timeout_s: for polls that have none of their own (0). name: the link's id, for messages.
 
         timeout_min_s: the shortest wait, however fast a meter has answered. pipeline: requests outstanding at most.
+        connect_pause_s: rest after connecting, before the first request.
         """
         self.host = host
         self.port = port
@@ -57,6 +60,7 @@ class ModbusTcpLink:
         self.stats = LinkStats()
         self.notice: Notice = unnoticed
         self._connect_timeout_s = connect_timeout_s
+        self._connect_pause_s = connect_pause_s
         self._clock = clock
         self._stream: Stream | None = None
         self._transaction = 0
@@ -88,6 +92,8 @@ class ModbusTcpLink:
         )
         self._reader.request = self._stream.request
         self.stats.connects += 1
+        if self._connect_pause_s:
+            await sleep_for(self._clock, self._connect_pause_s)
 
     async def close(self) -> None:
         """Disconnect; never raises, may be called twice."""

@@ -40,6 +40,9 @@ def host_and_port(host: str, port: int) -> str:
     return f"{'127.0.0.1' if host in {'localhost', '::1'} else host}:{port}"
 
 
+CONNECT_PAUSE = "Wait after opening, before the first request: some converters lose what is sent at once."
+
+
 class ModbusTcpConfig(LinkTable):
     """`[[links]]` of kind `modbus-tcp`: one TCP connection to a meter or to a serial server."""
 
@@ -57,6 +60,9 @@ class ModbusTcpConfig(LinkTable):
         validate_default=True,
         alias="timeout_min",
         description="Shortest wait, however fast a meter has answered so far.",
+    )
+    connect_pause_s: Annotated[Seconds, within("0s", "30s")] = Field(
+        default="0s", validate_default=True, alias="connect_pause", description=CONNECT_PAUSE
     )
     pipeline: Annotated[int, Field(ge=1, le=16)] = Field(
         default=1,
@@ -170,6 +176,9 @@ class LineTable(LinkTable):
         validate_default=True,
         alias="turnaround",
         description="Extra silence before another meter is asked, on top of the protocol's own.",
+    )
+    connect_pause_s: Annotated[Seconds, within("0s", "30s")] = Field(
+        default="0s", validate_default=True, alias="connect_pause", description=CONNECT_PAUSE
     )
     late_max_s: Annotated[Seconds, within("0s", "10min")] = Field(
         default="10s",
