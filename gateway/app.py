@@ -26,6 +26,7 @@ from gateway.model import Event
 from gateway.notify import notify, watchdog
 from gateway.poll import LinkPoller
 from gateway.recorder import Recorder, watch_clock
+from gateway.replays import Replays
 from gateway.state_folder import state_lock
 from gateway.supervise import supervise
 from gateway.targets import SiteDirectory
@@ -128,7 +129,7 @@ class Gateway:
             log.warning("the wall clock is behind the journal; a new epoch begins", epoch=self.journal.epoch)
         await self._make_deliverers()
         pollers = self._pollers(recorder)
-        maintenance = self._take_requests(recorder, pollers)
+        maintenance, replays = self._take_requests(recorder, pollers)
         async with asyncio.TaskGroup() as tasks:
             base = [
                 tasks.create_task(self._supervised("journal", self.journal.run)),
@@ -136,6 +137,7 @@ class Gateway:
                 tasks.create_task(watchdog(self._clock, self._alive)),
                 tasks.create_task(self._rounds()),
                 tasks.create_task(self._supervised("maintenance", maintenance.run)),
+                tasks.create_task(self._supervised("replay", replays.run)),
             ]
             if self._control:
                 control = ControlServer(self.site.gateway.socket_path, self.answers)
@@ -230,7 +232,7 @@ class Gateway:
             for n, config in enumerate(self.site.links)
         ]
 
-    def _take_requests(self, recorder: Recorder, pollers: list[LinkPoller]) -> Maintenance:
+    def _take_requests(self, recorder: Recorder, pollers: list[LinkPoller]) -> tuple[Maintenance, Replays]:
         """Say who answers which request on the control socket."""
         meters = {info.id: info.link for info in self.directory.meters}
         site = self.site
@@ -239,6 +241,17 @@ class Gateway:
         counters = counters_of(site, self._library)
         ratios = {meter.id: {key: str(value) for key, value in meter.ratios.items()} for meter in site.meters}
         changes = Changes(recorder, self._clock, errands.read_meter, ratios, counters)
+        readers = {deliverer.id: deliverer.reader for deliverer in self._deliverers}
+        replays = Replays(
+            site,
+            self._library,
+            self.journal,
+            recorder,
+            self._clock,
+            self.directory,
+            self._new_sink,
+            readers,
+        )
         self.answers = {
             "status": self._status,
             "ask": errands.ask,
@@ -247,8 +260,12 @@ class Gateway:
             "maintenance": self._maintenance.answer,
             "swap": changes.swap,
             "ratio_change": changes.ratio_change,
+            "commissioned": changes.commissioned,
+            "replay": replays.start,
+            "replay_state": replays.state,
+            "replay_stop": replays.stop,
         }
-        return self._maintenance
+        return self._maintenance, replays
 
     async def _drain(self, sinks: dict[Deliverer, asyncio.Task[None]], end_s: float) -> None:
         """Commit what is open, give the sinks that are up a moment to take it, and let each say goodbye."""

@@ -28,7 +28,7 @@ Readings = dict[str, "tuple[Decimal, int]"]
 
 
 class Changes:
-    """The verbs `swap` and `ratio_change` of a running gateway."""
+    """The verbs `swap`, `ratio_change` and `commissioned` of a running gateway."""
 
     def __init__(
         self,
@@ -107,6 +107,18 @@ class Changes:
         else:
             todo = f"set {ratio} in meter {meter} itself; it is read again within the hour and at every connection"
         return {"meter": meter} | detail | {"todo": todo}
+
+    async def commissioned(self, request: Mapping[str, object]) -> dict[str, object]:
+        """Record that a meter was compared on site: {"meter", "record", "passed", "by"}. Raises BadRequest."""
+        only(request, "meter", "record", "passed", "by")
+        meter = one_of(request, "meter", self._counters)
+        detail: dict[str, object] = {
+            "record": text(request, "record"),
+            "passed": request.get("passed") is True,
+        }
+        detail["by"] = text(request, "by", "")
+        await self._recorder.event_for_good("commissioned", meter, **detail)
+        return {"meter": meter} | detail
 
     def _effective_ns(self, request: Mapping[str, object]) -> int:
         found = request.get("effective_ns")

@@ -320,6 +320,14 @@ class Store:
             raise _failure("read", self.path, error) from error
         return rows
 
+    def spans(self, first: int, until: int, most: int = 5_000) -> list[tuple[int, int, int]]:
+        """Return (id, first_ns, last_ns) of at most `most` groups from id `first` to below `until`."""
+        sql = "SELECT id, first_ns, last_ns FROM groups WHERE id >= ? AND id < ? ORDER BY id LIMIT ?"
+        try:
+            return list(self._db.execute(sql, (first, until, most)))
+        except apsw.Error as error:
+            raise _failure("read", self.path, error) from error
+
     def oldest_groups(self, excess_bytes: int) -> Dropped:
         """Return the oldest groups whose bodies hold at least `excess_bytes`, or all there are."""
         freed = readings = following = first_ns = last_ns = 0

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gateway.interfaces import Clock, Directory
-    from gateway.model import Batch
+    from gateway.model import Batch, Frame
     from gateway.sinks.influx_answer import Answer
 
 LINES_MAX = 5_000  # a request; Source: InfluxDB documentation, "Optimize writes"
@@ -103,16 +103,32 @@ class InfluxSink:
             await self.close()
             raise self._unreachable(error) from error
 
+    @property
+    def is_open(self) -> bool:
+        """Return whether it may be written to."""
+        return self._client is not None
+
     async def write(self, batch: Batch) -> list[Refusal]:
         """Return the frames whose line the server refuses, once it has stored every other one.
 
         Raises SinkUnavailable, with `retry_after_s` where the server said it.
         """
+        return await self._write(self._open_encoder().lines(batch.frames))
+
+    async def rewrite(self, frames: Sequence[Frame], rev: int) -> list[Refusal]:
+        """Write frames in the place of those of the same meters and times; return as `write` does. Raises SinkUnavailable."""
+        encoder = self._open_encoder()
+        return await self._write([encoder.revised(frame, rev) for frame in frames])
+
+    def _open_encoder(self) -> Encoder:
         if self._encoder is None or self._client is None:
             raise SinkUnavailable(f"{self._name}: not open")
+        return self._encoder
+
+    async def _write(self, texts: Sequence[bytes | None]) -> list[Refusal]:
         refusals = []
         lines = []
-        for index, text in enumerate(self._encoder.lines(batch.frames)):
+        for index, text in enumerate(texts):
             if text is None:
                 continue
             known = self._refused.get(text)

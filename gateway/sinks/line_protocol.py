@@ -76,6 +76,23 @@ class Encoder:
         epoch = b",epoch=%d" % frame.epoch if frame.epoch else b""
         return b"%b%b %b %d" % (template.head, epoch, b",".join(fields), time_ms)
 
+    def revised(self, frame: Frame, rev: int) -> bytes | None:
+        """Return the line that takes the place of one written before, with `rev` and every flag, 0 too; None without a value or flag.
+
+        A database adds the fields of a repeated line to those it has: a flag that is left out would stay.
+        """
+        if self._line(frame) is None:
+            return None
+        template = self._templates[frame.layout.digest]
+        fields = [b"rev=%di" % rev, b"flag=%di" % shared_flag(frame.flags)]
+        digits = orjson.dumps(frame.values.tolist())
+        for key, value, flag in zip(template.keys, digits[1:-1].split(b","), frame.flags, strict=True):
+            if value != b"null":
+                fields.append(b"%b=%b" % (key, value))
+            fields.append(b"flag_%b=%di" % (key, flag))
+        epoch = b",epoch=%d" % frame.epoch if frame.epoch else b""
+        return b"%b%b %b %d" % (template.head, epoch, b",".join(fields), frame.time_ns // _MS_NS)
+
     def _compile(self, layout: Layout) -> _Template:
         kind = layout.energy_kind  # a tag value may not be empty
         head = b"%b,gateway=%b,meter=%b%b" % (

@@ -1,0 +1,79 @@
+"""The replays of a gateway: which layout stands for which, in which time, under which revision number.
+
+They lie in `replays.json` in the state folder, replaced as a whole: a revision must stay above every earlier one for as
+long as a database keeps the readings, which is longer than the journal keeps the events.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import orjson
+
+from gateway.errors import StorageError
+from gateway.state_folder import replace_file
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FILE = "replays.json"
+RULES_MAX = 10_000
+
+
+class Rule(NamedTuple):
+    """Samples of layout `before` in from_ns <= time < to_ns are read as layout `after` says. rev: above all before it."""
+
+    meter: str
+    from_ns: int
+    to_ns: int
+    before: str
+    after: str
+    rev: int
+
+
+class Rules:
+    """Every rule there is, oldest first."""
+
+    def __init__(self, folder: Path) -> None:
+        """folder: of the state. Raises StorageError if the file is there and cannot be read."""
+        self._file = folder / FILE
+        try:
+            self._rules = [Rule(**entry) for entry in orjson.loads(self._file.read_bytes())]
+        except FileNotFoundError:
+            self._rules = []
+        except (OSError, orjson.JSONDecodeError, TypeError) as error:
+            raise StorageError(
+                f"{self._file} cannot be read ({error}); without it no revision can be known to be the newest. Put it back from "
+                "a copy, or move it aside and replay everything again that was replayed before"
+            ) from error
+
+    def newest(self, meter: str, before: str, from_ns: int, to_ns: int) -> Rule | None:
+        """Return the newest rule for a layout that touches this time."""
+        for rule in reversed(self._rules):
+            if (rule.meter, rule.before) == (meter, before) and rule.from_ns < to_ns and from_ns < rule.to_ns:
+                return rule
+        return None
+
+    def known(self, meter: str, from_ns: int, to_ns: int, before: str, after: str) -> Rule | None:
+        """Return the rule that says this already, with no newer one in between: writing it again is the same lines."""
+        rule = self.newest(meter, before, from_ns, to_ns)
+        if rule is None or rule.after != after or rule.from_ns > from_ns or rule.to_ns < to_ns:
+            return None
+        return rule
+
+    def next_rev(self, meter: str) -> int:
+        """Return a revision above every one of the meter."""
+        return 1 + max((rule.rev for rule in self._rules if rule.meter == meter), default=0)
+
+    def add(self, rule: Rule) -> None:
+        """Keep a rule, on disk before this returns; blocks. Raises StorageError."""
+        if len(self._rules) >= RULES_MAX:
+            raise StorageError(f"{self._file} holds {RULES_MAX} replays, which is all there may be")
+        rules = [*self._rules, rule]
+        try:
+            replace_file(
+                self._file, orjson.dumps([one._asdict() for one in rules], option=orjson.OPT_INDENT_2)
+            )
+        except OSError as error:
+            raise StorageError(f"{self._file} cannot be written: {error}") from error
+        self._rules = rules
