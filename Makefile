@@ -9,7 +9,7 @@ BIN := .venv/bin
 # Debian keeps mosquitto in sbin, which an ordinary user's PATH lacks.
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
 
-.PHONY: help env servers demo test lint types check-imports schema bench fmt clean
+.PHONY: help env servers demo test lint types check-imports schema bench soak fmt clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ schema: env ## write the generated schemas anew
 
 bench: env servers ## measure the pipeline; ARGS="--only tcp-mqtt"
 	@$(BIN)/python -m tests.bench.run $(ARGS)
+
+soak: env servers ## a bad day in real time: memory, CPU, losses; ARGS="--minutes 10"
+	@$(BIN)/python -m tests.soak.run $(ARGS)
 
 fmt: env ## mend what ruff can mend
 	$(BIN)/ruff check --fix .

@@ -142,9 +142,12 @@ class FakeLink:
         if kind in {"garbage", "exception"}:
             raise self._failed(poll, kind)
         time_ns = self._clock.wall_ns() // _MS_NS * _MS_NS
-        raw, values = show(poll.layout, self._clock.monotonic())
-        self.truth[poll.meter, time_ns] = values
-        return Sample(time_ns, None, raw, poll.layout.no_flags[:])
+        return Sample(time_ns, None, self._shown(poll, time_ns), poll.layout.no_flags[:])
+
+    def _shown(self, poll: Poll, time_ns: int) -> bytes:
+        """Return what the meter shows now, and keep it as the truth."""
+        raw, self.truth[poll.meter, time_ns] = show(poll.layout, self._clock.monotonic())
+        return raw
 
     async def _hang(self, trouble: Trouble) -> None:
         try:

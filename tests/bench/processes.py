@@ -37,8 +37,17 @@ def cpu_s(pid: int) -> float:
 
 def rss_peak_mb(pid: int) -> float:
     """Return the largest resident size a process has had, MB of 10^6 bytes. Source: proc(5), VmHWM in KiB."""
+    return _status_mb(pid, "VmHWM:")
+
+
+def rss_mb(pid: int) -> float:
+    """Return the resident size of a process, MB of 10^6 bytes. Source: proc(5), VmRSS in KiB."""
+    return _status_mb(pid, "VmRSS:")
+
+
+def _status_mb(pid: int, name: str) -> float:
     for line in Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines():
-        if line.startswith("VmHWM:"):
+        if line.startswith(name):
             return int(line.split()[1]) * 1024 / 1e6
     raise BenchError(f"process {pid} has ended")
 
