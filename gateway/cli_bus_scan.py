@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 DLT645_WAIT_S = 0.6
 """A DL/T 645 meter may take 500 ms to answer. Source: DL/T 645-2007, 20 ms <= Td <= 500 ms (by public articles)."""
+PROBE_WAIT_S = 0.5
 NEW_LINK = "line-1"
 MODBUS_PORT = 502
 
@@ -145,7 +146,7 @@ async def _run(
                 bus = await _opened(held, where, config, several=len(settings) > 1)
                 await _one_setting(bus, config, options, found, bar, stop.is_set)
                 if found.meters() and options.probe:
-                    await _probe_all(bus, found, known_types, profiles, bar, stop.is_set)
+                    await _probe_all(bus, found, known_types, profiles, bar, stop.is_set, options.timeout_s)
             if found.meters() or not found.is_whole:
                 used = config
                 break
@@ -216,6 +217,7 @@ async def _probe_all(
     profiles: dict[object, tuple[str, ...]],
     bar: Progress,
     stopped: Callable[[], bool],
+    timeout_s: float,
 ) -> None:
     types = candidates(known_types)
     meters = [one for one in found.meters() if isinstance(one.address, int)]
@@ -224,7 +226,9 @@ async def _probe_all(
         if stopped() or not isinstance(one.address, int):
             found.is_whole = False
             return
-        reads = MeterReads(bus, one.address, SystemClock(), timeout_s=0.5, stopped=stopped)
+        reads = MeterReads(
+            bus, one.address, SystemClock(), timeout_s=max(timeout_s, PROBE_WAIT_S), stopped=stopped
+        )
         ranked, is_whole = await rank(reads, types)
         found.is_whole = found.is_whole and is_whole
         said = verdict(ranked, reads)
