@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from drivers.modbus.plan import plan
 from drivers.profiles import ratio_layout, stand_ins
-from drivers.profiles.compile import compile
+from drivers.profiles.compile import compile, text_of
 from drivers.profiles.golden import decode_golden
 from drivers.profiles.model import BIT_FUNCTIONS, BlockTable, GoldenTable
 from drivers.registers import ReadLimits
@@ -130,7 +130,7 @@ async def capture(
         raise MetergateError(f"meter {meter.id}: nothing could be captured: {why}")
     golden = _golden(meter, profile, keys, blocks.tables(), source)
     decoded = decode_golden(profile, golden)
-    expect = {key: "absent" if d.exact is None else format(d.exact, "f") for key, d in decoded.items()}
+    expect = {key: "absent" if d.exact is None else text_of(d.exact) for key, d in decoded.items()}
     golden = golden.model_copy(update={"expect": expect})
     channels = {channel.key: channel for channel in layout.channels}
     flagged = {key: why for key, d in decoded.items() if (why := _doubt(d, channels[key]))}
