@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from gateway.interfaces import Poll
 
 FAST = Reporting(reporting_s=0.05, queue=100)
+PATIENCE_S = 10.0
 GONE = Flag.MISSING | Flag.DEVICE
 MODES = [pytest.param(None, id="poll"), pytest.param(FAST, id="subscribe")]
 
@@ -41,7 +42,7 @@ def told(link: OpcUaLink) -> list[tuple[str, dict[str, object]]]:
 
 async def down(link: OpcUaLink, poll: Poll) -> str:
     """Read as an owner does until the link is down; return why."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             try:
                 await link.read(poll)
