@@ -16,6 +16,7 @@ from gateway.config.links import LineTable, ModbusTcpConfig, OpcuaConfig, Serial
 from gateway.config.meters import address_of
 from gateway.config.site_file import load
 from gateway.energy_kinds import ENERGY_KINDS, plausible
+from gateway.errand_queue import Busy
 from gateway.errors import ConfigError, Finding, LinkDown, MetergateError
 from gateway.probe import candidates, rank, verdict
 from gateway.probe_reads import MeterReads
@@ -203,11 +204,11 @@ async def _one_setting(
             told=told,
             stopped=stopped,
         )
-    except LinkDown as error:
+    except (LinkDown, Busy, ConnectionError) as error:
         if not found.found:
             raise
         found.is_whole = False
-        found.noise.append(f"the link was lost: {error}")
+        found.ended = str(error)
 
 
 async def _probe_all(

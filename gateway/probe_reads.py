@@ -94,9 +94,8 @@ class MeterReads:
         if self._silent.get(function, 0) >= SILENT_MAX or self.asked >= self._reads_max:
             return DeviceError("not asked", reason="timeout")
         question = Question("modbus", self.unit, (place,), timeout_s=self._timeout_s)
-        self.asked += 1
         try:
-            answer = await ask_steadily(self._bus, question, self._clock)
+            answer = await self._ask_twice(question)
         except DeviceError as error:
             silent = is_silence(error)
             if not silent:
@@ -109,6 +108,17 @@ class MeterReads:
                 self._told()
         self._heard(function)
         return answer.raw
+
+    async def _ask_twice(self, question: Question) -> Answer:
+        """Return the answer; the very first request may only have woken the meter."""
+        self.asked += 1
+        try:
+            return await ask_steadily(self._bus, question, self._clock)
+        except DeviceError as error:
+            if self.asked > 1 or not is_silence(error):
+                raise
+        self.asked += 1
+        return await ask_steadily(self._bus, question, self._clock)
 
     def _heard(self, function: int) -> None:
         self.answered = True

@@ -39,12 +39,13 @@ class Answered(NamedTuple):
 
 @dataclass(slots=True)
 class Scan:
-    """What a scan found. is_whole: False if it was stopped before its end."""
+    """What a scan found. is_whole: False if it was stopped before its end; ended: by what, if not by whoever asked."""
 
     found: list[Answered] = field(default_factory=list)
     asked: int = 0
     is_whole: bool = True
     noise: list[str] = field(default_factory=list)
+    ended: str = ""
 
     def meters(self) -> list[Answered]:
         """Return what is proved to be a meter."""
@@ -119,7 +120,7 @@ async def _ask(bus: Bus, question: Question, clock: Clock, scan: Scan, settings:
 
 def remarks(scan: Scan, kind: str) -> list[str]:
     """Return what a commissioning engineer should know of this result. kind: of the link."""
-    found = []
+    found = [f"it ended early: {scan.ended}"] if scan.ended else []
     meters = [one for one in scan.meters() if one.protocol == "modbus"]
     if kind == "modbus-tcp" and len(meters) >= MANY and len(meters) == scan.asked:
         found.append(

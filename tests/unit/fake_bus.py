@@ -24,13 +24,14 @@ def held(function: int, address: int, raw: bytes) -> Memory:
 class FakeBus:
     """Implements `gateway.bus.Bus`. units: unit id -> its registers; others are silent.
 
-    fails: unit id -> what a read raises instead. asked: every question.
+    fails: unit id -> what a read raises instead. asleep: whether nobody hears this request. asked: every question.
     """
 
     units: dict[int, Memory] = field(default_factory=dict)
     fails: dict[int, Callable[[], Exception]] = field(default_factory=dict)
     asked: list[Question] = field(default_factory=list)
     address: str = ""
+    asleep: Callable[[], bool] = lambda: False
 
     async def ask(self, question: Question) -> Answer:
         poll_of(question)  # refuses what the gateway would
@@ -43,7 +44,7 @@ class FakeBus:
         assert isinstance(unit, int)
         if unit in self.fails:
             raise self.fails[unit]()
-        if unit not in self.units:
+        if unit not in self.units or self.asleep():
             raise silence()
         memory, raw = self.units[unit], b""
         for source in question.sources:

@@ -220,3 +220,11 @@ async def test_a_stop_ends_between_two_requests(library: Library) -> None:
     assert not is_whole
     assert len(bus.asked) == 7
     assert found, "what was found so far is kept"
+
+
+async def test_a_meter_that_has_to_be_woken_is_asked_twice(toy: Profile) -> None:
+    sleeps = iter((True,))
+    bus = FakeBus({UNIT: floats(3, 0, SHOWN)}, asleep=lambda: next(sleeps, False))
+    good, _ = await diagnose(MeterReads(bus, UNIT, SystemClock()), toy)
+    assert good is True
+    assert len(bus.asked) == 2

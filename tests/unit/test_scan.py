@@ -90,6 +90,10 @@ async def test_a_lone_dlt645_meter_tells_its_address() -> None:
     assert [(one.protocol, one.address) for one in scan.found] == [("dlt645", "000012345678")]
 
 
+def test_what_ended_a_scan_early_is_said() -> None:
+    assert "connection reset" in remarks(Scan(ended="connection reset", is_whole=False), "serial")[0]
+
+
 async def test_nobody_is_said_with_what_to_try() -> None:
     scan = await scanned(FakeBus())
     assert "--bauds" in remarks(scan, "serial")[0]
