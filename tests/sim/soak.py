@@ -6,6 +6,7 @@ Nothing here keeps what passes through (tests/sim/soak_ledger.py), so growth of 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
 import sys
@@ -26,7 +27,7 @@ from tests.sim.sizes import sizes
 from tests.sim.soak_ledger import Ledger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from gateway.interfaces import Poll
     from gateway.model import Batch, Refusal, Sample
@@ -208,16 +209,12 @@ class SoakPlant:
         tasks = [asyncio.create_task(self._watch(every_s)), asyncio.create_task(self._act())]
         tasks.append(asyncio.create_task(self._end(stop)))
         try:
-            self.soak.figures = await self.gateway.run(stop, self._spare_disk)
+            self.soak.figures = await self.gateway.run(stop, lambda: spare_disk(self.gateway))
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
         return self.soak
-
-    def _spare_disk(self) -> None:
-        """Let SQLite not wait for the disk: virtual time knows no power cuts, and waiting is a third of all real time."""
-        self.gateway.journal._store._db.execute("PRAGMA synchronous=OFF")
 
     async def _end(self, stop: asyncio.Event) -> None:
         await self._clock.sleep_until(self.plan.until_s)
@@ -236,25 +233,27 @@ class SoakPlant:
         at_s = every_s + self.plan.period_s / 2
         while True:
             await self._clock.sleep_until(at_s)
-            self.soak.hours.append(self._look())
+            self.soak.hours.append(look(self.gateway, self._clock.monotonic()))
             at_s += every_s
 
-    def _look(self) -> Hour:
-        gc.collect()
-        loop, journal = asyncio.get_running_loop(), self.gateway.journal
-        statm = Path("/proc/self/statm").read_text().split()
-        return Hour(
-            self._clock.monotonic(),
-            int(statm[1]) * _PAGE_BYTES / 1e6,
-            sys.getallocatedblocks(),
-            len(loop._scheduled),  # type: ignore[attr-defined]
-            len(asyncio.all_tasks()),
-            {sink.id: sink.reader.pending for sink in self.gateway._deliverers},
-            journal._waiting.size + journal._open.size,
-            journal._tail.size,
-            journal.used_bytes,
-            sizes(self.gateway),
-        )
+
+def look(gateway: Gateway, at_s: float) -> Hour:
+    """Return how much memory the process and everything in the gateway takes now."""
+    gc.collect()
+    loop, journal = asyncio.get_running_loop(), gateway.journal
+    statm = Path("/proc/self/statm").read_text().split()
+    return Hour(
+        at_s,
+        int(statm[1]) * _PAGE_BYTES / 1e6,
+        sys.getallocatedblocks(),
+        len(loop._scheduled),  # type: ignore[attr-defined]
+        len(asyncio.all_tasks()),
+        {sink.id: sink.reader.pending for sink in gateway._deliverers},
+        journal._waiting.size + journal._open.size,
+        journal._tail.size,
+        journal.used_bytes,
+        sizes(gateway),
+    )
 
 
 def play(
@@ -268,12 +267,28 @@ def play(
     logs = LogWatch()
     plant = SoakPlant(plan, folder, logs)
     spoil(plant)
+    with spared(logs):
+        return run(plant.run(every_s))
+
+
+def _at_once(fd: int) -> None:
+    """Take the place of what waits for the disk."""
+
+
+@contextlib.contextmanager
+def spared(logs: LogWatch) -> Iterator[None]:
+    """Send the log to `logs` and the disk nothing to wait for; collect garbage as the gateway does."""
     before, thresholds = structlog.get_config(), gc.get_threshold()
     structlog.configure(processors=[logs])
-    gc.set_threshold(GC_YOUNG, 10, 10)  # as the gateway itself does
+    gc.set_threshold(GC_YOUNG, 10, 10)
     try:
-        with mock.patch.object(os, "fdatasync"):
-            return run(plant.run(every_s))
+        with mock.patch.object(os, "fdatasync", _at_once):  # a Mock would keep every call
+            yield
     finally:
         gc.set_threshold(*thresholds)
         structlog.configure(**before)
+
+
+def spare_disk(gateway: Gateway) -> None:
+    """Let SQLite not wait for the disk: virtual time knows no power cuts, and waiting is a third of all real time."""
+    gateway.journal._store._db.execute("PRAGMA synchronous=OFF")
