@@ -102,6 +102,24 @@ def _telegrams(received: bytes, head: bytes) -> Iterator[Telegram]:
             start = received.find(head, start + 1)
 
 
+def why_no_answer(received: bytes, request: bytes, head: bytes) -> tuple[str, str]:
+    """Return what bytes that hold no answer of the meter with this head are: see `LineAsk.why`."""
+    if request.lstrip(PREAMBLE) in received:
+        return "echo", "the request itself: the adapter hears what it sends (echo = true)"
+    if next(_telegrams(received, head), None) is not None:
+        return "foreign", "an answer to something else"
+    start = received.find(START)
+    while start >= 0:
+        if next(_telegrams(received[start:], received[start : start + len(head)]), None) is not None:
+            return "foreign", "a frame of another address: a second master, or another meter answers"
+        start = received.find(START, start + 1)
+    if head in received:
+        return "crc", (
+            "an answer with a wrong sum or cut short: check wiring, termination and bias, or two meters have one address"
+        )
+    return "noise", "no frame: check baud rate, parity and stop bits"
+
+
 def cut_dlt645(frame: bytes) -> Telegram:
     """Return the one frame that `frame` is, preamble aside. Raises ValueError if it is not exactly one."""
     start = _unwrapped(frame)

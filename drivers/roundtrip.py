@@ -5,7 +5,7 @@ dead one would cost at the configured timeout.
 Source: RFC 6298, 2.2, 2.3 (gains 1/8 and 1/4, K = 4).
 
 Not TCP's: a time-out does not double the wait. The configured timeout is tried at once, by every meter of the link until
-one answers: a gateway that still waits for a dead meter keeps the next one's request waiting too.
+one answers, and so it is after the link was opened: a gateway that still waits for a dead meter keeps the next one's request waiting too.
 """
 
 from __future__ import annotations
@@ -80,6 +80,10 @@ class RoundTrips:
         self._shaken = True
         trip.timeouts += 1
         trip.wait_s = math.inf
+
+    def reopened(self) -> None:
+        """Wait in full until somebody answers: what lies between may have been started anew and be slow."""
+        self._shaken = True
 
     def figures(self) -> dict[str, object]:
         """Return meter -> smoothed round trip and count of timeouts, as plain JSON values."""

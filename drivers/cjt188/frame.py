@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from drivers.failures import RequestFailed
-from drivers.frames import PREAMBLE, Telegram, cjt188_frame, cjt188_head, cjt188_telegrams
+from drivers.frames import PREAMBLE, Telegram, cjt188_frame, cjt188_head, cjt188_telegrams, why_no_answer
 from drivers.lines.contract import Found
 
 if TYPE_CHECKING:
@@ -69,6 +69,10 @@ class Ask:
                 return Found(telegram.start, telegram.end, telegram.control == REFUSED)
         return None
 
+    def why(self, raw: bytes) -> tuple[str, str]:
+        """Return what bytes that hold no answer are: kind, and words with the likely cause."""
+        return why_no_answer(raw, self.request, self._head)
+
     def _answers(self, telegram: Telegram) -> bool:
         data = telegram.data
         if telegram.control == REFUSED:
@@ -101,6 +105,6 @@ def clock_s(raw: bytes, utc_offset_min: int) -> float | None:
     second, minute, hour, day, month, low, high = (int(text[i : i + 2]) for i in range(0, len(text), 2))
     try:
         local = datetime(100 * high + low, month, day, hour, minute, second, tzinfo=UTC)
-    except ValueError:
+        return (local - timedelta(minutes=utc_offset_min)).timestamp()
+    except (ValueError, OverflowError):  # a lost clock may show the first hours of the year 1
         return None
-    return (local - timedelta(minutes=utc_offset_min)).timestamp()

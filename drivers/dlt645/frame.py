@@ -6,7 +6,15 @@ Source: DL/T 645-2007 as quoted by public articles and code; which, says docs/de
 from __future__ import annotations
 
 from drivers.failures import RequestFailed
-from drivers.frames import PREAMBLE, START, Telegram, dlt645_frame, dlt645_head, dlt645_telegrams
+from drivers.frames import (
+    PREAMBLE,
+    START,
+    Telegram,
+    dlt645_frame,
+    dlt645_head,
+    dlt645_telegrams,
+    why_no_answer,
+)
 from drivers.identifiers import ADDRESS_BYTES, ANY_ADDRESS
 from drivers.lines.contract import Found
 
@@ -74,6 +82,10 @@ class Ask:
             if self._answers(telegram):
                 return Found(telegram.start, telegram.end, telegram.control == REFUSED)
         return None
+
+    def why(self, raw: bytes) -> tuple[str, str]:
+        """Return what bytes that hold no answer are: kind, and words with the likely cause."""
+        return why_no_answer(raw, self.request, self._head)
 
     def _answers(self, telegram: Telegram) -> bool:
         if telegram.control == REFUSED:

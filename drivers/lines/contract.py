@@ -20,12 +20,14 @@ class Found(NamedTuple):
     """An answer inside the bytes received: it lies in [start, end); what is before it is noise or foreign.
 
     refusal: it says no instead of values, so it shows nothing of its request but the meter: set it, or a late refusal
-    may be taken for proof that no late values will come.
+    may be taken for proof that no late values will come. by_meter: a refusal nobody but the meter can have given (a
+    converter does not know which addresses it has): the meter has come to this request.
     """
 
     start: int
     end: int
     refusal: bool = False
+    by_meter: bool = False
 
 
 class LineAsk(Protocol):
@@ -55,6 +57,13 @@ class LineAsk(Protocol):
         """Return where in `received` the answer to this request lies (values or refusal, check digits right), or None.
 
         Skips noise, echoes and frames of others. Never more than len(received) steps of work.
+        """
+
+    def why(self, raw: bytes) -> tuple[str, str]:
+        """Return what bytes that hold no answer are, as a kind for counting and in words with the likely cause.
+
+        Kinds: `crc` (an answer, check digits wrong), `foreign` (a whole frame of another meter or master, or an answer to
+        something else), `echo` (the request itself), `noise`.
         """
 
 

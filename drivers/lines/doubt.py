@@ -7,7 +7,8 @@ A line has no transaction ids. What makes a late answer harmless:
 2. So an answer of values that comes fits exactly one request: the present one, or one that was given up.
 3. A meter answers in order. Its answer of values to a later request says that no earlier one will be answered any more.
 4. A refusal shows no signature: it may belong to any of several requests, and a converter may refuse on a meter's behalf
-   that answers afterwards. It ends no doubt; while another request of its meter could be meant, it is not believed.
+   that answers afterwards. While another request of its meter could be meant, it is not believed. It ends a doubt only if
+   none but the meter can have given it, and it can only mean the present request.
 5. Nothing comes later than `late_max` after it was given up.
 """
 
@@ -55,14 +56,14 @@ class Doubts:
     def believe(self, ask: LineAsk, found: Found, frame: bytes, now_s: float) -> bool:
         """Return whether `frame`, found for the request that is waited for, is its answer for certain.
 
-        An answer of values ends the doubts of its meter.
+        An answer of values, or a refusal of the meter itself, ends the doubts of this meter and of no other.
         """
         doubts = self._of(ask.meter, now_s)
         if not doubts:
             return True
         if any(one.ask.find(frame) for one in doubts):
             return False
-        if not found.refusal:
+        if not found.refusal or found.by_meter:
             del self._open[ask.meter]
         return True
 

@@ -37,6 +37,7 @@ RECEIVED_MAX = 2048
 """Bytes kept while waiting for one answer; the longest frame has 256. Of a babbling line only the newest are looked at."""
 FRAME_MIN = 4  # fewer bytes are a disturbance (adapters make one or two when they turn round), no answer
 GRACE_S = 0.03  # an answer that is coming may pause so long: USB adapters pass bytes on every 16 ms
+SHOWN_MAX = 32  # bytes of what came instead of an answer, in the error's text
 RESTLESS_S = 1.0  # a line that is not silent for so long is nobody's to talk on
 DISCARD_LOG_EVERY_S = 60.0
 
@@ -94,12 +95,15 @@ class HalfDuplexLine:
         self._meter: Hashable = None  # asked last
         self._waiting: _Waiting | None = None
         self._pause: Pause | None = None
+        self._judged = 0  # bytes received that were told as what came instead of an answer
         self._told: dict[str, tuple[float, int]] = {}
 
     async def open(self) -> None:
         """Open the port. Raises LinkDown."""
         await self.close()
         self._received.clear()
+        self._judged = 0
+        self.trips.reopened()
         if isinstance(self._clock, SystemClock):  # any other one runs at its own speed
             with suppress(OSError):  # without it the silence is a little longer
                 self._pause = Pause()
@@ -203,7 +207,7 @@ class HalfDuplexLine:
             start, end = found.start + waiting.skip, found.end + waiting.skip
             frame = received[start:end]
             if found.start:  # first: what is late in it is older than the answer
-                self._thrown_away("noise", received[waiting.skip : start])
+                self._thrown_away(waiting.ask, received[waiting.skip : start])
             if self.doubts.believe(waiting.ask, found, frame, self._clock.monotonic()):
                 break
             waiting.skip = end
@@ -240,10 +244,11 @@ class HalfDuplexLine:
 
     def _flush(self) -> None:
         """Throw away what nobody waits for."""
-        if self._received:
-            stale = bytes(self._received)
+        stale, judged, self._judged = bytes(self._received), self._judged, 0
+        if stale:
             self._received.clear()
-            self._thrown_away("stale", stale)
+        if len(stale) > judged:
+            self._thrown_away(None, stale)
 
     async def _silence(self, meter: Hashable) -> float:
         """Return, once it is reached, since when a request is lawful. Raises NoAnswer if the line is never silent."""
@@ -315,16 +320,26 @@ class HalfDuplexLine:
         text = f"no answer within {timeout_s:g} s"
         if not raw or late:
             return NoAnswer(text, discarded=0)
-        return NoAnswer(f"{text}, but {len(raw)} other bytes", discarded=int(len(raw) >= FRAME_MIN), raw=raw)
+        kind, words = waiting.ask.why(raw)
+        self._judged = len(raw)
+        self._discard(kind, words, raw)
+        more = "…" if len(raw) > SHOWN_MAX else ""
+        return NoAnswer(
+            f"{text}, but {len(raw)} other bytes ({raw[:SHOWN_MAX].hex(' ')}{more}): {words}",
+            discarded=int(len(raw) >= FRAME_MIN),
+            raw=raw,
+        )
 
     # what is thrown away
 
-    def _thrown_away(self, reason: str, raw: bytes) -> None:
-        """Count bytes nobody waits for: late answers, or `reason`."""
+    def _thrown_away(self, ask: LineAsk | None, raw: bytes) -> None:
+        """Count bytes that are late answers, or came before the one to `ask`, or before anything was asked (None)."""
         if self.doubts.came(raw, self._clock.monotonic()):
             self._discard("late", "answers a request given up", raw)
+        elif ask is None:
+            self._discard("stale", "belongs to no request", raw)
         else:
-            self._discard(reason, "belongs to no request", raw)
+            self._discard(*ask.why(raw), raw)
 
     def _discard(self, reason: str, text: str, raw: bytes) -> None:
         """Count a discarded piece; log it once a minute for each reason."""

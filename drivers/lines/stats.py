@@ -11,8 +11,9 @@ class LineStats:
     """Counts of one line, kept over reopening; only its own task writes them.
 
     answers: frames that answered, refusals (counted in `refusals` too) included. discarded: reason -> pieces thrown away:
-    `late` (answers to requests given up), `stale` (other bytes from before a request), `noise` (before or instead of an
-    answer: disturbances, wrong check digits, frames of others), `echo` (own bytes where none were expected).
+    `late` (answers to requests given up), `stale` (other bytes from before a request); before or instead of an answer:
+    `crc` (an answer with wrong check digits: a bad wire), `foreign` (whole frames of others, or of another form: two with
+    one address, or a second master), `echo` (own bytes where none were expected), `noise` (all else).
     withheld: requests not sent because of a late answer. gap_violations: requests sent before the lawful silence was over.
     wire_s: time on the wire of all bytes; silence_s: lawful silence and turnaround before requests; delay_s: from the
     last byte asked to the first of its answer; late_s: how much later than lawful requests went out; timeout_s: time

@@ -81,6 +81,7 @@ class ModbusTcpLink:
         """Connect. Raises LinkDown with the system's reason and a next step."""
         await self.close()
         self._reader.forget()
+        self._reader.trips.reopened()
         self._stream = await connect(
             self._new_stream,
             self.host,

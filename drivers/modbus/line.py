@@ -6,7 +6,7 @@ import math
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from drivers.failures import InDoubt, NoAnswer
+from drivers.failures import InDoubt
 from drivers.modbus.pdu import BIT_FUNCTIONS, ExceptionAnswer
 from drivers.modbus.plan import line_cost
 from drivers.modbus.reader import ModbusReader
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from drivers.lines.line import HalfDuplexLine
     from gateway.interfaces import Clock, Notice
 
+_TWINS = {1: 2, 2: 1, 3: 4, 4: 3}
 _GARBAGE_STEP = "check baud rate, parity and wiring, and that no two meters have one unit id"
 
 
@@ -30,40 +31,44 @@ class _Asker:
     async def request(self, ask: RtuAsk, timeout_s: float) -> tuple[int, bytes]:
         """Return wall time and values' bytes of the answer.
 
-        If the late answer to the same request might still come, the meter is first asked for something of another size:
-        it answers in order, so after that answer the late one cannot come. Raises RequestFailed, LinkDown.
+        If the late answer to the same request might still come, the meter is first asked for something whose answer cannot
+        be mistaken: it answers in order, so after that one the late one cannot come. Raises RequestFailed, LinkDown.
         """
         with suppress(InDoubt):
             return await self._once(ask, timeout_s)
-        with suppress(ExceptionAnswer):  # it proves nothing; the line decides
-            await self._once(_other(ask), timeout_s)
+        for other in _others(ask):
+            try:
+                await self._once(other, timeout_s)
+            except InDoubt:
+                continue
+            except ExceptionAnswer:  # whether it proves anything the line decides
+                pass
+            break
         return await self._once(ask, timeout_s)
 
     async def _once(self, ask: RtuAsk, timeout_s: float) -> tuple[int, bytes]:
-        try:
-            time_ns, frame = await self._line.ask(ask, timeout_s)
-        except InDoubt:
-            raise
-        except NoAnswer as error:
-            if not error.raw:
-                raise
-            raise NoAnswer(
-                f"{error}: {ask.why(error.raw)}", discarded=error.discarded, raw=error.raw
-            ) from None
+        time_ns, frame = await self._line.ask(ask, timeout_s)
         return time_ns, ask.values(frame)
 
 
-def _other(ask: RtuAsk) -> RtuAsk:
-    """Return a request whose answer has another size: less of the same, or more where there is no less."""
-    if ask.other is None:
+def _others(ask: RtuAsk) -> tuple[RtuAsk, ...]:
+    """Return requests whose answers cannot be mistaken for this one's nor for each other's, the most useful first.
+
+    One of another function comes first, because then a refusal proves as much as values: it names its function.
+    Meters that are silent on functions they do not have are asked for less of the same next time, or more where there is no less.
+    Several, so that a meter or converter which was silent a few times within `late_max` need not be waited for.
+    """
+    if not ask.others:
         step = 8 if ask.function in BIT_FUNCTIONS else 1
-        fewer = ask.count - step
-        if fewer >= 1:
-            ask.other = RtuAsk(ask.unit, ask.function, ask.address, fewer)
-        else:
-            address = min(ask.address, 65_536 - ask.count - step)
-            ask.other = RtuAsk(ask.unit, ask.function, address, ask.count + step)
-    return ask.other
+        twin = _TWINS[ask.function]
+        sizes = [(twin, step), (ask.function, ask.count - step)]
+        if ask.count <= step:
+            sizes[1] = (ask.function, ask.count + step)
+        sizes += [(twin, 2 * step), (twin, 3 * step), (twin, 4 * step), (twin, 5 * step)]
+        ask.others = tuple(
+            RtuAsk(ask.unit, function, min(ask.address, 65_536 - count), count) for function, count in sizes
+        )
+    return ask.others
 
 
 def line_reader(

@@ -26,6 +26,10 @@ REQUEST_SIZE = 8
 REFUSAL_SIZE = 5
 _AROUND_VALUES = 5  # unit, function, byte count, CRC
 _PREFIX_SIZE = 3
+_CODE_AT = 2  # of a refusal
+_JUDGED_MAX = 256  # bytes; more than a frame is noise anyway
+_CODES_OF_METERS = frozenset((1, 2, 3))
+"""Illegal function, address, value: what only the meter knows. Source: MODBUS Application Protocol V1.1b3, 7."""
 _CRC_SIZE = 2
 _WRITE_FUNCTIONS = frozenset((5, 6, 15, 16))  # of other masters: request or answer of eight bytes
 
@@ -61,7 +65,7 @@ class RtuAsk:
     """One read request on a line. Implements `LineAsk`; hashable by identity."""
 
     __slots__ = (
-        "_prefix", "_refusal", "address", "answer_size", "count", "function", "meter", "other", "request", "signature",
+        "_prefix", "_refusal", "address", "answer_size", "count", "function", "meter", "others", "request", "signature",
         "unit",
     )  # fmt: skip
 
@@ -76,7 +80,7 @@ class RtuAsk:
         self.meter: Hashable = ("modbus", unit)
         self.answer_size = _AROUND_VALUES + size
         self.signature: Hashable = (function, size)
-        self.other: RtuAsk | None = None  # see `drivers.modbus.line`
+        self.others: tuple[RtuAsk, ...] = ()  # see `drivers.modbus.line`
         self._prefix = bytes((unit, function, size))
         self._refusal = bytes((unit, function | EXCEPTION_BIT))
 
@@ -113,22 +117,34 @@ class RtuAsk:
         refusal = _candidate(received, self._refusal, REFUSAL_SIZE, at)
         if values is not None and (refusal is None or values < refusal):
             return Found(values, values + self.answer_size)
-        return None if refusal is None else Found(refusal, refusal + REFUSAL_SIZE, refusal=True)
+        if refusal is None:
+            return None
+        by_meter = received[refusal + _CODE_AT] in _CODES_OF_METERS
+        return Found(refusal, refusal + REFUSAL_SIZE, refusal=True, by_meter=by_meter)
 
-    def why(self, raw: bytes) -> str:
-        """Return what the bytes that came instead of an answer look like, for engineers; "" if like nothing."""
-        if raw.startswith(self._prefix) and len(raw) >= self.answer_size:
-            return "an answer with a wrong CRC: disturbed, or two meters with one unit id"
-        if raw.startswith(self._prefix):
-            return f"an answer that stopped after {len(raw)} of {self.answer_size} bytes"
+    def why(self, raw: bytes) -> tuple[str, str]:
+        """Return what the bytes that came instead of an answer are: kind, and words with the likely cause."""
         if raw.startswith(self.request):
-            return "the request itself: the adapter hears what it sends (echo = true)"
-        size = _whole_frame(raw, 0)
-        if size and raw[0] != self.unit:
-            return f"a frame of unit {raw[0]}"
-        if size:
-            return f"an answer of another form (function {raw[1]}, {size - _AROUND_VALUES} bytes of values)"
-        return "no Modbus RTU frame: check baud rate, parity and stop bits"
+            return "echo", "the request itself: the adapter hears what it sends (echo = true)"
+        for at in range(min(len(raw), _JUDGED_MAX)):
+            size = _whole_frame(raw, at)
+            if size and raw[at] != self.unit:
+                return (
+                    "foreign",
+                    f"a frame of unit {raw[at]}: a second master, or two meters with one unit id",
+                )
+            if size:
+                return "foreign", (
+                    f"an answer of another form (function {raw[at + 1]}, {size - _AROUND_VALUES} bytes of values)"
+                )
+            if raw.startswith(self._prefix, at):
+                there = len(raw) - at
+                if there < self.answer_size:
+                    return "noise", f"an answer that stopped after {there} of {self.answer_size} bytes"
+                return "crc", (
+                    "an answer with a wrong CRC: check wiring, termination and bias, or two meters have one unit id"
+                )
+        return "noise", "no Modbus RTU frame: check baud rate, parity and stop bits"
 
 
 def _candidate(received: bytes, prefix: bytes, size: int, at: int) -> int | None:

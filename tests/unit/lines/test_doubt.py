@@ -67,10 +67,26 @@ def test_a_refusal_that_may_be_the_late_one_is_not_believed() -> None:
     assert doubts.rest_s(TWO, 1.0) > 0
 
 
-def test_a_refusal_of_another_function_is_believed_and_ends_nothing() -> None:
+@pytest.mark.parametrize("code", [4, 6, 10, 11])
+def test_a_converters_refusal_of_another_function_is_believed_and_ends_nothing(code: int) -> None:
     doubts = in_doubt(TWO)
-    assert believed(doubts, INPUTS, refuse(INPUTS.request, 2))
+    assert believed(doubts, INPUTS, refuse(INPUTS.request, code))
     assert doubts.rest_s(TWO, 1.0) > 0
+
+
+def test_one_meters_answer_ends_the_doubts_of_no_other() -> None:
+    doubts = in_doubt(TWO, OTHER_METER)
+    assert believed(doubts, THREE, own(THREE.request))
+    assert doubts.rest_s(TWO, 1.0) == 0
+    assert doubts.rest_s(OTHER_METER, 1.0) > 0
+    assert len(doubts) == 1
+
+
+def test_a_refusal_only_the_meter_can_give_ends_its_doubts_if_it_cannot_mean_them() -> None:
+    doubts = in_doubt(TWO, THREE, OTHER_METER)
+    assert believed(doubts, INPUTS, refuse(INPUTS.request, 2))
+    assert doubts.rest_s(TWO, 1.0) == doubts.rest_s(THREE, 1.0) == 0
+    assert doubts.rest_s(OTHER_METER, 1.0) > 0
 
 
 def test_without_doubt_a_refusal_is_believed() -> None:

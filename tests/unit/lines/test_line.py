@@ -189,7 +189,65 @@ async def test_what_came_instead_is_told_with_its_bytes() -> None:
         with pytest.raises(NoAnswer, match=f"but {len(spoilt)} other bytes") as caught:
             await line.ask(TWO, TIMEOUT_S)
         assert (caught.value.raw, caught.value.discarded) == (spoilt, 1)
-        assert TWO.why(spoilt).startswith("an answer with a wrong CRC")
+        assert spoilt.hex(" ") in str(caught.value)
+        assert "an answer with a wrong CRC: check wiring, termination and bias" in str(caught.value)
+        assert line.stats.discarded == {"crc": 1}
+        port.script = own
+        await values(line, OTHER_METER)
+        assert line.stats.discarded == {"crc": 1}, "what was told once is not told again when it is flushed"
+
+
+@pytest.mark.parametrize(
+    ("kind", "instead", "cause"),
+    [
+        ("crc", lambda r: own(r)[:-1] + bytes((own(r)[-1] ^ 1,)), "wrong CRC"),
+        ("crc", lambda r: b"\x00" + own(r)[:-2] + b"\x00\x01", "wrong CRC"),
+        ("foreign", lambda r: own(bytes((9,)) + r[1:]), "unit 9: a second master, or two meters"),
+        ("foreign", lambda r: framed(0, 6, 0, 1, 0, 2), "unit 0"),
+        ("foreign", lambda r: framed(1, 4, 2, 0, 1), r"another form \(function 4, 2 bytes"),
+        ("noise", lambda _: bytes(range(0x60, 0x70)), "baud rate, parity and stop bits"),
+        ("noise", lambda r: own(r)[:5], "stopped after 5 of 9 bytes"),
+        ("echo", lambda r: r, "hears what it sends"),
+    ],
+)  # fmt: skip
+async def test_a_bad_wire_is_told_from_wrong_settings_and_from_a_clash(
+    kind: str, instead: object, cause: str
+) -> None:
+    async with lined() as (port, line):
+        port.script = instead  # type: ignore[assignment]
+        with pytest.raises(NoAnswer, match=cause):
+            await line.ask(TWO, TIMEOUT_S)
+        assert line.stats.discarded == {kind: 1}
+
+
+async def test_what_comes_before_an_answer_is_counted_by_kind() -> None:
+    async with lined() as (port, line):
+        for n, before in enumerate((own(TWO.request)[:-1] + b"\x00", framed(9, 3, 2, 0, 1), b"\xfe\xff")):
+            pieces = [before, own(TWO.request)]
+            port.script = lambda _, pieces=pieces: pieces  # type: ignore[misc]
+            await values(line, TWO)
+            assert line.stats.discarded == dict.fromkeys(("crc", "foreign", "noise")[: n + 1], 1)
+
+
+async def test_after_opening_everybody_has_the_full_time_until_one_answers() -> None:
+    async with lined() as (port, line):
+        for _ in range(20):
+            await values(line, TWO, 1.0)
+        await line.open()
+        port.script = lambda _: None
+        with pytest.raises(NoAnswer, match=r"no answer within 0\.08 s"):
+            await line.ask(TWO, 0.08)
+
+
+async def test_a_port_that_hangs_up_unseen_is_found_out_before_and_after_a_request() -> None:
+    """uvloop does not tell of a hang-up: the line looks itself."""
+    async with lined() as (port, line):
+        port.script = lambda _: setattr(port, "lost", "hung up")
+        with pytest.raises(LinkDown, match="hung up"):
+            await line.ask(TWO, TIMEOUT_S)
+        with pytest.raises(LinkDown, match="hung up"):
+            await line.ask(OTHER_METER, TIMEOUT_S)
+        assert len(port.requests) == 1
 
 
 async def test_two_bytes_of_an_adapter_turning_round_are_silence() -> None:

@@ -194,28 +194,59 @@ async def test_a_meter_that_was_silent_once_is_read_at_the_next_poll() -> None:
     await link.close()
 
 
-async def test_a_dead_meter_in_doubt_costs_nothing_more() -> None:
+async def test_a_meter_that_was_silent_several_times_is_read_as_soon_as_it_answers_r24() -> None:
     port = FakePort(lambda _: None)
     link = _link(port)
     await link.open()
     poll = make_poll([holding(7)], timeout_s=0.02)
-    for _ in range(5):
+    for silent in range(4):
         with pytest.raises(DeviceError) as caught:
             await link.read(poll)
         assert caught.value.reason == "timeout"
-    assert len(port.requests) == 2
-    assert "another" in str(caught.value)
+        assert len(port.requests) == 1 + silent
+    port.script = own
+    (sample,) = await link.read(poll)
+    assert sample.raw == bytes.fromhex("0007")
     await link.close()
 
 
-async def test_a_meter_that_refuses_the_way_out_of_doubt_stays_in_it() -> None:
+async def test_requests_in_doubt_are_bounded() -> None:
+    port = FakePort(lambda _: None)
+    link = _link(port)
+    await link.open()
+    poll = make_poll([holding(7)], timeout_s=0.01)
+    for _ in range(12):
+        with pytest.raises(DeviceError) as caught:
+            await link.read(poll)
+        assert caught.value.reason == "timeout"
+    assert len({request[1:] for request in port.requests}) == len(port.requests) == 7
+    assert "not asked: the late answer" in str(caught.value)
+    await link.close()
+
+
+async def test_a_meter_that_refuses_all_else_is_read_again_at_once() -> None:
+    """Its refusals name their function and only it can have given them, so the late answer cannot come any more."""
     port = FakePort(lambda _: None)
     link = _link(port)
     await link.open()
     poll = make_poll([holding(7)], timeout_s=0.02)
     with pytest.raises(DeviceError):
         await link.read(poll)
-    port.script = lambda r: refuse(r, 2)
+    port.script = lambda r: own(r) if r[1:6] == bytes((3, 0, 7, 0, 1)) else refuse(r, 2)
+    (sample,) = await link.read(poll)
+    assert sample.raw == bytes.fromhex("0007")
+    assert [request[1] for request in port.requests] == [3, 4, 3]
+    await link.close()
+
+
+async def test_a_meter_whose_refusals_may_be_a_converters_stays_in_doubt() -> None:
+    port = FakePort(lambda _: None)
+    link = _link(port)
+    await link.open()
+    poll = make_poll([holding(7)], timeout_s=0.02)
+    with pytest.raises(DeviceError):
+        await link.read(poll)
+    port.script = lambda r: refuse(r, 11)
     with pytest.raises(DeviceError) as caught:
         await link.read(poll)
     assert caught.value.reason != "exception"
