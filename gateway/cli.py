@@ -14,7 +14,7 @@ from typing import Annotated
 import orjson
 import typer
 
-from gateway import __version__, cli_bus
+from gateway import __version__, cli_bus, cli_meter
 from gateway.cli_opcua import app as opcua
 from gateway.cli_options import Config, Json, config_path, print_json
 from gateway.errors import EXIT_CONFIG, ConfigError, MetergateError
@@ -32,6 +32,7 @@ app.add_typer(opcua, name="opcua")
 
 
 cli_bus.mount(app)
+cli_meter.mount(app)
 
 
 class LogStyle(StrEnum):

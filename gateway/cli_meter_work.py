@@ -1,0 +1,205 @@
+"""What `metergate maintenance`, `swap` and `ratio` do: ask the running gateway, and show what it kept."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+import typer
+from rich.table import Table
+
+from gateway import assembly
+from gateway.cli_bus_work import meter_of
+from gateway.cli_options import print_json
+from gateway.clock import NS, SystemClock, iso
+from gateway.config.site_file import load
+from gateway.config.values import nearest, seconds
+from gateway.control import ask_async
+from gateway.display import pairs, quantity_names, ratio, shown
+from gateway.errands import ERRAND_MAX_S
+from gateway.errors import MetergateError
+from gateway.loop import run
+from gateway.tables import console
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from gateway.config.models import MeterConfig, Site
+
+PATIENCE_S = ERRAND_MAX_S + 15  # one read of the meter, and a commit
+
+
+def ask_gateway(site: Site, do: str, **parameters: object) -> Any:
+    """Return the running gateway's answer. Raises MetergateError with the reason why one must run, or what it refused."""
+    try:
+        return run(ask_async(site.gateway.socket_path, do, patience_s=PATIENCE_S, **parameters))
+    except ConnectionError as error:
+        raise MetergateError(
+            f"{error}. This command needs the running gateway: the journal has one writer, and a record beside it would be lost"
+        ) from error
+
+
+def time_ns(text: str, zone: str, option: str) -> int:
+    """Return a time as typed in nanoseconds since 1970; without an offset it is the site's. Raises BadParameter."""
+    if text == "now":
+        return SystemClock().wall_ns()
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError as error:
+        hint = f'"{text}" is no time: write 2026-11-22, 2026-11-22T14:30 or 2026-11-22T14:30:00+08:00'
+        raise typer.BadParameter(hint, param_hint=option) from error
+    if found.tzinfo is None:
+        found = found.replace(tzinfo=ZoneInfo(zone))
+    return round(found.timestamp() * 1000) * (NS // 1000)
+
+
+def duration_s(text: str, option: str) -> float:
+    """Return a duration as typed, in seconds. Raises BadParameter."""
+    try:
+        return seconds(text)
+    except ValueError as error:
+        raise typer.BadParameter(
+            f'"{text}" is no duration: write 30min, 2h or 1d', param_hint=option
+        ) from error
+
+
+def maintain(
+    path: Path, subject: str | None, *, for_: str, end: bool, why: str, by: str, as_json: bool
+) -> None:
+    """Declare, end or list maintenance. Raises MetergateError."""
+    site = load(path)
+    if subject is None:
+        if for_ or end:
+            raise typer.BadParameter("say which link or meter", param_hint="LINK|METER")
+        _list(ask_gateway(site, "status")["maintenance"], as_json)
+        return
+    if end == bool(for_):
+        raise typer.BadParameter("say --for 2h to begin it, or --end", param_hint="--for")
+    if for_ and not why.strip():
+        raise typer.BadParameter("say why: the next shift will ask", param_hint="--why")
+    known = [link.id for link in site.links] + [meter.id for meter in site.meters if meter.enabled]
+    if subject not in known:
+        near = nearest(subject, known)
+        raise MetergateError(
+            f'no link or enabled meter "{subject}"' + (f"; did you mean {near}?" if near else "")
+        )
+    for_s = duration_s(for_, "--for") if for_ else 0
+    answer = ask_gateway(site, "maintenance", subject=subject, for_s=for_s, why=why, by=by)
+    if as_json:
+        print_json(answer)
+    elif answer["until_ns"] is None:
+        typer.echo(f"{subject}: no maintenance (any more)")
+    else:
+        typer.echo(f"{subject}: under maintenance until {iso(answer['until_ns'])}; end it with --end")
+
+
+def _list(found: list[dict[str, Any]], as_json: bool) -> None:
+    if as_json:
+        print_json(found)
+        return
+    if not found:
+        typer.echo("Nothing is under maintenance.")
+        return
+    table = Table("link or meter", "until", "why", "by", title="Maintenance 检修", title_justify="left")
+    for row in found:
+        table.add_row(row["subject"], iso(row["until_ns"]), row["why"], row["by"])
+    console().print(table)
+
+
+def readings(site: Site, meter: MeterConfig, texts: list[str], option: str) -> dict[str, str] | None:
+    """Return channel -> exact canonical number of what was typed, None if nothing was. Raises MetergateError."""
+    if not texts:
+        return None
+    known = quantity_names(meter, assembly.library(site))
+    found = {}
+    for key, value in pairs(texts, option).items():
+        if key not in known:
+            near = nearest(key, known)
+            raise MetergateError(
+                f"{option} {key}: meter {meter.id} has no such channel"
+                + (f"; did you mean {near}?" if near else "")
+            )
+        found[key] = f"{shown(value, known[key]).value:f}"
+    return found
+
+
+def record_swap(
+    path: Path,
+    meter_id: str,
+    serial: str,
+    by: str,
+    why: str,
+    closing: list[str],
+    opening: list[str],
+    *,
+    at: str,
+    as_json: bool,
+) -> None:
+    """Record another meter and show what was kept. Raises MetergateError."""
+    site = load(path)
+    meter = meter_of(site, meter_id)
+    answer = ask_gateway(
+        site,
+        "swap",
+        meter=meter.id,
+        closing=readings(site, meter, closing, "--closing"),
+        opening=readings(site, meter, opening, "--opening"),
+        effective_ns=time_ns(at, site.site.timezone, "--at") if at else None,
+        serial=serial,
+        by=by,
+        why=why,
+    )
+    if as_json:
+        print_json(answer)
+        return
+    typer.echo(f"{meter.id}: swapped at {iso(answer['effective_ns'])}, new meter {serial}; by {by}: {why}")
+    _print_sides(site, meter, answer)
+    typer.echo(f"Compare it with its display: metergate commission {meter.id} --serial {serial}")
+
+
+def record_ratio(
+    path: Path, meter_id: str, change: str, by: str, why: str, opening: list[str], *, at: str, as_json: bool
+) -> None:
+    """Record another ratio, show what was kept and what is left to do. Raises MetergateError."""
+    site = load(path)
+    meter = meter_of(site, meter_id)
+    ((name, value),) = pairs([change], "ratio").items()
+    answer = ask_gateway(
+        site,
+        "ratio_change",
+        meter=meter.id,
+        ratio=name,
+        before=None,
+        after=f"{ratio(value):f}",
+        opening=readings(site, meter, opening, "--opening"),
+        effective_ns=time_ns(at, site.site.timezone, "--at") if at else None,
+        by=by,
+        why=why,
+    )
+    if as_json:
+        print_json(answer)
+        return
+    typer.echo(
+        f"{meter.id}: ratio {name} is {answer['after']} instead of {answer['before']} from {iso(answer['effective_ns'])} on; "
+        f"by {by}: {why}"
+    )
+    _print_sides(site, meter, answer)
+    typer.echo(f"Still to be done: {answer['todo']}")
+
+
+def _print_sides(site: Site, meter: MeterConfig, answer: Mapping[str, Any]) -> None:
+    """Print closing and opening readings; those that were typed are marked."""
+    from gateway.quantity import QUANTITIES
+
+    known = quantity_names(meter, assembly.library(site))
+    typed = set(answer.get("typed", ()))
+    table = Table("counter", "closing 止码", "opening 起码", "unit")
+    for key in dict.fromkeys((*answer["closing"], *answer["opening"])):
+        cells = [
+            answer[side].get(key, "–") + (" (typed)" if f"{side}.{key}" in typed else "")
+            for side in ("closing", "opening")
+        ]
+        table.add_row(key, *cells, QUANTITIES[known[key]].unit)
+    console().print(table)
