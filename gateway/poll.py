@@ -77,6 +77,7 @@ class LinkPoller:
         self._backoff = Backoff(LINK_PAUSE_FIRST_S, pause_max_s, spread)
         self._breaker = Breaker(id_, targets, recorder, clock, health, spread)
         self._mute = False  # the link was given up because no meter answered: it is up when one does
+        self._was_lost = False  # the link was down for a while: what was due last is read at once, not at the next due time
         self._is_open = False
         self._errands = ErrandQueue(id_, self._wake)
         self._asleep: asyncio.Task[object] | None = None  # the task that sleeps and may be woken
@@ -144,6 +145,7 @@ class LinkPoller:
                 await self._close()
                 if not at_once:
                     self._timetable = None
+                    self._was_lost = True
                     if not self._errands:
                         await self._sleep_until(self._clock.monotonic() + self._backoff.next_s())
         finally:
@@ -241,7 +243,8 @@ class LinkPoller:
         wall_ns, now_s = clock.wall_ns(), clock.monotonic()
         timetable = self._timetable
         if timetable is None or wall_ns - timetable.head()[0] > self._shortest_s * NS:
-            timetable = self._timetable = Timetable([round(t.period_s * NS) for t in self._targets], wall_ns)
+            periods_ns = [round(t.period_s * NS) for t in self._targets]
+            timetable = self._timetable = Timetable(periods_ns, wall_ns, at_once=self._was_lost)
         offset_ns = wall_ns - round(now_s * NS)
         while True:
             if errands:

@@ -18,12 +18,12 @@ def next_due(now_ns: int, period_ns: int) -> int:
 class Timetable:
     """Which target is due next; targets due together come in the order they were added."""
 
-    def __init__(self, periods_ns: list[int], now_ns: int) -> None:
-        """periods_ns: one per target. The first due time of each is the next on its grid."""
+    def __init__(self, periods_ns: list[int], now_ns: int, *, at_once: bool = False) -> None:
+        """periods_ns: one per target. The first due time of each is the next on its grid; at_once: the last one was."""
         self._periods_ns = periods_ns
         self._heap: list[tuple[int, int]] = []
         for target, period_ns in enumerate(periods_ns):
-            heappush(self._heap, (next_due(now_ns, period_ns), target))
+            heappush(self._heap, (next_due(now_ns, period_ns) - (period_ns if at_once else 0), target))
 
     def head(self) -> tuple[int, int]:
         """Return (due_ns, target) of what is due first."""
