@@ -91,6 +91,10 @@ async def _watch(socket: Path, request: dict[str, Any]) -> dict[str, Any] | None
 def _print(result: dict[str, Any]) -> None:
     span = f"{iso(result['from_ns'])} to {iso(result['to_ns'])}"
     rows = [row for row in result["layouts"] if row["rev"]]
+    oldest_ns = result["oldest_ns"]
+    if oldest_ns is None or result["from_ns"] < oldest_ns:
+        begins = "is empty" if oldest_ns is None else f"begins at {iso(oldest_ns)}"
+        typer.echo(f"The journal {begins}; what is older has gone from it and stays as it was delivered.")
     if not result["layouts"]:
         typer.echo(f"{result['meter']}: nothing is journaled from {span}")
         return

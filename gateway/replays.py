@@ -152,6 +152,7 @@ class Replays:
                 tally.to_json(found[digest][0].rev if digest in found else 0)
                 for digest, tally in survey.tallies.items()
             ],
+            "oldest_ns": await self._oldest_ns(),
             "repeat": bool(found) and not any(new for _, new in found.values()),
             "sinks": {},
             "not_told": [sink.id for sink in self._site.sinks if isinstance(sink, MqttConfig)],
@@ -167,6 +168,11 @@ class Replays:
             result["sinks"][config.id] = await self._write(wanted, config, correctors, found, until)
         log.info("replayed", meter=wanted.meter, by=wanted.by, sinks=result["sinks"])
         return result
+
+    async def _oldest_ns(self) -> int | None:
+        """Return the time from which on the journal has readings, None if it has none."""
+        spans = await self._journal.spans(self._journal.oldest, self._journal.following)
+        return spans[0][1] if spans else None
 
     async def _survey(self, wanted: Wanted, meter: MeterConfig, until: int) -> Survey:
         survey = Survey(meter, self._library, same_addresses=wanted.same_addresses)

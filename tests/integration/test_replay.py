@@ -14,6 +14,8 @@ from gateway.clock import SystemClock
 from gateway.config.site_file import from_toml
 from gateway.control import ask_async
 from gateway.errors import MetergateError
+from gateway.journal.records import unpack
+from gateway.model import Event
 from gateway.state_folder import state_lock
 from tests.fakes.influx import Answer, FakeInflux
 from tests.integration.test_bus import ModbusMeter
@@ -77,7 +79,9 @@ class Plant:
                 await asyncio.sleep(0.01)
             try:
                 yield gateway
-                while gateway.figures()["sinks"]["history"]["delivered"] < readings:
+                while (  # noqa: ASYNC110 - nor that
+                    gateway.figures()["sinks"]["history"]["delivered"] < readings
+                ):
                     await asyncio.sleep(0.01)
             finally:
                 stop.set()
@@ -101,15 +105,13 @@ def points(lines: list[bytes]) -> dict[tuple[str, int], dict[str, str]]:
     found: dict[tuple[str, int], dict[str, str]] = {}
     for line in lines:
         series, fields, time_ms = line.decode().split(" ")
-        found.setdefault((series, int(time_ms)), {}).update(field.split("=") for field in fields.split(","))
+        own = found.setdefault((series, int(time_ms)), {})
+        own |= dict(field.split("=", 1) for field in fields.split(","))
     return found
 
 
 def events(gateway: Gateway, kind: str) -> list[dict[str, Any]]:
     rows = gateway.journal._store.read(0, 2**62, 2**62)
-    from gateway.journal.records import unpack
-    from gateway.model import Event
-
     records = [r for row in rows for r in unpack(row.body, gateway.journal._layouts.get)]
     return [dict(r.detail) for r in records if isinstance(r, Event) and r.kind == kind]
 
