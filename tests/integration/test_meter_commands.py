@@ -1,0 +1,178 @@
+"""`maintenance`, `swap`, `ratio`, `commission` and `replay` as they are called, against a running gateway."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import stat
+import sys
+import tomllib
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.fakes.influx import FakeInflux
+from tests.integration.test_replay import COUNTER, CT, RIGHT, WRONG, Plant, events, meter
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from tests.integration.test_bus import ModbusMeter
+
+__all__ = ["meter"]
+KEY = "energy_active_import_2"
+NOW_KWH = COUNTER * CT / 10
+
+
+@pytest.fixture
+async def plant(tmp_path: Path, meter: ModbusMeter) -> AsyncIterator[Plant]:
+    """A site whose file lies on disk, for commands."""
+    async with FakeInflux() as influx:
+        found = Plant(tmp_path, meter.port, influx.url)
+        (tmp_path / "site.toml").write_text(found.text)
+        yield found
+
+
+async def called(plant: Plant, *words: str) -> tuple[int, str, str]:
+    """Return exit code, stdout and stderr of `metergate`."""
+    command = (
+        sys.executable,
+        "-m",
+        "gateway",
+        words[0],
+        "--config",
+        str(plant.folder / "site.toml"),
+        *words[1:],
+    )
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(
+        *command, stdin=asyncio.subprocess.DEVNULL, stdout=pipe, stderr=pipe
+    )
+    out, err = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, out.decode(), err.decode()
+
+
+async def told(plant: Plant, *words: str) -> Any:
+    code, out, err = await called(plant, *words, "--json")
+    assert code == 0, err
+    return json.loads(out)
+
+
+async def test_maintenance_is_declared_listed_and_ended(plant: Plant) -> None:
+    async with plant.running(readings=3) as gateway:
+        code, out, _ = await called(plant, "maintenance", "m-001", "--for", "2h", "--why", "CT", "--by", "Li")
+        assert code == 0
+        assert "m-001: under maintenance until" in out
+        (row,) = await told(plant, "maintenance")
+        assert (row["subject"], row["why"], row["by"]) == ("m-001", "CT", "Li")
+        assert (await told(plant, "maintenance", "m-001", "--end"))["until_ns"] is None
+        assert await told(plant, "maintenance") == []
+        code, _, err = await called(plant, "maintenance", "m-01", "--end")
+        assert code == 1
+        assert "did you mean m-001" in err
+        code, _, err = await called(plant, "maintenance", "m-001", "--for", "2h")
+        assert code == 2, "without a reason"
+        await gateway.journal.flush()
+        assert [e["why"] for e in events(gateway, "maintenance_begin")] == ["CT"]
+
+
+async def test_a_swap_keeps_read_and_typed_readings(plant: Plant) -> None:
+    words = ("swap", "m-001", "--serial", "A77", "--by", "Li", "--why", "dead")
+    async with plant.running(readings=3) as gateway:
+        code, out, err = await called(plant, *words, "--opening", f"{KEY}=0.5 MWh")
+        assert code == 0, err
+        assert "500 (typed)" in out
+        (event,) = events(gateway, "meter_swap")
+        code, _, err = await called(plant, *words, "--closing", "energy_active_import_3=1")
+        assert code == 1
+        assert f"did you mean {KEY}" in err
+        code, _, err = await called(plant, *words, "--at", "yesterday")
+        assert code == 2
+    assert event["serial"] == "A77"
+    assert float(event["closing"][KEY]) == NOW_KWH
+    assert float(event["opening"][KEY]) == 500
+    assert event["typed"] == [f"opening.{KEY}"]
+
+
+async def test_a_ratio_is_recorded_and_what_is_left_is_said(plant: Plant) -> None:
+    async with plant.running(readings=3) as gateway:
+        words = ("--by", "Li", "--why", "larger CTs")
+        code, out, err = await called(plant, "ratio", "m-001", "ct=6000/5", *words)
+        assert code == 0, err
+        assert "ct is 1200 instead of 900" in out
+        assert "set ct in meter m-001 itself" in out
+        (event,) = events(gateway, "ratio_change")
+        code, _, err = await called(plant, "ratio", "m-001", "vt=2", *words)
+        assert code == 1
+        assert "known: ct" in err
+    assert (event["before"], event["after"]) == ("900", "1200")
+    assert float(event["closing"][KEY]) == NOW_KWH
+
+
+async def test_without_a_gateway_they_say_why_one_is_needed(plant: Plant) -> None:
+    async with plant.running():
+        pass
+    for words in (
+        ("maintenance",),
+        ("swap", "m-001", "--serial", "1", "--by", "Li", "--why", "x"),
+        ("ratio", "m-001", "ct=1", "--by", "Li", "--why", "x"),
+        ("replay", "m-001", "2026-01-01", "now"),
+    ):
+        code, _, err = await called(plant, *words)
+        assert code == 1
+        assert "needs the running gateway" in err
+
+
+@pytest.mark.parametrize("is_live", [True, False])
+async def test_commission_writes_a_record_with_and_without_a_gateway(plant: Plant, is_live: bool) -> None:
+    words = ("commission", "m-001", "--by", "Li", "--reads", "2", "--every", "50ms", "--plate", "ct=4500/5")
+    good = ("--display", f"{KEY}={NOW_KWH:.1f}", "--age", "1s")
+    bad = ("--display", f"{KEY}={NOW_KWH / 900:.1f}", "--plate", "ct=900", "--json")
+    async with plant.running(readings=3) as gateway:
+        if is_live:
+            code, out, err = await called(plant, *words, *good, "--json")
+            other_code, other_out, _ = await called(plant, *words[:-2], *bad)
+            found = events(gateway, "commissioned")
+    if not is_live:
+        code, out, err = await called(plant, *words, *good, "--json")
+        other_code, other_out, _ = await called(plant, *words[:-2], *bad)
+    assert code in (0, 1), err
+    record = json.loads(out)
+    assert (record["through_gateway"], record["event"]) == (is_live, is_live)
+    results = {step["name"]: step["result"] for step in record["steps"]}
+    assert results["ratio ct"] == results[f"display {KEY}"] == "pass"
+    assert results["identity"] == results["serial number"] == results["direction"] == "not judged"
+    assert record["passed"] == (code == 0) == (results["clock"] == "pass")
+    (plain, second) = sorted((plant.folder / "commissioning").iterdir(), key=lambda p: p.stat().st_mtime_ns)
+    assert stat.S_IMODE(plain.stat().st_mode) == 0o600
+    kept = tomllib.loads(plain.read_text())
+    assert kept["meter"] == "m-001"
+    assert kept["by"] == "Li"
+    assert [step["result"] for step in kept["steps"]] == [step["result"] for step in record["steps"]]
+    assert other_code == 1
+    (display,) = [s for s in json.loads(other_out)["steps"] if s["name"].startswith("display")]
+    assert display["result"] == "fail"
+    assert "900 times" in display["text"]
+    if is_live:
+        assert [(e["record"], e["passed"]) for e in found] == [
+            (plain.name, record["passed"]),
+            (second.name, False),
+        ]
+
+
+async def test_replay_counts_and_rewrites(plant: Plant) -> None:
+    async with plant.running((RIGHT, WRONG), readings=30):
+        pass
+    async with plant.running():
+        code, out, err = await called(plant, "replay", "m-001", "2020-01-01", "now", "--dry-run")
+        assert code == 0, err
+        assert "Only counted" in out
+        assert f"{NOW_KWH:,.10g}" in out
+        code, out, err = await called(plant, "replay", "m-001", "2020-01-01", "now", "--by", "Li")
+        assert code == 0, err
+        assert "readings rewritten" in out
+        assert (await told(plant, "replay", "m-001", "2020-01-01", "2020-01-02"))["layouts"] == []
+        code, out, _ = await called(plant, "replay", "m-001", "2020-01-02", "2020-01-01")
+        assert code == 1
