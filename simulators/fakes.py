@@ -71,12 +71,14 @@ class FakeLink:
         *,
         seed: int = 1,
         latency_s: tuple[float, float] = (0.002, 0.020),
+        protocols: frozenset[str] = frozenset(),
     ) -> None:
-        """latency_s: shortest and longest time to an answer."""
+        """latency_s: shortest and longest time to an answer. protocols: those it reads, empty: any."""
         self._clock = clock
         self.troubles = list(troubles)
         self._rng = Random(seed)
         self._latency_s = latency_s
+        self._protocols = protocols
         self._open = False
         self._busy = False
         self.notice: Notice = unnoticed
@@ -114,6 +116,8 @@ class FakeLink:
             raise RuntimeError(
                 f"read of {poll.meter} while another read is under way: two owners of one link"
             )
+        if self._protocols and poll.protocol not in self._protocols:
+            raise DeviceError(f"{poll.meter}: {poll.protocol} on a link that reads others", reason="refused")
         self._busy = True
         try:
             return [await self._answer(poll)]
