@@ -89,9 +89,7 @@ def swap(
 
 def ratio(
     meter: Meter,
-    change: Annotated[
-        str, typer.Argument(metavar="NAME=VALUE", help="The ratio from now on: ct=60, or ct=300/5.")
-    ],
+    change: Annotated[str, typer.Argument(help="NAME=VALUE, the ratio from now on: ct=60, or ct=300/5.")],
     by: By,
     why: Why,
     opening: Annotated[

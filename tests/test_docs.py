@@ -157,7 +157,7 @@ def test_every_option_is_described(name: str) -> None:
     rows = set(re.findall(r"`(--?[a-z][\w-]*)", section))
     rows |= set(re.findall(r"^\| `([A-Z]+)`", section, re.MULTILINE))
     known = {
-        option if option.startswith("-") else option.upper()
+        option if option.startswith("-") else option.upper().rstrip("_")  # `from` is a word of Python
         for parameter in parameters(command)
         for option in parameter.opts
         if option != "--help"

@@ -26,7 +26,7 @@ KEY = "energy_active_import_total"
 UNITS = {"power": "kW", "energy": "kW·h", "flow_v": "m³/h", "volume": "m³"}
 
 
-def reading(at_s: float = 0.0, **numbers: str | None) -> Reading:
+def reading(at_s: float = 0.0, /, **numbers: str | None) -> Reading:
     values = {}
     for key, text in numbers.items():
         unit = next((u for start, u in UNITS.items() if key.startswith(start)), "1")
@@ -144,9 +144,9 @@ def test_what_is_typed() -> None:
     for wrong in ("0", "-1", "5/0", "x", "1/0.0"):
         with pytest.raises(MetergateError):
             ratio(wrong)
-    for wrong in (["a"], ["=1"], ["a="], ["a=1", "a=2"]):
+    for twice in (["a"], ["=1"], ["a="], ["a=1", "a=2"]):
         with pytest.raises(MetergateError):
-            pairs(wrong, "x")
+            pairs(twice, "x")
 
 
 def test_the_record_reads_back() -> None:
