@@ -211,6 +211,8 @@ class Breaker:
         """Let the other targets of a silent meter rest once; raise LinkDown if all meters are silent."""
         self._silent.add(trial.target.meter)
         if len(self._silent) == len(self._of_meter):
+            for one in self.trials.values():  # the link's own pause grows instead
+                one.backoff.reset()
             raise AllSilent(f"none of the {len(self._silent)} meters answers; last: {error}")
         for other in self._of_meter[trial.target.meter]:
             if other is not trial and not other.yielded:
