@@ -1,4 +1,4 @@
-# Run `make` to see what there is. ARGS="…" is handed on to demo, bench and the test runner.
+# Run `make` to see what there is. ARGS="…" is handed on to demo, bench, fuzz and the test runner.
 SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
@@ -47,6 +47,9 @@ bench: env servers ## measure the pipeline; ARGS="--only tcp-mqtt"
 
 soak: env servers ## a bad day in real time: memory, CPU, losses; ARGS="--minutes 10"
 	@$(BIN)/python -m tests.soak.run $(ARGS)
+
+fuzz: env ## a million malformed answers a codec; ARGS="--only dlt645 --answers 20000"
+	@$(BIN)/python -m tests.fuzz.run $(ARGS)
 
 fmt: env ## mend what ruff can mend
 	$(BIN)/ruff check --fix .

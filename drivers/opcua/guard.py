@@ -2,7 +2,8 @@
 
 asyncua believes whatever length a message announces, and joins its receive buffer anew at every read: a peer that
 announces 4 GiB and keeps sending would take all memory, and a core while doing so. Decoding is the other price:
-values of one byte each become objects, so the length of a whole message is bounded too.
+values of one byte each become objects, so the length of a whole message is bounded too. Values of no byte are refused: asyncua
+made two thousand million of them from an array of Null that announced so many, 19 bytes long (found by tests/fuzz).
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from struct import Struct
 from typing import TYPE_CHECKING, Any, cast
 
 from asyncua import ua
+from asyncua.ua import ua_binary
 from asyncua.ua.ua_binary import uatcp_to_binary
+from asyncua.ua.uaerrors._base import UaError
 
 if TYPE_CHECKING:
     from asyncua.client.client import Client
@@ -32,6 +35,19 @@ _HEADER = Struct("<3scI")
 # Message type -> bytes of the shortest one. Source: OPC UA Part 6, 7.1.2.2 and 6.7.2.2 (channel id behind the header).
 _SHORTEST = {b"HEL": 8, b"ACK": 8, b"ERR": 8, b"OPN": 12, b"MSG": 12, b"CLO": 12}
 _FINAL, _CHUNK_TYPES = b"F", b"FCA"
+
+
+_decode_array = ua_binary.unpack_uatype_array
+
+
+def _array(kind: ua.VariantType, held: Any) -> list[Any] | None:
+    """Return a Variant's array as asyncua decodes it. Raises UaError on one of Null, whose values take no bytes."""
+    if kind is ua.VariantType.Null:
+        raise UaError("an array of values of no type")
+    return _decode_array(kind, held)
+
+
+ua_binary.unpack_uatype_array = _array  # type: ignore[assignment]
 
 
 class Guard(asyncio.Protocol):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from drivers import profiles
+from drivers.cjt188.frame import clock_s
 from drivers.cjt188.reader import Cjt188Reader
 from gateway.errors import DeviceError
 from gateway.interfaces import Poll
@@ -124,3 +125,10 @@ async def test_the_meters_clock_comes_with_the_values(rig: Rig) -> None:
     await rig.flags()
     (told,) = rig.notices.of("meter_clock")
     assert told["offset_s"] == pytest.approx(93.0, abs=0.5)
+
+
+def test_a_lost_clock_is_no_time_and_no_crash() -> None:
+    assert clock_s(bytes.fromhex("31012211051520"), 0) == 1_431_381_691.0
+    for year_1_and_none in ("00000001010100", "00000001010000", "ffffffffffffff", ""):
+        assert clock_s(bytes.fromhex(year_1_and_none), 480) is None
+    assert clock_s(bytes.fromhex("59595931129999"), -480) is None
