@@ -35,7 +35,7 @@ def week(days: int, seed: int = 1) -> Plan:
     for day in range(days):
         for n, troubles in enumerate(links.values()):
             troubles.extend(_link_day(rng, n, day * DAY_S, calm_s))
-        sinks["influx"] += _sink_day(rng, day * DAY_S, calm_s, away_h=19 if day % 3 == 1 else 2)
+        sinks["influx"] += _sink_day(rng, day * DAY_S, calm_s, away_h=19 if day % 3 == 0 else 2)
         sinks["mqtt"] += _sink_day(rng, day * DAY_S, calm_s, away_h=1)
         acts += [
             Act(day * DAY_S + rng.uniform(1, 22) * HOUR_S, "step", s)
@@ -95,7 +95,7 @@ def _sink_day(rng: Random, start_s: float, calm_s: float, away_h: float) -> list
 def test_seven_days_of_a_troubled_plant(tmp_path: Path) -> None:
     soak = play(week(DAYS), tmp_path)
     soak_oracles.hold(soak)
-    assert soak.ledger.polls >= 0.9 * METERS * DAYS * DAY_S / 10
+    assert soak.ledger.polls >= 0.88 * METERS * DAYS * DAY_S / 10
     assert soak.figures["sinks"]["influx"]["missed"] > 0, (
         "the journal's cap was never reached by a pending reading"
     )
