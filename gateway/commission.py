@@ -158,6 +158,9 @@ def judge_clock(synchronised: bool, offset_s: float | None, why_no_offset: str) 
         text = (
             "the gateway's clock is not synchronised: readings carry CLOCK until it is (chrony, timedatectl)"
         )
+        if offset_s is not None:
+            detail["meter_offset_s"] = offset_s
+            text += f"; the meter's own is {offset_s:+g} s off it"
         return Step("clock", FAIL, text, detail)
     if offset_s is None:
         return Step("clock", PASS, f"the gateway's clock is synchronised; {why_no_offset}", detail)

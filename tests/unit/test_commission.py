@@ -81,6 +81,7 @@ def test_ratio_against_the_plate() -> None:
 
 def test_clock() -> None:
     assert judge_clock(False, None, "").result == "fail"
+    assert "-3 s off" in judge_clock(False, -3.0, "").text
     assert judge_clock(True, None, "not read").result == "pass"
     assert judge_clock(True, -59.0, "").result == "pass"
     assert judge_clock(True, 61.0, "").result == "fail"
