@@ -38,11 +38,16 @@ def _budgets(most: dict[str, float], least: dict[str, float]) -> dict[str, Budge
     }
 
 
+_SERIAL = _budgets(
+    {"gap_violations": 0.0, "lost": 0.0}, {"wire_fraction": 0.95, "others_rate_fraction": 0.95}
+)
 BUDGETS: dict[str, dict[str, Budget]] = {
     "tcp-mqtt": _budgets({"cpu_s_per_million": 3.0} | _STEADY, _LEAST),
     "tcp-mqtt-per-meter": _budgets({"cpu_s_per_million": 8.0} | _STEADY, _LEAST),
     "tcp-mqtt-influx": _budgets({"cpu_s_per_million": 4.0} | _STEADY, _LEAST),
     MAX_RATE: _budgets({"lost": 0.0}, {"readings_per_s": 200_000.0} | _LEAST),
+    "serial-9600": _SERIAL,
+    "serial-19200": _SERIAL,
 }
 """What the design allows on a quiet machine with 500 meters (docs/reference/benchmarks.md)."""
 
@@ -57,6 +62,12 @@ FIGURES: tuple[tuple[str, str, str], ...] = (
     ("latency_p99_ms", "latency p99 ms", ".1f"),
     ("first_reading_s", "first reading s", ".2f"),
     ("lost", "lost", ",.0f"),
+    ("wire_fraction", "of the wire's limit", ".4f"),
+    ("gap_violations", "gap violations", ",.0f"),
+    ("others_rate_fraction", "others, one dead", ".4f"),
+    ("others_rate_fraction_first", "… first timeout incl.", ".4f"),
+    ("requests_per_s", "requests/s", ",.2f"),
+    ("cpu_fraction", "CPU of one core", ".3f"),
 )
 """Every figure of a workload: key, short name, format."""
 

@@ -26,6 +26,7 @@ from typing import Any
 
 from rich.console import Console
 
+from tests.bench import serial
 from tests.bench.plant import CHANNELS, CLOCK_KEY, INFLUX_SINK, MQTT_SINK, SitePlan, write_site
 from tests.bench.processes import BenchError, Gateway, Meters, Subscriber, cpu_s, free_port, rss_peak_mb
 from tests.bench.report import MAX_RATE, judged, table
@@ -64,7 +65,10 @@ WORKLOADS = (
     Workload("tcp-mqtt-per-meter", group="meter"),
     Workload("tcp-mqtt-influx", influx=True),
     Workload(MAX_RATE, influx=True),
+    *(Workload(name) for name in serial.BAUDS),
 )
+GROUPS = {"serial": tuple(serial.BAUDS)}
+"""Names for several workloads."""
 
 
 @dataclass(frozen=True)
@@ -238,6 +242,9 @@ def run(workloads: list[Workload], options: Options, folder: Path) -> list[dict[
         own = folder / workload.name
         if workload.name == MAX_RATE:
             figures = climb(workload, options, own)
+        elif workload.name in serial.BAUDS:
+            console.print(f"  {workload.name}: {serial.METERS} meters on one line …")
+            figures = serial.measure(workload.name, own, options.cores)
         else:
             console.print(f"  {workload.name}: {options.meters} meters, {options.seconds:g} s …")
             figures = measure(workload, options, own, 1000, WARM_UP_S)
@@ -245,8 +252,14 @@ def run(workloads: list[Workload], options: Options, folder: Path) -> list[dict[
     return results
 
 
+def chosen(only: list[str] | None) -> list[Workload]:
+    """Return the workloads named, or of groups named; all without a name."""
+    names = {name for one in only or () for name in GROUPS.get(one, (one,))}
+    return [workload for workload in WORKLOADS if not names or workload.name in names]
+
+
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
-    names = [workload.name for workload in WORKLOADS]
+    names = [*(workload.name for workload in WORKLOADS), *GROUPS]
     parser = argparse.ArgumentParser(prog="make bench", description="Measure the whole pipeline.")
     parser.add_argument("--only", action="append", choices=names, help="this workload alone; may be repeated")
     parser.add_argument("--seconds", type=float, default=30.0, help="length of the measuring window")
@@ -265,7 +278,7 @@ def main(argv: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     _, files_max = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (files_max, files_max))  # a socket a meter; inherited
-    workloads = [w for w in WORKLOADS if not arguments.only or w.name in arguments.only]
+    workloads = chosen(arguments.only)
     options = Options(arguments.meters, arguments.seconds, arguments.delay_ms, arguments.pin)
     # Not /tmp, which is often in memory: the journal must pay for its disk.
     folder = arguments.keep or Path(tempfile.mkdtemp(prefix="metergate-bench-", dir="/var/tmp"))

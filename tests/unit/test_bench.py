@@ -16,10 +16,10 @@ import pytest
 
 from drivers import profiles
 from gateway.config.site_file import load
-from tests.bench import meters, plant
+from tests.bench import meters, plant, serial, serial_meters
 from tests.bench.processes import cpu_s, rss_peak_mb
 from tests.bench.report import BUDGETS, FIGURES, Budget, judged, table
-from tests.bench.run import WORKLOADS, next_window
+from tests.bench.run import WORKLOADS, chosen, next_window
 from tests.bench.subscriber import Arrivals, percentile
 
 if TYPE_CHECKING:
@@ -172,3 +172,59 @@ def test_processes_are_watched_through_proc() -> None:
         assert 60 <= rss_peak_mb(process.pid) < 200
         process.kill()
     assert cpu_s(os.getpid()) > 0
+
+
+def exchange(unit: int, start_s: float, lawful_s: float, took_s: float) -> serial_meters.Exchange:
+    return serial_meters.Exchange(unit, start_s, start_s + took_s, lawful_s)
+
+
+class TestSerial:
+    GAP_S = 0.004
+
+    def test_the_share_of_the_wire_counts_every_late_request_and_no_rest_between_rounds(self) -> None:
+        exchanges = [exchange(9, 0.0, 0.1, 0.096)]  # cut by the window
+        for start_s in (10.0, 20.0):
+            exchanges += [exchange(1, start_s, 0.1, 0.096), exchange(2, start_s + 0.11, 0.1, 0.096)]
+        exchanges += [exchange(1, 30.0, 0.1, 0.096)]  # cut by the window
+        lawful_s, busy_s = serial_meters.busy(exchanges[1:], 2, self.GAP_S)
+        assert lawful_s == pytest.approx(0.196)  # one round: the first and the last are left out
+        assert busy_s == pytest.approx(0.206)
+
+    def test_a_rest_within_a_round_counts_against_the_line(self) -> None:
+        starts_s = {1: 10.0, 2: 10.11, 3: 20.0, 4: 20.11}
+        inner = [exchange(unit, start_s, 0.1, 0.096) for unit, start_s in starts_s.items()]
+        exchanges = [exchange(1, 0.0, 0.1, 0.096), *inner, exchange(1, 30.0, 0.1, 0.096)]
+        lawful_s, busy_s = serial_meters.busy(exchanges, 4, self.GAP_S)
+        assert lawful_s / busy_s == pytest.approx(0.396 / 10.206)
+
+    def test_without_a_delay_of_its_own_the_whole_line_is_used(self) -> None:
+        exchanges = [exchange(n % 4, 0.1 * n, 0.1, 0.096) for n in range(16)]
+        lawful_s, busy_s = serial_meters.busy(exchanges, 4, self.GAP_S)
+        assert lawful_s / busy_s == pytest.approx(1.0)
+
+    def test_the_dead_meter_is_none_of_the_others(self) -> None:
+        live = {"seconds": 10.0, "answers": {str(unit): 10 for unit in range(1, 33)}}
+        dead = {"seconds": 20.0, "answers": {str(unit): 19 for unit in range(1, 33)} | {str(serial.DEAD): 0}}
+        assert serial.fraction(dead, live) == pytest.approx(0.95)
+
+    def test_the_period_fills_the_line_and_no_more(self, tmp_path: Path) -> None:
+        path, period_ms = serial.write_site(tmp_path / "line", 9600, tmp_path)
+        plan = serial.planned(path)
+        assert (plan["requests"], plan["bytes"]) == (32, 32 * (8 + 45))
+        assert 0.97 < plan["occupancy"] <= 1.0
+        assert load(path).meters[0].period_s == period_ms / 1000
+
+    def test_a_meter_answers_what_the_bench_asks_for(self) -> None:
+        station = serial_meters.RegisterStation(7, 0.005)
+        request = bytes.fromhex("070300020014")
+        reply = station.hear(request + serial_meters.crc16(request))
+        assert reply is not None
+        assert (reply.frame[:3], len(reply.frame), reply.delay_s) == (b"\x07\x03\x28", 45, 0.005)
+        assert serial_meters.crc16(reply.frame) == b"\0\0"
+        assert station.hear(request + b"\0\0") is None
+        station.alive = False
+        assert station.hear(request + serial_meters.crc16(request)) is None
+
+    def test_a_group_names_its_workloads(self) -> None:
+        assert [workload.name for workload in chosen(["serial"])] == ["serial-9600", "serial-19200"]
+        assert chosen(None) == list(WORKLOADS)
