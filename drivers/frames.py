@@ -20,6 +20,9 @@ END = 0x16
 PREAMBLE = b"\xfe"
 FRAME_MAX = 4 + 12 + 255
 """Bytes of the longest frame, a preamble of four counted."""
+WRONG_MAX = 32
+"""Beginnings of the right meter without a right end that one search looks at; its work stays small whatever has come."""
+JUDGED_MAX = 512  # bytes of what came instead of an answer; more is noise anyway
 DLT_ADDRESS = 6
 CJT_ADDRESS = 7
 _OFFSET = 0x33
@@ -90,16 +93,26 @@ def cjt188_telegrams(received: bytes, head: bytes) -> Iterator[Telegram]:
 
 def _telegrams(received: bytes, head: bytes) -> Iterator[Telegram]:
     """Yield what is whole. A head found inside a whole frame is that frame's own affair."""
-    start = received.find(head)
-    while start >= 0:
+    start, wrong = received.find(head), 0
+    while start >= 0 and wrong < WRONG_MAX:
         place = start + len(head)
-        end = place + 2 + received[place + 1] + 2 if place + 1 < len(received) else len(received) + 1
-        whole = end <= len(received) and received[end - 1] == END
-        if whole and sum(received[start : end - 2]) & 0xFF == received[end - 2]:
+        end = _whole_end(received, start, place)
+        if end:
             yield Telegram(start, end, head, received[place], received[place + 2 : end - 2])
             start = received.find(head, end)
         else:
+            wrong += 1
             start = received.find(head, start + 1)
+
+
+def _whole_end(received: bytes, start: int, place: int) -> int:
+    """Return where the frame ends that begins at `start` and has its control byte at `place`, 0 if it is not whole."""
+    if place + 1 >= len(received):
+        return 0
+    end = place + 2 + received[place + 1] + 2
+    if end > len(received) or received[end - 1] != END:
+        return 0
+    return end if sum(received[start : end - 2]) & 0xFF == received[end - 2] else 0
 
 
 def why_no_answer(received: bytes, request: bytes, head: bytes) -> tuple[str, str]:
@@ -108,11 +121,11 @@ def why_no_answer(received: bytes, request: bytes, head: bytes) -> tuple[str, st
         return "echo", "the request itself: the adapter hears what it sends (echo = true)"
     if next(_telegrams(received, head), None) is not None:
         return "foreign", "an answer to something else"
-    start = received.find(START)
+    start = received.find(START, 0, JUDGED_MAX)
     while start >= 0:
-        if next(_telegrams(received[start:], received[start : start + len(head)]), None) is not None:
+        if _whole_end(received, start, start + len(head)):
             return "foreign", "a frame of another address: a second master, or another meter answers"
-        start = received.find(START, start + 1)
+        start = received.find(START, start + 1, JUDGED_MAX)
     if head in received:
         return "crc", (
             "an answer with a wrong sum or cut short: check wiring, termination and bias, or two meters have one address"

@@ -9,6 +9,7 @@ from drivers.failures import RequestFailed
 from drivers.frames import (
     PREAMBLE,
     START,
+    WRONG_MAX,
     Telegram,
     dlt645_frame,
     dlt645_head,
@@ -137,14 +138,15 @@ class AddressAsk(Ask):
     def find(self, received: bytes) -> Found | None:
         """Return where the first meter's answer lies, or None."""
         size = len(self._head)
-        start = received.find(START)
-        while start >= 0:
+        start, wrong = received.find(START), 0
+        while start >= 0 and wrong < WRONG_MAX:
             head = received[start : start + size]
             end = start + size + 2 + ADDRESS_BYTES + 2
             if head[size - 1 :] == self._head[:1] and received[start + size : start + size + 1] == _TOLD:
                 found = next(dlt645_telegrams(received[start:end], head), None)
                 if found is not None and found.start == 0 and len(found.data) == ADDRESS_BYTES:
                     return Found(start, end)
+                wrong += 1
             start = received.find(START, start + 1)
         return None
 

@@ -35,11 +35,18 @@ if TYPE_CHECKING:
 
 RECEIVED_MAX = 2048
 """Bytes kept while waiting for one answer; the longest frame has 256. Of a babbling line only the newest are looked at."""
+HEARD_MAX = 8192
+LOOKS_MAX = 512
+UNBELIEVED_MAX = 16
+"""Of one request: bytes, pieces and refusals not believed. On a line that brings more, nothing is looked for until the next
+request: what a peer sends costs this much time and no more. The longest answer byte by byte has 256 pieces."""
 FRAME_MIN = 4  # fewer bytes are a disturbance (adapters make one or two when they turn round), no answer
 GRACE_S = 0.03  # an answer that is coming may pause so long: USB adapters pass bytes on every 16 ms
 SHOWN_MAX = 32  # bytes of what came instead of an answer, in the error's text
 RESTLESS_S = 1.0  # a line that is not silent for so long is nobody's to talk on
 DISCARD_LOG_EVERY_S = 60.0
+
+_DROWNED = "noise", "far more than an answer: another master talks on, or a converter babbles"
 
 Answer = tuple[int, bytes]
 """Wall time in ns at which the answer was complete, and its frame."""
@@ -67,13 +74,30 @@ class LineSettings:
 class _Waiting:
     """A request on the line. sent_s: when its last byte is through; it expires at deadline_s, put off until hard_s."""
 
-    __slots__ = ("answer", "ask", "deadline_s", "echo", "hard_s", "sent_s", "skip", "timer")
+    __slots__ = (
+        "answer",
+        "ask",
+        "deadline_s",
+        "echo",
+        "hard_s",
+        "heard",
+        "looks",
+        "sent_s",
+        "skip",
+        "timer",
+        "unbelieved",
+    )
 
     def __init__(self, ask: LineAsk, answer: asyncio.Future[Answer | None], echo: bytes) -> None:
         self.ask, self.answer, self.echo = ask, answer, echo
         self.sent_s = self.deadline_s = self.hard_s = 0.0
         self.skip = 0  # refusals up to here are not believed
+        self.heard = self.looks = self.unbelieved = 0
         self.timer: asyncio.TimerHandle | None = None
+
+    def is_drowned(self) -> bool:
+        """Return whether so much came that nothing is looked for any more."""
+        return self.heard > HEARD_MAX or self.looks > LOOKS_MAX or self.unbelieved > UNBELIEVED_MAX
 
 
 class HalfDuplexLine:
@@ -170,10 +194,15 @@ class HalfDuplexLine:
         received += data
         waiting = self._waiting
         if len(received) > RECEIVED_MAX:
-            del received[: len(received) - RECEIVED_MAX]
+            excess = len(received) - RECEIVED_MAX
+            del received[:excess]
             if waiting is not None:
-                waiting.skip = 0
+                waiting.skip = max(0, waiting.skip - excess)
         if waiting is None or waiting.answer.done():
+            return
+        waiting.heard += len(data)
+        waiting.looks += 1
+        if waiting.is_drowned():
             return
         if waiting.echo and not self._echoed(waiting):
             return
@@ -211,6 +240,9 @@ class HalfDuplexLine:
             if self.doubts.believe(waiting.ask, found, frame, self._clock.monotonic()):
                 break
             waiting.skip = end
+            waiting.unbelieved += 1
+            if waiting.is_drowned():
+                return False
         self.stats.answers += 1
         self.stats.refusals += found.refusal
         del self._received[:end]
@@ -320,7 +352,7 @@ class HalfDuplexLine:
         text = f"no answer within {timeout_s:g} s"
         if not raw or late:
             return NoAnswer(text, discarded=0)
-        kind, words = waiting.ask.why(raw)
+        kind, words = _DROWNED if waiting.is_drowned() else waiting.ask.why(raw)
         self._judged = len(raw)
         self._discard(kind, words, raw)
         more = "…" if len(raw) > SHOWN_MAX else ""
