@@ -63,7 +63,7 @@ class ErrandQueue:
                 self._waiting.remove(entry)
 
     async def run_one(self, link: Link) -> None:
-        """Do the errand that has waited longest. Raises LinkDown if it lost the link or had to be cut short."""
+        """Do the errand that has waited longest. Raises LinkDown if it lost the link or cannot be ended."""
         work, result = self._waiting.popleft()
         if result.done():  # whoever asked has gone
             return
@@ -78,9 +78,10 @@ class ErrandQueue:
                     result.set_exception(
                         LinkDown(f"link {self._link}: closed while the errand was under way")
                     )
-        if not task.done() or task.cancelled():
-            text = f"link {self._link}: an errand was cut short; the link is opened anew"
-            raise LinkDown(text)
+        if not task.done():
+            raise LinkDown(f"link {self._link}: an errand cannot be ended; the link is opened anew")
+        if task.cancelled():  # a read that is given up leaves the link usable
+            return
         error = task.exception()
         if not result.done():
             if error is None:

@@ -60,12 +60,25 @@ class Maintenance:
             }
         except FileNotFoundError:
             return {}
-        except (OSError, orjson.JSONDecodeError, AttributeError, KeyError, TypeError, ValueError) as error:
+        except (
+            OSError,
+            orjson.JSONDecodeError,
+            AttributeError,
+            KeyError,
+            OverflowError,
+            TypeError,
+            ValueError,
+        ) as error:
             log.error(
                 "maintenance is forgotten: its file cannot be read", file=str(self._file), error=str(error)
             )
             return {}
-        return {subject: work for subject, work in works.items() if subject in self._subjects}
+        latest_ns = self._clock.wall_ns() + round(LONGEST_S * NS)
+        return {
+            subject: work
+            for subject, work in works.items()
+            if subject in self._subjects and 0 <= work.until_ns <= latest_ns
+        }
 
     def _apply(self) -> None:
         """Tell the recorder whose readings to mark and whom to keep quiet."""

@@ -42,6 +42,7 @@ HANG_CYCLES = 3  # times the shortest period or the longest timeout that one thi
 HANG_MIN_S = 60.0
 HANG_MAX_S = 600.0  # if no timeout is longer than a third of it
 CLOSE_S = 2.0  # patience with a driver that closes, or ends what it is at
+ERRAND_SHARE = 1 / 10  # of the link's time that errands may take once one has made a poll late
 IDLE_OPEN_S = 30.0  # a link without meters stays open for this long after an errand
 
 log = structlog.get_logger("poll")
@@ -80,9 +81,10 @@ class LinkPoller:
         self._was_lost = False  # the link was down for a while: what was due last is read at once, not at the next due time
         self._is_open = False
         self._errands = ErrandQueue(id_, self._wake)
+        self._errands_from_s = 0.0  # when the next errand may begin
         self._asleep: asyncio.Task[object] | None = None  # the task that sleeps and may be woken
         self._busy_since_s: float | None = None  # since when it is at one thing
-        self._began_s = 0.0  # of the poll under way
+        self._began_s = 0.0  # of the poll or errand under way
         self._timeout_s = timeout_s  # the longest in use
         self._timetable: Timetable | None = None  # what is due, kept while the link is opened anew at once
         self._shortest_s = min((target.period_s for target in targets), default=0.0)
@@ -247,8 +249,10 @@ class LinkPoller:
             timetable = self._timetable = Timetable(periods_ns, wall_ns, at_once=self._was_lost)
         offset_ns = wall_ns - round(now_s * NS)
         while True:
-            if errands:
+            if errands and clock.monotonic() >= self._errands_from_s:
                 await self._do_errand()
+                if timetable.head()[0] < clock.wall_ns():
+                    self._errands_from_s = clock.monotonic() + self._cost_s() * (1 / ERRAND_SHARE - 1)
             due_ns, index = timetable.head()
             wall_ns, now_s = clock.wall_ns(), clock.monotonic()
             before_ns, offset_ns = offset_ns, wall_ns - round(now_s * NS)
@@ -257,8 +261,9 @@ class LinkPoller:
                 continue
             if wall_ns < due_ns:
                 self._busy_since_s = None
-                if not errands:
-                    await self._sleep_until(now_s + min((due_ns - wall_ns) / NS, SLEEP_MAX_S))
+                if not errands or self._errands_from_s > now_s:
+                    until_s = now_s + min((due_ns - wall_ns) / NS, SLEEP_MAX_S)
+                    await self._sleep_until(min(until_s, self._errands_from_s) if errands else until_s)
                 continue
             self._busy_since_s = self._began_s = now_s
             target = self._targets[index]
@@ -289,7 +294,7 @@ class LinkPoller:
                 await self._sleep_until(until_s)
 
     async def _do_errand(self) -> None:
-        self._busy_since_s = self._clock.monotonic()
+        self._busy_since_s = self._began_s = self._clock.monotonic()
         self._own.errands += 1
         await self._errands.run_one(self._link)
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
 TEXT_MAX = 500
+DIGITS_MAX = 40  # of an exact number, before and after the point: more than any meter shows
 
 
 class BadRequest(MetergateError):
@@ -51,12 +52,18 @@ def one_of(request: Mapping[str, object], key: str, known: Collection[str]) -> s
 def decimal(found: object, key: str) -> Decimal:
     """Return an exact number given as text. Raises BadRequest."""
     try:
-        value = Decimal(found) if isinstance(found, str) else None
+        value = Decimal(found) if isinstance(found, str) and len(found) <= 2 * DIGITS_MAX else None
     except InvalidOperation:
         value = None
-    if value is None or not value.is_finite():
+    if value is None or not value.is_finite() or _is_vast(value):
         raise BadRequest(f'{key}: expected a decimal number as text such as "1234.5", found {found!r:.80}')
     return value
+
+
+def _is_vast(value: Decimal) -> bool:
+    """Return whether writing a number out would take more digits than any meter shows."""
+    _, digits, exponent = value.as_tuple()
+    return max(len(digits), abs(value.adjusted()), abs(int(exponent))) > DIGITS_MAX
 
 
 def decimals(request: Mapping[str, object], key: str, known: Collection[str]) -> dict[str, Decimal] | None:

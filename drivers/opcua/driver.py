@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from array import array
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import structlog
@@ -19,7 +20,7 @@ from asyncua.client.ua_client import UaClientState
 from asyncua.ua.uaerrors._base import UaStatusCodeError
 
 from drivers.opcua import slot
-from drivers.opcua.address import parse_url
+from drivers.opcua_address import parse_url
 from drivers.opcua.channels import Channels
 from drivers.opcua.faults import FAILURES, GARBLED, REFUSED, explain, is_gone, status_name
 from drivers.opcua.feed import Change
@@ -32,6 +33,8 @@ from gateway.interfaces import unnoticed
 from gateway.model import Sample
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from asyncua.client.client import Client
 
     from drivers.opcua.guard import Guarded
@@ -156,12 +159,17 @@ class OpcUaLink:
         if len(answers) != len(poll.sources):
             text = f"{poll.meter}: {self._url} sent {len(answers)} values for {len(poll.sources)} asked"
             raise DeviceError(text, reason="garbage")
+        slow = self._guarded.allowance.slow(len(answers)) if self._guarded is not None else ""
+        if slow:
+            raise DeviceError(f"{poll.meter}: {self._url} sent {slow}", reason="garbage")
         return self._sample(poll, answers)
 
     async def _subscribe(self, client: Client, how: Reporting, limit: int) -> Subscription:
         """Return a new subscription. Raises LinkDown where the server gives none, and what asyncua raises."""
         made = Subscription(client, how, self._clock, self._name, limit, self._timeout_s, self._counts)
         made.changed = self._changed
+        if self._guarded is not None:
+            made.allowance = self._guarded.allowance
         try:
             await made.start()
         except UaStatusCodeError as error:
@@ -249,6 +257,17 @@ class OpcUaLink:
         waiting = sum(len(feeding.feed) for feeding in self._feedings.values())
         return vars(self._counts) | {"waiting": waiting}
 
+    @contextmanager
+    def browsing(self) -> Iterator[Client]:
+        """Yield the client of the open session with longer answers allowed. Raises LinkDown if the link is not open."""
+        client, guarded = self.session, self._guarded
+        assert guarded is not None
+        guarded.allowance.is_browsing = True
+        try:
+            yield client
+        finally:
+            guarded.allowance.is_browsing = False
+
     @property
     def session(self) -> Client:
         """Return the client of the open session, for browsing. Raises LinkDown if the link is not open."""
@@ -257,7 +276,7 @@ class OpcUaLink:
         return self._client
 
     def _new_client(self) -> tuple[Client, Guarded]:
-        client, guarded = new_client(self._url, self._timeout_s, self._name)
+        client, guarded = new_client(self._url, self._timeout_s, self._name, self._clock)
         if self._user:
             client.set_user(self._user)
             client.set_password(self._password or "")

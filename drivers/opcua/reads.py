@@ -10,7 +10,7 @@ from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.object_ids import ObjectIds
 from asyncua.ua.uaerrors._base import UaStatusCodeError
 
-from drivers.opcua.address import parse_id
+from drivers.opcua_address import parse_id
 from drivers.opcua.faults import TOO_LARGE, status_name
 from gateway.errors import DeviceError
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from gateway.config.models import MeterConfig
 
 OPTIONS_SHOWN_MAX = 12
+_NO_BROADCAST = "0 calls all meters at once, and none answers; set the meter to 1 to 247"
 _NO_UNIT = "no unit id: it belongs to Modbus"
 _NO_ADDRESS = "no address: it belongs to DL/T 645 and CJ/T 188"
 ADDRESS_DIGITS = {"dlt645": 12, "cjt188": 14}
@@ -52,6 +53,8 @@ def check_meters(draft: Draft) -> Iterator[Finding]:
         protocol = protocol_of(meter, on_link, library)
         if not doubtful & {"unit", "address"}:
             yield from _address(path, meter, protocol, addresses, _is_shared(meter, library))
+            if protocol == "modbus" and meter.unit == 0 and "dlt645" in on_link:
+                yield Finding(f"{path}.unit", "0", "1 to 255 on a serial line", _NO_BROADCAST)
         if not doubtful & {"profile", "variables"}:
             yield from _source(path, meter, protocol)
         if meter.profile in library.ids():

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, ValidationInfo, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from drivers.opcua_address import parse_id
 from gateway.energy_kinds import ENERGY_KINDS
 
 if TYPE_CHECKING:
@@ -256,6 +257,10 @@ def at_least(low: str) -> AfterValidator:
 def _opcua_node_id(value: str) -> str:
     if not NODE_ID.fullmatch(value):
         raise unusable('an OPC UA node id such as "ns=2;s=Boiler1.Flow" or "ns=2;i=1001"')
+    try:
+        parse_id(value)
+    except ValueError as error:
+        raise unusable(str(error).rpartition("': ")[2]) from None
     return value
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from contextlib import suppress
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -141,6 +142,35 @@ def test_r23_errands_are_done_by_the_links_owner_between_polls(tmp_path: Path) -
             await poller.errand(work, timeout_s=1)
         await task
         assert line.health.links["link-1"].errands >= ERRANDS_MAX + 2
+
+    run(main())
+
+
+def test_r23_errands_that_find_nobody_leave_the_polls_nine_tenths_of_the_link(tmp_path: Path) -> None:
+    """Eight clients ask a unit that is not there, without a pause; each answer takes three periods to fail to come."""
+
+    async def main() -> None:
+        line = Line(tmp_path, 4, [], period_s=1.0)
+        task = asyncio.create_task(line.go(300.5))
+
+        async def nobody(_: Link) -> None:
+            await asyncio.sleep(3)
+
+        async def asks() -> None:
+            while True:
+                with suppress(Busy, LinkDown):
+                    await line.poller.errand(nobody, timeout_s=20)
+
+        clients = [asyncio.create_task(asks()) for _ in range(8)]
+        await task
+        for client in clients:
+            client.cancel()
+        await asyncio.gather(*clients, return_exceptions=True)
+        assert all(line.link.read_count[f"m-{n:03d}"] >= 0.85 * 300 for n in range(1, 5)), (
+            line.link.read_count
+        )
+        assert line.health.links["link-1"].errands >= 8, "they have their share"
+        assert line.health.links["link-1"].downs == 0, "whose time is up only goes without"
 
     run(main())
 

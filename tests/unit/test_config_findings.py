@@ -72,6 +72,9 @@ MISTAKES = [
     ("url-port", URL, 'url = "opc.tcp://10.0.0.2:99999"', "links.dcs.url", "99999", "opc.tcp://", ""),
     ("topic", MQTT, MQTT + '\nprefix = "/metergate/#"', "sinks.mqtt.prefix", "#", "topic levels", ""),
     ("variable-id", "ns=2;s=Boiler1.Flow", "Boiler1.Flow", "meters.boiler-1.variables.flow_mass.id", "Boiler1", "ns=2", ""),
+    ("variable-id-number", "ns=2;s=Boiler1.Flow", "i=9999999999", "meters.boiler-1.variables.flow_mass.id", "9999999999", "4294967295", ""),
+    ("variable-id-namespace", "ns=2;s=Boiler1.Flow", "ns=99999;i=1", "meters.boiler-1.variables.flow_mass.id", "99999", "65535", ""),
+    ("variable-id-guid", "ns=2;s=Boiler1.Flow", "g=------------------------------------", "meters.boiler-1.variables.flow_mass.id", "---", "GUID", ""),
     ("ratio", RATIOS, "ct = 0, pt = 1", "meters.pump-2.ratios.ct", "0", "above 0", ""),
     # one thing against another
     ("same-id", 'id = "pump-2"', 'id = "feeder-1"', "meters[2].id", "feeder-1", "of its own", "meters[1]"),

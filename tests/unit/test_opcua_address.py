@@ -6,7 +6,7 @@ import uuid
 
 import pytest
 
-from drivers.opcua.address import NodeAddress, parse_id, parse_url
+from drivers.opcua_address import NodeAddress, parse_id, parse_url
 
 
 @pytest.mark.parametrize(
@@ -86,5 +86,5 @@ def test_wrong_urls_say_what_is_wrong(text: str, said: str) -> None:
 
 
 def test_checking_a_configuration_does_not_load_asyncua() -> None:
-    code = "import sys, drivers.opcua.address; sys.exit('asyncua' in sys.modules)"
+    code = "import sys, drivers.opcua_address; sys.exit('asyncua' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
