@@ -67,10 +67,11 @@ async def browse(
     To be awaited by the task that owns the link. Raises LinkDown, ValueError where `below` is no node id.
     """
     root: Any = value_id(below).NodeId
-    walk = _Walk(link.session, clock.monotonic() + time_max_s, clock, variables_max)
     try:
-        async with asyncio.timeout(2 * time_max_s):
-            return Browsed(await walk.read(await walk.places(root, depth_max)), not walk.is_cut)
+        with link.browsing() as client:
+            walk = _Walk(client, clock.monotonic() + time_max_s, clock, variables_max)
+            async with asyncio.timeout(2 * time_max_s):
+                return Browsed(await walk.read(await walk.places(root, depth_max)), not walk.is_cut)
     except FAILURES as error:
         raise LinkDown(f"browsing stopped: {explain(error, time_max_s)}") from error
 

@@ -18,9 +18,13 @@ from asyncua.ua import ua_binary
 from asyncua.ua.ua_binary import uatcp_to_binary
 from asyncua.ua.uaerrors._base import UaError
 
+from drivers.opcua.allowance import Allowance
+
 if TYPE_CHECKING:
     from asyncua.client.client import Client
     from asyncua.client.ua_client import UASocketProtocol
+
+    from gateway.interfaces import Clock
 
 BUFFER = 65_536
 """Bytes of a chunk, announced in Hello. asyncua announces 2 GiB, from which node-opcua takes 512 KiB and then counts
@@ -94,6 +98,12 @@ class Guard(asyncio.Protocol):
         if whole:
             self._inner.data_received(whole)
 
+    def drop(self, fault: str) -> None:
+        """Give the connection up. fault: why."""
+        self.fault = self.fault or f"the other side sent {fault}"
+        if self._transport is not None:
+            self._transport.abort()
+
     def _end_of_whole(self, held: bytes | bytearray) -> int | None:
         """Return where the last complete chunk ends; None, and `fault` is set, if one can never be right."""
         at = 0
@@ -135,17 +145,25 @@ class Guard(asyncio.Protocol):
 class Guarded:
     """A client's guard, made anew with each of its connections."""
 
-    def __init__(self, client: Client) -> None:
-        """client: not connected yet; it will also tell its server how long a message may be."""
+    def __init__(self, client: Client, clock: Clock | None = None) -> None:
+        """client: not connected yet; it will also tell its server how long a message may be. clock: as `Allowance` has it."""
         client.max_messagesize, client.max_chunkcount = MESSAGE_MAX, CHUNKS_MAX
         self._make = client.uaclient._make_protocol  # asyncua has no public way in
         self._guard: Guard | None = None
         client.uaclient._make_protocol = self._guarded  # type: ignore[method-assign]
+        self.allowance = Allowance(clock)
+        client.uaclient._send_request = self.allowance.watched(  # type: ignore[method-assign, assignment]
+            client.uaclient._send_request, self._drop
+        )
 
     @property
     def fault(self) -> str:
         """Return why the guard dropped the connection, "" if it did not."""
         return self._guard.fault if self._guard is not None else ""
+
+    def _drop(self, fault: str) -> None:
+        if self._guard is not None:
+            self._guard.drop(fault)
 
     def _guarded(self) -> UASocketProtocol:
         inner = self._make()

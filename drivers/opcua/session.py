@@ -52,13 +52,13 @@ class Security:
     user_key_file: Path | None = None
 
 
-def new_client(url: str, timeout_s: float, name: str) -> tuple[Client, Guarded]:
-    """Return a client that is not connected, and its guard."""
+def new_client(url: str, timeout_s: float, name: str, clock: Clock | None = None) -> tuple[Client, Guarded]:
+    """Return a client that is not connected, and its guard. clock: tells how long decoding takes."""
     client = Client(url, timeout=timeout_s, watchdog_intervall=WATCHDOG_S)
     client.session_timeout = SESSION_TIMEOUT_MS
     client.name = client.description = f"metergate {name}"
     client.application_uri = client.product_uri = certificates.URI
-    return client, Guarded(client)
+    return client, Guarded(client, clock)
 
 
 async def endpoints_of(url: str, timeout_s: float) -> list[ua.EndpointDescription]:

@@ -15,6 +15,7 @@ from asyncua.ua.status_codes import StatusCodes as Code
 from asyncua.ua.uaerrors._base import UaStatusCodeError
 
 from drivers.opcua import slot
+from drivers.opcua.allowance import Allowance
 from drivers.opcua.faults import TOO_LARGE, status_name
 from drivers.opcua.feed import Change, Feed
 from drivers.opcua.reads import value_id
@@ -135,6 +136,7 @@ class Subscription:
         self._next = 0  # sequence number of the next message, 0: not known
         self._waiting = 0  # changes nobody has read yet
         self._fault = ""
+        self.allowance = Allowance(None)
         self.changed: Callable[[Feeding, int, ua.DataValue, bool], None] = lambda *_: None
 
     async def start(self) -> None:
@@ -211,6 +213,7 @@ class Subscription:
     ) -> list[ua.MonitoredItemCreateResult]:
         first = len(self._items)
         self._items += [(feeding, index) for index in batch]  # a report may come before the answer
+        self.allowance.reported = len(self._items) * (self._how.queue + 1)
         sampling_ms = self._how.sampling_s * 1000 or -1.0  # -1: the publishing interval (Part 4, 7.21)
         wanted = [
             ua.MonitoredItemCreateRequest(
@@ -253,6 +256,7 @@ class Subscription:
         self._counts.publishes += 1
         self._waiting = sum(len(feeding.feed) for feeding in self._active)
         self._count_messages(message)
+        self._fault = self._fault or self.allowance.slow(len(self._items))
         for notification in message.NotificationData or ():
             if isinstance(notification, ua.DataChangeNotification):
                 for item in notification.MonitoredItems or ():
