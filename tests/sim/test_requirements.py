@@ -160,6 +160,7 @@ def test_r23_errands_that_find_nobody_leave_the_polls_nine_tenths_of_the_link(tm
             while True:
                 with suppress(Busy, LinkDown):
                     await line.poller.errand(nobody, timeout_s=20)
+                await asyncio.sleep(0.001)
 
         clients = [asyncio.create_task(asks()) for _ in range(8)]
         await task
