@@ -12,14 +12,17 @@ import os
 import re
 import socket
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 DAY_NS = 86_400 * 1_000_000_000
@@ -29,6 +32,10 @@ KEY_BITS = 2048
 URI = "urn:metergate"
 OWN_CERTIFICATE = "metergate.der"
 _NS = 1_000_000_000
+_UNREADABLE = (
+    x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, UnsupportedAlgorithm,
+)  # fmt: skip
+"""What cryptography raises on strange certificates beside ValueError: none of them is one."""
 _making = threading.Lock()  # two links that open for the first time share one certificate
 
 
@@ -80,22 +87,35 @@ def first_of_chain(blob: bytes) -> bytes:
 
 def facts(der: bytes) -> Facts:
     """Return what a DER certificate says. Raises ValueError if it is none."""
-    found = x509.load_der_x509_certificate(der)
+    with _readable():
+        found = x509.load_der_x509_certificate(der)
+        try:
+            names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        except x509.ExtensionNotFound:
+            names = x509.SubjectAlternativeName([])
+        uris = names.get_values_for_type(x509.UniformResourceIdentifier)
+        hosts = [
+            *names.get_values_for_type(x509.DNSName),
+            *map(str, names.get_values_for_type(x509.IPAddress)),
+        ]
+        return Facts(
+            fingerprint(der),
+            found.subject.rfc4514_string(),
+            found.issuer.rfc4514_string(),
+            _ns(found.not_valid_before_utc),
+            _ns(found.not_valid_after_utc),
+            uris[0] if uris else "",
+            tuple(hosts),
+        )
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    """Turn whatever cryptography raises on a strange certificate or key into ValueError."""
     try:
-        names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        names = x509.SubjectAlternativeName([])
-    uris = names.get_values_for_type(x509.UniformResourceIdentifier)
-    hosts = [*names.get_values_for_type(x509.DNSName), *map(str, names.get_values_for_type(x509.IPAddress))]
-    return Facts(
-        fingerprint(der),
-        found.subject.rfc4514_string(),
-        found.issuer.rfc4514_string(),
-        _ns(found.not_valid_before_utc),
-        _ns(found.not_valid_after_utc),
-        uris[0] if uris else "",
-        tuple(hosts),
-    )
+        yield
+    except _UNREADABLE as error:
+        raise ValueError(f"no certificate or key that can be used: {error}") from error
 
 
 def validity_fault(known: Facts, now_ns: int) -> str:
@@ -119,24 +139,23 @@ def load(certificate_file: Path, key_file: Path) -> Identity:
 
     Raises OSError, or ValueError if they are no certificate and RSA key without password that belong together.
     """
-    raw = certificate_file.read_bytes()
-    pem = b"-----BEGIN" in raw
-    certificate = x509.load_pem_x509_certificate(raw) if pem else x509.load_der_x509_certificate(raw)
-    raw = key_file.read_bytes()
-    loader = (
-        serialization.load_pem_private_key if b"-----BEGIN" in raw else serialization.load_der_private_key
-    )
-    try:
-        key = loader(raw, None)
-    except TypeError:
-        raise ValueError(
-            f"{key_file} has a password; give the key without one, readable by the gateway only"
-        ) from None
-    if not isinstance(key, rsa.RSAPrivateKey):
-        raise ValueError(f"{key_file} is no RSA key, which the security policies of OPC UA need")
-    if key.public_key() != certificate.public_key():
-        raise ValueError(f"{key_file} does not belong to {certificate_file}")
-    return Identity(certificate, key, facts(certificate.public_bytes(serialization.Encoding.DER)))
+    raw, key_raw = certificate_file.read_bytes(), key_file.read_bytes()
+    read = x509.load_pem_x509_certificate if b"-----BEGIN" in raw else x509.load_der_x509_certificate
+    pem = b"-----BEGIN" in key_raw
+    read_key = serialization.load_pem_private_key if pem else serialization.load_der_private_key
+    with _readable():
+        certificate = read(raw)
+        try:
+            key = read_key(key_raw, None)
+        except TypeError:
+            raise ValueError(
+                f"{key_file} has a password; give the key without one, readable by the gateway only"
+            ) from None
+        if not isinstance(key, rsa.RSAPrivateKey):
+            raise ValueError(f"{key_file} is no RSA key, which the security policies of OPC UA need")
+        if key.public_key() != certificate.public_key():
+            raise ValueError(f"{key_file} does not belong to {certificate_file}")
+        return Identity(certificate, key, facts(certificate.public_bytes(serialization.Encoding.DER)))
 
 
 def own(folder: Path, now_ns: int) -> Identity:

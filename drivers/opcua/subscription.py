@@ -34,6 +34,11 @@ LIFETIME_COUNT_MIN = 10
 NOTIFICATIONS_MAX = 2000  # values in one message: 60 KiB, far below the guard's limit
 BATCH_MAX = 1000  # items in one request, fewer where the server says so
 PENDING_MAX = 50_000  # changes of one link that wait to be read: 15 MB
+READY_MAX = (
+    1000  # samples of one poll that wait beside its feed, from connections that ended before they were read
+)
+REPEATS_MAX = 3  # old messages in a row before the server is taken to number anew
+NUMBERS = 0xFFFF_FFFF  # sequence numbers: after the last comes 1 (Part 4, 7.24)
 RETRY_S = 86_400.0
 TOLD_S = 60.0  # losses of a poll are one event in this time
 _NO_FILTER = {
@@ -87,6 +92,10 @@ class Feeding:
         if len(self.feed):
             self._ready += self.feed.rows()
         self._ready.append(sample)
+        excess = len(self._ready) - READY_MAX
+        if excess > 0:
+            del self._ready[:excess]
+            self.lose("gateway_buffer", excess)
         self.feed.begin(sample, changes)
         self.missing, self.retry_s = list(range(len(self.poll.sources))), 0.0
 
@@ -107,7 +116,8 @@ class Counts:
     """What a link's subscriptions have counted since the process started."""
 
     def __init__(self) -> None:
-        self.publishes = self.changes = self.overflows = self.dropped = self.messages_lost = 0
+        self.publishes = self.changes = self.overflows = self.dropped = 0
+        self.messages_lost = self.messages_repeated = 0
 
 
 class Subscription:
@@ -134,6 +144,7 @@ class Subscription:
         self._heard_s = clock.monotonic()
         self._silence_max_s = 0.0
         self._next = 0  # sequence number of the next message, 0: not known
+        self._repeats = 0
         self._waiting = 0  # changes nobody has read yet
         self._fault = ""
         self.allowance = Allowance(None)
@@ -251,9 +262,11 @@ class Subscription:
     def _published(self, result: ua.PublishResult) -> None:
         """Take one publish response apart; called by asyncua's publish loop before it acknowledges."""
         message = result.NotificationMessage
+        self._counts.publishes += 1
+        if self._is_old(message):
+            return
         arrival_ns = self._clock.wall_ns()
         self._heard_s = self._clock.monotonic()
-        self._counts.publishes += 1
         self._waiting = sum(len(feeding.feed) for feeding in self._active)
         self._count_messages(message)
         self._fault = self._fault or self.allowance.slow(len(self._items))
@@ -268,16 +281,36 @@ class Subscription:
         for feeding in self._active:
             feeding.feed.heard(arrival_ns)
 
+    def _is_old(self, message: ua.NotificationMessage) -> bool:
+        """Return whether a message with values was numbered before the one expected: it came again, or too late.
+
+        Its values are older than those reported since. A server that sends nothing else numbers anew: `fault` is set.
+        """
+        number = int(message.SequenceNumber)
+        if not (message.NotificationData and self._next and number):
+            return False
+        if (number - self._next) % NUMBERS < NUMBERS // 2:
+            self._repeats = 0
+            return False
+        self._counts.messages_repeated += 1
+        self._repeats += 1
+        if self._repeats >= REPEATS_MAX:
+            self._fault = f"the server numbers its reports anew ({number} after {self._next - 1})"
+        return True
+
     def _count_messages(self, message: ua.NotificationMessage) -> None:
         """Notice messages that never came: sequence numbers go up by one, a keep-alive names the next (Part 4, 5.14.1)."""
         number = int(message.SequenceNumber)
-        lost = number - self._next if self._next and number else 0
-        if lost > 0:
+        if not number:
+            return
+        lost = (number - self._next) % NUMBERS if self._next else 0
+        if lost >= NUMBERS // 2:
+            return  # a keep-alive with a number that was: a sloppy server's
+        if lost:
             self._counts.messages_lost += lost
             for feeding in self._active:
                 feeding.lose("message", lost)
-        if number:
-            self._next = number + 1 if message.NotificationData else number
+        self._next = number % NUMBERS + 1 if message.NotificationData else number
 
     def _take(self, arrival_ns: int, item: ua.MonitoredItemNotification) -> None:
         if not 0 <= item.ClientHandle < len(self._items):

@@ -41,7 +41,7 @@ class TrustStore:
     def trusts(self, der: bytes) -> bool:
         """Return whether this very certificate is trusted."""
         try:
-            return any(file.read_bytes() == der for file in self.folder.glob("*.der") if _is_small(file))
+            return any(_content(file) == der for file in self.folder.glob("*.der"))
         except OSError:
             return False
 
@@ -62,8 +62,12 @@ class TrustStore:
         return found
 
 
-def _is_small(file: Path) -> bool:
-    return file.stat().st_size <= FILE_MAX
+def _content(file: Path) -> bytes | None:
+    """Return a file's bytes; None if it cannot be read or is too long: it hides no other."""
+    try:
+        return file.read_bytes() if file.stat().st_size <= FILE_MAX else None
+    except OSError:
+        return None
 
 
 async def fetch(url: str, timeout_s: float) -> list[Offered]:
