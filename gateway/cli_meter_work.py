@@ -10,11 +10,9 @@ import typer
 from rich.table import Table
 
 from gateway import assembly
-from gateway.cli_bus_work import meter_of
-from gateway.cli_options import print_json
+from gateway.cli_options import duration_s, meter_of, one_of, print_json, reason
 from gateway.clock import NS, SystemClock, iso
 from gateway.config.site_file import load
-from gateway.config.values import nearest, seconds
 from gateway.control import ask_async
 from gateway.display import pairs, quantity_names, ratio, shown
 from gateway.errands import ERRAND_MAX_S
@@ -41,6 +39,13 @@ def ask_gateway(site: Site, do: str, **parameters: object) -> Any:
         ) from error
 
 
+def warn_if_not_durable(answer: Mapping[str, Any]) -> None:
+    """Say on stderr that what was declared is not on disk yet."""
+    if not answer["durable"]:
+        text = "NOT ON DISK YET: the journal cannot be written; the gateway keeps this in memory and goes on trying"
+        typer.echo(f"{text} (see `metergate status`). If it stops before, declare it again", err=True)
+
+
 def time_ns(text: str, zone: str, option: str) -> int:
     """Return a time as typed in nanoseconds since 1970; without an offset it is the site's. Raises BadParameter."""
     if text == "now":
@@ -55,16 +60,6 @@ def time_ns(text: str, zone: str, option: str) -> int:
     return round(found.timestamp() * 1000) * (NS // 1000)
 
 
-def duration_s(text: str, option: str) -> float:
-    """Return a duration as typed, in seconds. Raises BadParameter."""
-    try:
-        return seconds(text)
-    except ValueError as error:
-        raise typer.BadParameter(
-            f'"{text}" is no duration: write 30min, 2h or 1d', param_hint=option
-        ) from error
-
-
 def maintain(
     path: Path, subject: str | None, *, for_: str, end: bool, why: str, by: str, as_json: bool
 ) -> None:
@@ -77,16 +72,13 @@ def maintain(
         return
     if end == bool(for_):
         raise typer.BadParameter("say --for 2h to begin it, or --end", param_hint="--for")
-    if for_ and not why.strip():
-        raise typer.BadParameter("say why: the next shift will ask", param_hint="--why")
+    if for_:
+        reason(why)
     known = [link.id for link in site.links] + [meter.id for meter in site.meters if meter.enabled]
-    if subject not in known:
-        near = nearest(subject, known)
-        raise MetergateError(
-            f'no link or enabled meter "{subject}"' + (f"; did you mean {near}?" if near else "")
-        )
+    one_of(subject, known, "link or enabled meter")
     for_s = duration_s(for_, "--for") if for_ else 0
     answer = ask_gateway(site, "maintenance", subject=subject, for_s=for_s, why=why, by=by)
+    warn_if_not_durable(answer)
     if as_json:
         print_json(answer)
     elif answer["until_ns"] is None:
@@ -115,12 +107,7 @@ def readings(site: Site, meter: MeterConfig, texts: list[str], option: str) -> d
     known = quantity_names(meter, assembly.library(site))
     found = {}
     for key, value in pairs(texts, option).items():
-        if key not in known:
-            near = nearest(key, known)
-            raise MetergateError(
-                f"{option} {key}: meter {meter.id} has no such channel"
-                + (f"; did you mean {near}?" if near else "")
-            )
+        one_of(key, known, f"channel of meter {meter.id}")
         found[key] = f"{shown(value, known[key]).value:f}"
     return found
 
@@ -138,6 +125,7 @@ def record_swap(
     as_json: bool,
 ) -> None:
     """Record another meter and show what was kept. Raises MetergateError."""
+    reason(why)
     site = load(path)
     meter = meter_of(site, meter_id)
     answer = ask_gateway(
@@ -163,6 +151,7 @@ def record_ratio(
     path: Path, meter_id: str, change: str, by: str, why: str, opening: list[str], *, at: str, as_json: bool
 ) -> None:
     """Record another ratio, show what was kept and what is left to do. Raises MetergateError."""
+    reason(why)
     site = load(path)
     meter = meter_of(site, meter_id)
     ((name, value),) = pairs([change], "ratio").items()

@@ -13,6 +13,7 @@ from gateway.counter_log import CounterLog
 from gateway.model import Event, Flag, Frame
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from decimal import Decimal
 
     from gateway.health import Health
@@ -30,7 +31,7 @@ class Recorder:
     """Turns samples into frames: identity, checks, flags; then into the journal.
 
     marks: meter -> flags that all its readings get for now. quiet: links and meters whose warnings are not
-    logged. Both belong to whoever declares maintenance.
+    logged. Both are set by `under_maintenance`.
     """
 
     def __init__(self, journal: Journal, clock: Clock, health: Health) -> None:
@@ -142,6 +143,11 @@ class Recorder:
         """Return the layouts the meter's newest samples came with, one for each period."""
         return [layout for (id_, _), layout in self._newest.items() if id_ == meter]
 
+    def under_maintenance(self, meters: Iterable[str], subjects: Iterable[str]) -> None:
+        """Mark the readings of these meters, and of no others, MAINTENANCE; keep them and `subjects` out of the log."""
+        self.marks = dict.fromkeys(meters, int(Flag.MAINTENANCE))
+        self.quiet = frozenset(subjects) | frozenset(self.marks)
+
     def swapped(self, meter: str) -> None:
         """Forget the meter's last readings: what comes next is another device's, and no reset."""
         for layout, checker in self._checkers.items():
@@ -152,10 +158,10 @@ class Recorder:
         """Journal a transition (kinds: docs/specs/journal.md)."""
         self._journal.note(Event(self._clock.wall_ns(), kind, subject, detail))
 
-    async def event_for_good(self, kind: str, subject: str, /, **detail: object) -> None:
-        """Journal a transition and return once the journal has tried to commit it."""
+    async def event_for_good(self, kind: str, subject: str, /, **detail: object) -> bool:
+        """Journal a transition; return whether it is on disk, else it waits in memory and the journal goes on trying."""
         self.event(kind, subject, **detail)
-        await self._journal.flush()
+        return await self._journal.flush()
 
 
 async def watch_clock(clock: Clock, recorder: Recorder, *, every_s: float = 1.0) -> None:

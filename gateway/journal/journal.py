@@ -172,19 +172,18 @@ class Journal:
             or self._readers.dirty
         )
 
-    async def flush(self) -> None:
-        """Commit what is open, waiting or dirty now; on failure it waits in memory, within bounds."""
+    async def flush(self) -> bool:
+        """Commit what is open, waiting or dirty now; return whether all is on disk. On failure it waits in memory, within bounds."""
         if self._inline:
-            await self._flush()
-        else:
-            await asyncio.shield(asyncio.create_task(self._flush()))
+            return await self._flush()
+        return await asyncio.shield(asyncio.create_task(self._flush()))
 
-    async def _flush(self) -> None:
+    async def _flush(self) -> bool:
         async with self._committing:
-            if not self._unsaved() or self._closed:
-                return
-            if self._damaged and not await self._begin_anew():
-                return
+            if not self._unsaved():
+                return True
+            if self._closed or (self._damaged and not await self._begin_anew()):
+                return False
             self._close_group()
             await self._save_losses()  # a new epoch is known there before it is used
             refusals, self._refusals = self._refusals, []
@@ -207,10 +206,11 @@ class Journal:
                 self._dirty = True
                 self._refusals = (refusals + self._refusals)[-REFUSALS_MAX:]
                 await self._failed(error)
-                return
+                return False
             self._layouts.written(draft.layouts, written.layouts_gone)
             self._committed(draft, written)
             await self._save_losses()
+            return True
 
     def _write(self, draft: Draft) -> Written:
         return commit.write(self._store, draft, self._layouts.id_of, self._size_max, self._free_min)
