@@ -36,6 +36,10 @@ if TYPE_CHECKING:
 
 BUFFER_SIZE = 4096  # 15 frames of the largest kind; 64 KiB would be 33 MB at 500 connections
 GIVEN_UP_MAX = 64  # transaction ids remembered to tell "late" from "nobody asked"
+STRAYS_MAX = 100
+"""Whole frames within STRAYS_S that answer nothing which is waited for; more than can be late at once. The connection is dropped
+then: each costs as much as an answer, and a peer that sends thousands a second would keep other links waiting."""
+STRAYS_S = 1.0
 _IDS = 0xFFFF
 _CLOSED_STEP = "the meter may be restarting, or allow fewer connections than it has"
 _STUCK_STEP = "the meter hangs, or the network is cut: check both"
@@ -99,6 +103,8 @@ class Stream(asyncio.BufferedProtocol):
         self._sole: _Pending | None = None
         self._given_up: deque[int] = deque(maxlen=GIVEN_UP_MAX)
         self._strays = 0
+        self._flood = 0  # frames thrown away since _flood_s
+        self._flood_s = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._closed = self._loop.create_future()
 
@@ -212,11 +218,11 @@ class Stream(asyncio.BufferedProtocol):
             reason = "late" if late else "transaction"
             text = "answers a request given up" if late else f"transaction {frame.transaction} was not asked"
             self._strays += not late
-            self._discard(reason, text, raw)
+            self._unasked(reason, text, raw)
             return
         self._choose_sole()
         if pending.answer.done():  # the waiting task was cancelled
-            self._discard("late", "answers a request given up", raw)
+            self._unasked("late", "answers a request given up", raw)
             return
         try:
             payload = check(frame, pending.ask)
@@ -233,6 +239,18 @@ class Stream(asyncio.BufferedProtocol):
 
     def _choose_sole(self) -> None:
         self._sole = next(iter(self._pending.values())) if len(self._pending) == 1 else None
+
+    def _unasked(self, reason: str, text: str, raw: bytes) -> None:
+        """Throw away a whole frame that answers nothing; drop the peer that floods."""
+        self._discard(reason, text, raw)
+        now_s = self._loop.time()
+        if now_s - self._flood_s > STRAYS_S:
+            self._flood, self._flood_s = 0, now_s
+        self._flood += 1
+        if self._flood > STRAYS_MAX:
+            self._drop(
+                f"more than {STRAYS_MAX} answers within {STRAYS_S:g} s that nobody asked for; {_FLOOD_STEP}"
+            )
 
     def _discard(self, reason: str, text: str, raw: bytes) -> None:
         self._stats.discarded[reason] += 1

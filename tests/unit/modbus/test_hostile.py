@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from drivers.modbus.driver import ModbusTcpLink
+from drivers.modbus.stream import STRAYS_MAX
 from gateway.clock import SystemClock
 from gateway.errors import DeviceError, LinkDown
 from tests.unit.modbus.hostile import HostileServer, Request
@@ -301,3 +302,18 @@ async def test_a_peer_that_takes_nothing_is_given_up() -> None:
         with pytest.raises(LinkDown, match="has not taken"):
             await link.read(POLL)
         await assert_usable(server, link, reopen=True)
+
+
+async def test_a_flood_of_whole_frames_nobody_asked_for_ends_the_connection() -> None:
+    async with linked() as (server, link):
+        server.script = lambda r: r.answer(1, 2, transaction=0) * STRAYS_MAX + r.own()  # as many as may be
+        assert (await link.read(POLL))[0].raw == RIGHT
+        server.script = lambda r: r.answer(1, 2, transaction=0) * 2000 + r.own()
+        with pytest.raises(
+            LinkDown, match="more than 100 answers within 1 s that nobody asked for; check that host"
+        ):
+            await link.read(POLL)
+        assert link.stats.discarded["transaction"] <= 2 * STRAYS_MAX + 2
+        server.script = Request.own
+        await link.open()
+        assert (await link.read(POLL))[0].raw == RIGHT
