@@ -48,6 +48,12 @@ IDLE_OPEN_S = 30.0  # a link without meters stays open for this long after an er
 log = structlog.get_logger("poll")
 
 
+class Hung(LinkDown):
+    """One thing on the link took longer than anything may."""
+
+    reason = "hang"
+
+
 class LinkPoller:
     """The owner of one link."""
 
@@ -78,6 +84,7 @@ class LinkPoller:
         self._backoff = Backoff(LINK_PAUSE_FIRST_S, pause_max_s, spread)
         self._breaker = Breaker(id_, targets, recorder, clock, health, spread)
         self._mute = False  # the link was given up because no meter answered: it is up when one does
+        self._told_down = ""  # the reason of the last `link_down`
         self._was_lost = False  # the link was down for a while: what was due last is read at once, not at the next due time
         self._is_open = False
         self._errands = ErrandQueue(id_, self._wake)
@@ -191,7 +198,7 @@ class LinkPoller:
         error = f"nothing was completed for {idle_s:g} s; the link is closed and opened anew"
         self._own.rebuilt += 1
         self._recorder.event("link_rebuilt", self.id, error=error, idle_s=idle_s)
-        raise LinkDown(error)
+        raise Hung(error)
 
     async def _close(self) -> None:
         """Close the link, whatever it takes, within bounds."""
@@ -227,9 +234,11 @@ class LinkPoller:
     def _down(self, error: LinkDown, *, lasting: bool) -> None:
         """Say that the link was lost. lasting: not opened anew at once, so nobody can tell how its meters are."""
         self._own.downs += 1
-        if self._own.state != "down" or not self._own.error:
-            self._breaker.warn("link down", self.id, error=str(error))
-            self._recorder.event("link_down", self.id, error=str(error))
+        reason = error.reason if isinstance(error, Hung | AllSilent) else "connection"
+        if self._own.state != "down" or not self._own.error or reason != self._told_down:
+            self._breaker.warn("link down", self.id, reason=reason, error=str(error))
+            self._recorder.event("link_down", self.id, reason=reason, error=str(error))
+        self._told_down = reason
         self._own.state, self._own.error = "down", str(error)
         if lasting:
             self._breaker.link_down()

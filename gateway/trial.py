@@ -270,3 +270,5 @@ class Severed(LinkDown):
 
 class AllSilent(LinkDown):
     """The link is open and none of its meters answers: it is opened anew, in case it is to blame."""
+
+    reason = "silent"

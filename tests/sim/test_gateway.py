@@ -93,7 +93,8 @@ def why(result: Result, link: str, meter: str, due_ns: int, until_ns: int) -> st
             if event.subject in (link, meter, "plant-1"):
                 for reason, kinds in STATES.items():
                     if event.kind in kinds:
-                        states[reason] = event.kind
+                        is_silent = event.detail.get("reason") == "silent" and event.kind == "link_down"
+                        states[reason] = "link_up" if is_silent else event.kind
         for reason, kinds in STATES.items():
             if states[reason] != kinds[0]:
                 return reason
