@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from drivers.absences import RETRY_S
+from drivers.absences import METERS_MAX, RETRY_S, Tellings
 from drivers.cjt188.frame import CLOCK_BYTES, Ask, Refusal, clock_s
 from drivers.failures import InDoubt, NoAnswer, RequestFailed
 from drivers.identifiers import CjtSettings, CjtSource
@@ -47,13 +47,18 @@ class Cjt188Reader:
         """name: the link's id."""
         self._line, self._clock, self._name, self._notice = line, clock, name, notice
         self._meters: dict[str, _Meter] = {}
+        self._tellings = Tellings()
         self._counts = dict.fromkeys(("requests", "answers", "timeouts", "refusals", "garbage"), 0)
 
     async def read(self, poll: Poll) -> list[Sample]:
         """Return the one sample of a poll, with what the reply lacks flagged. Raises DeviceError, LinkDown."""
         settings, sources = self._checked(poll)
         address = str(poll.address)
-        meter = self._meters.setdefault(address, _Meter(poll.meter))
+        meter = self._meters.get(address)
+        if meter is None:
+            if len(self._meters) >= METERS_MAX:
+                self._meters.clear()
+            meter = self._meters[address] = _Meter(poll.meter)
         ask = Ask(address, sources[0].di, meter.ser, settings, swapped=meter.swapped)
         meter.ser = (meter.ser + 1) % SERIAL_NUMBERS
         self._counts["requests"] += 1
@@ -72,7 +77,10 @@ class Cjt188Reader:
             raise self._device_error(poll, ask, error) from None
         self._counts["answers"] += 1
         meter.settled = True
-        self._compare_clock(meter, settings, data, (asked_ns + time_ns) / 2 / NS)
+        if poll.layout.period_s:  # not for what an errand asks
+            self._tellings.flush(self._notice, self._clock.monotonic())
+            meter.name = poll.meter
+            self._compare_clock(meter, settings, data, (asked_ns + time_ns) / 2 / NS)
         return [self._sample(poll, sources, meter, time_ns, data)]
 
     def figures(self) -> dict[str, object]:
@@ -116,19 +124,16 @@ class Cjt188Reader:
             return True
         found = data[source.unit_at] if source.unit_at < len(data) else 0xFF
         key = poll.layout.channels[i].key
-        if found == source.unit_code:
-            if key in meter.off:
-                meter.off.remove(key)
-                self._notice("channel_on", poll.meter, channels=[key], where=f"byte {source.unit_at}")
-            return True
-        if key not in meter.off:
-            meter.off.add(key)
+        is_off = found != source.unit_code
+        if poll.layout.period_s and is_off != (key in meter.off):
+            (meter.off.add if is_off else meter.off.discard)(key)
             error = f"unit byte {found:02X} where {source.unit_code:02X} was read at connecting"
-            where = f"byte {source.unit_at}"
-            self._notice(
-                "channel_off", poll.meter, channels=[key], reason="unit_changed", where=where, error=error
-            )
-        return False
+            detail = {"reason": "unit_changed", "error": error} if is_off else {}
+            self._tellings.tell(
+                self._notice, self._clock.monotonic(), poll.meter, key,
+                is_off=is_off, where=f"byte {source.unit_at}", **detail,
+            )  # fmt: skip
+        return not is_off
 
     def _compare_clock(self, meter: _Meter, settings: CjtSettings, data: bytes, now_s: float) -> None:
         """Tell the offset of the meter's clock, first and then once a day; the time comes with the values."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from drivers.absences import Absences
+from drivers.absences import METERS_MAX, Absences, Tellings
 from drivers.dlt645 import own_time
 from drivers.dlt645.frame import NO_SUCH_VALUE, AddressAsk, Ask, Refusal
 from drivers.failures import InDoubt, NoAnswer, RequestFailed
@@ -105,6 +105,7 @@ class Dlt645Reader:
         """name: the link's id."""
         self._line, self._clock, self._name, self._notice = line, clock, name, notice
         self._meters: dict[str, _Meter] = {}
+        self._tellings = Tellings()
         self._readings: dict[Poll, _Reading] = {}
         self._names: dict[str, str] = {}
         self._counts = dict.fromkeys(("requests", "answers", "timeouts", "refusals", "garbage"), 0)
@@ -113,7 +114,8 @@ class Dlt645Reader:
         """Return the one sample of a poll, channels of failed requests flagged. Raises DeviceError, LinkDown."""
         reading = self._readings.get(poll) or self._prepare(poll)
         outcome = await self._ask_all(poll, reading)
-        self._learn(poll, reading, outcome)
+        if poll.layout.period_s:  # not what an errand asks
+            self._learn(poll, reading, outcome)
         if not outcome.values:
             raise self._device_error(poll, reading, outcome)
         sample = _sample(poll, outcome)
@@ -158,8 +160,13 @@ class Dlt645Reader:
 
     def _prepare(self, poll: Poll) -> _Reading:
         address = str(poll.address)
-        meter = self._meters.setdefault(address, _Meter())
-        self._names[address] = poll.meter
+        meter = self._meters.get(address) or _Meter()
+        if poll.layout.period_s:
+            if len(self._meters) >= METERS_MAX:
+                self._meters.clear()
+                self._names.clear()
+            self._meters[address] = meter
+            self._names[address] = poll.meter
         try:
             reading = _Reading(poll, meter)
         except ValueError as error:
@@ -220,12 +227,19 @@ class Dlt645Reader:
         now_s = self._clock.monotonic()
         for i in outcome.values:
             if reading.meter.absences.answered(reading.asks[i].di):
-                self._notice("channel_on", poll.meter, **_where(poll, reading, i))
+                self._tell(poll, reading, i, now_s, is_off=False)
         for i, error in outcome.failures.items():
             absent = isinstance(error, Refusal) and error.code & NO_SUCH_VALUE
             if absent and reading.meter.absences.refused(reading.asks[i].di, now_s):
-                detail = _where(poll, reading, i) | {"reason": "no_such_value", "error": str(error)}
-                self._notice("channel_off", poll.meter, **detail)
+                detail = {"reason": "no_such_value", "error": str(error)}
+                self._tell(poll, reading, i, now_s, is_off=True, **detail)
+        self._tellings.flush(self._notice, now_s)
+
+    def _tell(
+        self, poll: Poll, reading: _Reading, i: int, now_s: float, *, is_off: bool, **detail: object
+    ) -> None:
+        key, where = poll.layout.channels[i].key, _hex(reading.asks[i].di)
+        self._tellings.tell(self._notice, now_s, poll.meter, key, is_off=is_off, where=where, **detail)
 
     def _device_error(self, poll: Poll, reading: _Reading, outcome: _Outcome) -> DeviceError:
         i, error = next(iter(outcome.failures.items()))
@@ -305,10 +319,6 @@ def _spans_midnight(reading: _Reading, wall_s: float, usual_s: float) -> bool:
 
 def _hex(di: object) -> str:
     return f"{di:08X}"
-
-
-def _where(poll: Poll, reading: _Reading, i: int) -> dict[str, object]:
-    return {"channels": [poll.layout.channels[i].key], "where": _hex(reading.asks[i].di)}
 
 
 def _reason(error: RequestFailed) -> str:

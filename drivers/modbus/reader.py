@@ -14,7 +14,7 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Generic
 
-from drivers.absences import Absences
+from drivers.absences import METERS_MAX, Absences, Tellings
 from drivers.failures import InDoubt, NoAnswer, RequestFailed
 from drivers.modbus.pdu import BIT_FUNCTIONS, ExceptionAnswer, bits_as_registers
 from drivers.modbus.plan import TCP, Cost
@@ -66,6 +66,7 @@ class ModbusReader(Generic[AskT]):
         self._cost = cost
         self._readings: dict[Poll, Reading[AskT]] = {}
         self._absences: dict[str, Absences] = {}  # of each meter
+        self._tellings = Tellings()
         self._rested_s = 0.0
 
     def forget(self) -> None:
@@ -78,6 +79,8 @@ class ModbusReader(Generic[AskT]):
         Raises DeviceError if no request brought values, LinkDown if the connection is gone and nothing was read.
         """
         reading = self._readings.get(poll) or self._prepare(poll)
+        if self._tellings.held:
+            self._tellings.flush(self._notice, self._clock.monotonic())
         sole = reading.sole
         if sole is None:
             outcome = await self._ask_all(reading)
@@ -96,7 +99,7 @@ class ModbusReader(Generic[AskT]):
             return await self.read(poll)
         if not outcome.answers:
             raise self._device_error(poll, outcome)
-        if outcome.failures or reading.absences.off():
+        if poll.layout.period_s and (outcome.failures or reading.absences.off()):  # not what an errand asks
             self._note_absences(reading, outcome)
         return [outcome.sample(poll)]
 
@@ -106,7 +109,13 @@ class ModbusReader(Generic[AskT]):
         return {"channels_off": {meter: count for meter, count in off.items() if count}}
 
     def _prepare(self, poll: Poll) -> Reading[AskT]:
-        absences = self._absences.setdefault(poll.meter, Absences())
+        absences = self._absences.get(poll.meter)
+        if absences is None:
+            absences = Absences()
+            if poll.layout.period_s:
+                if len(self._absences) >= METERS_MAX:
+                    self._absences.clear()
+                self._absences[poll.meter] = absences
         trip = self.trips.of(poll.address)
         try:
             reading = Reading(poll, self._prepare_ask, self._timeout_s, absences, trip, self._cost)
@@ -212,29 +221,23 @@ class ModbusReader(Generic[AskT]):
         absent = outcome.absent()
         for n, block in enumerate(outcome.plan.blocks):
             channels, where = block.channels, str(outcome.asks[n])
-            keys = [poll.layout.channels[i].key for i in channels]
             if n in absent and len(channels) == 1:
                 source = poll.sources[channels[0]]
                 told = reading.unbundled.issuperset(channels) and absences.refused(source, now_s)
                 if absences.refused(source, now_s) or told:
-                    error = str(outcome.failures[n])
-                    self._notice(
-                        "channel_off",
-                        poll.meter,
-                        channels=keys,
-                        reason="illegal_address",
-                        where=where,
-                        error=error,
-                    )
+                    self._tell(poll, channels[0], where, is_off=True, error=str(outcome.failures[n]))
             elif n in outcome.answers:
-                back = [
-                    key for i, key in zip(channels, keys, strict=True) if absences.answered(poll.sources[i])
-                ]
-                if back:
-                    self._notice(
-                        "channel_on", poll.meter, channels=back, reason="illegal_address", where=where
-                    )
+                for i in channels:
+                    if absences.answered(poll.sources[i]):
+                        self._tell(poll, i, where, is_off=False)
         reading.unbundled = frozenset()
+
+    def _tell(self, poll: Poll, i: int, where: str, *, is_off: bool, **detail: object) -> None:
+        key = poll.layout.channels[i].key
+        self._tellings.tell(
+            self._notice, self._clock.monotonic(), poll.meter, key,
+            is_off=is_off, reason="illegal_address", where=where, **detail,
+        )  # fmt: skip
 
     def _device_error(self, poll: Poll, outcome: Outcome[AskT]) -> DeviceError:
         """Return the error of a poll that brought nothing, told by its first failure."""

@@ -7,25 +7,28 @@ from typing import TYPE_CHECKING
 import structlog
 from asyncua import ua
 
+from drivers.absences import Tellings
 from drivers.opcua import slot
 from drivers.opcua.faults import REFUSED, status_name
 
 if TYPE_CHECKING:
-    from gateway.interfaces import Notice, Poll
+    from gateway.interfaces import Clock, Notice, Poll
 
+LOG_EVERY_S = 60.0  # of one channel, whatever its causes
 LOGGED_MAX = 10_000
 
 log = structlog.get_logger("opcua")
 
 
 class Channels:
-    """The channels of one link that have no number, or that the server does not have; bounded."""
+    """The channels of one link that have no number, or that the server does not have; bounded in size and in what it tells."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, clock: Clock) -> None:
         """name: the link's id."""
-        self._name = name
-        self._logged: set[tuple[str, str, str]] = set()
+        self._name, self._clock = name, clock
+        self._logged: dict[tuple[str, str], tuple[str, float]] = {}  # channel -> cause logged last, and when
         self._off: set[tuple[str, str]] = set()
+        self._tellings = Tellings()
 
     def judge(
         self, notice: Notice, poll: Poll, index: int, answer: ua.DataValue, *, has_number: bool
@@ -36,47 +39,50 @@ class Channels:
         source = str(poll.sources[index])
         if code in REFUSED:
             self.off(notice, poll, index, status_name(code))
-        elif (poll.meter, source) in self._off:
+        elif (poll.meter, source) in self._off and poll.layout.period_s:
             self._off.discard((poll.meter, source))
-            log.info("channel is back", link=self._name, meter=poll.meter, source=source)
-            notice(
-                "channel_on",
-                poll.meter,
-                channels=[_key(poll, index)],
-                reason="bad_node",
-                where=source,
-                error="",
-            )
+            if self._tell(notice, poll, index, is_off=False, error=""):
+                log.info("channel is back", link=self._name, meter=poll.meter, source=source)
         if not has_number:
-            self._log_once(poll.meter, source, _cause(code, answer.Value or ua.Variant()))
+            self._log(poll.meter, source, _cause(code, answer.Value or ua.Variant()))
 
     def off(self, notice: Notice, poll: Poll, index: int, error: str) -> None:
         """Tell once that the server does not give this channel. error: name of its StatusCode."""
         source = str(poll.sources[index])
-        if (poll.meter, source) not in self._off and len(self._off) < LOGGED_MAX:
+        is_new = (poll.meter, source) not in self._off and len(self._off) < LOGGED_MAX
+        if is_new and poll.layout.period_s:  # not what an errand asks for
             self._off.add((poll.meter, source))
-            notice(
-                "channel_off",
-                poll.meter,
-                channels=[_key(poll, index)],
-                reason="bad_node",
-                where=source,
-                error=error,
-            )
-        self._log_once(poll.meter, source, error)
+            self._tell(notice, poll, index, is_off=True, error=error)
+        self._log(poll.meter, source, error)
 
-    def _log_once(self, meter: str, source: str, cause: str) -> None:
-        """Say once for each cause that a channel has no number; the flag says it every time."""
-        key = (meter, source, cause)
-        if key not in self._logged and len(self._logged) < LOGGED_MAX:
-            self._logged.add(key)
-            log.warning(
-                "channel has no number; check its id",
-                link=self._name,
-                meter=meter,
-                source=source,
-                error=cause,
-            )
+    def flush(self, notice: Notice) -> None:
+        """Tell what a channel that came and went has come to."""
+        self._tellings.flush(notice, self._clock.monotonic())
+
+    def _tell(self, notice: Notice, poll: Poll, index: int, *, is_off: bool, error: str) -> bool:
+        return self._tellings.tell(
+            notice,
+            self._clock.monotonic(),
+            poll.meter,
+            _key(poll, index),
+            is_off=is_off,
+            reason="bad_node",
+            where=str(poll.sources[index]),
+            error=error,
+        )
+
+    def _log(self, meter: str, source: str, cause: str) -> None:
+        """Say once for each cause that a channel has no number, at most once a minute; the flag says it every time."""
+        now_s = self._clock.monotonic()
+        last, said_s = self._logged.get((meter, source), ("", -LOG_EVERY_S))
+        if cause == last or now_s - said_s < LOG_EVERY_S:
+            return
+        if len(self._logged) >= LOGGED_MAX:
+            del self._logged[next(iter(self._logged))]
+        self._logged[meter, source] = (cause, now_s)
+        log.warning(
+            "channel has no number; check its id", link=self._name, meter=meter, source=source, error=cause
+        )
 
 
 def _key(poll: Poll, index: int) -> str:

@@ -87,7 +87,7 @@ class OpcUaLink:
         self._feedings: dict[Poll, Feeding] = {}  # outlive a connection, with what nobody has read yet
         self._begun: set[Poll] = set()  # in this connection
         self._counts = Counts()
-        self._channels = Channels(name)
+        self._channels = Channels(name, clock)
         self._client: Client | None = None
         self._guarded: Guarded | None = None
         self._lost = False
@@ -132,6 +132,7 @@ class OpcUaLink:
         client = self._client
         if client is None:
             raise LinkDown(self._text("not open"))
+        self._channels.flush(self.notice)
         if client.uaclient.protocol is not None:
             client.uaclient.protocol.timeout = max(poll.timeout_s, self._timeout_s)
         try:
