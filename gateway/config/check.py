@@ -28,7 +28,7 @@ _CREDENTIAL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}")
 
 def check(draft: Draft) -> list[Finding]:
     """Return every finding that needs more than one table, or the file system, to be seen."""
-    findings = [*_repeated(draft.links), *_repeated(draft.meters), *_repeated(draft.sinks)]
+    findings = [*_repeated([*draft.links, *draft.meters]), *_repeated(draft.sinks)]
     findings += _shared_endpoints(draft.links)
     outer: list[Entry[Any]] = [*draft.links, *draft.sinks]
     for entry in outer:
@@ -42,6 +42,7 @@ def check(draft: Draft) -> list[Finding]:
 
 
 def _repeated(entries: Sequence[Entry[Any]]) -> Iterator[Finding]:
+    """Yield a finding for each id used again; links and meters share one, as events and maintenance name either."""
     first: dict[str, str] = {}
     for entry in entries:
         entry_id = entry.body.get("id")

@@ -166,7 +166,7 @@ class ReadConfig(Table):
 class MeterConfig(Table):
     """`[[meters]]`: one device on a link."""
 
-    id: Id = Field(description="Id of the meter; never changes.")
+    id: Id = Field(description="Id of the meter, unlike that of any link; never changes.")
     name: str = Field(default="", description="Free text shown to people.")
     link: str = Field(description="Id of the link it hangs on.")
     unit: int | None = Field(

@@ -78,6 +78,7 @@ MISTAKES = [
     ("ratio", RATIOS, "ct = 0, pt = 1", "meters.pump-2.ratios.ct", "0", "above 0", ""),
     # one thing against another
     ("same-id", 'id = "pump-2"', 'id = "feeder-1"', "meters[2].id", "feeder-1", "of its own", "meters[1]"),
+    ("same-id-as-a-link", 'id = "pump-2"', 'id = "hall-a"', "meters.hall-a.id", "hall-a", "of its own", "links.hall-a"),
     ("same-unit", "unit = 2\n", "unit = 1\n", "meters.pump-2.unit", "meters.feeder-1", "of its own", ""),
     ("unknown-link", 'link = "dcs"', 'link = "dsc"', "meters.boiler-1.link", "dsc", "hall-a, dcs", '"dcs"'),
     ("unknown-profile", "eastron-sdm630", "eastron-sdm603", "meters.feeder-1.profile", "sdm603", "profiles", "eastron-sdm630"),
