@@ -16,7 +16,7 @@ import typer
 
 from gateway import __version__, cli_bus, cli_meter
 from gateway.cli_opcua import app as opcua
-from gateway.cli_options import Config, Json, config_path, print_json
+from gateway.cli_options import Config, Json, config_path, duration_s, print_json
 from gateway.errors import EXIT_CONFIG, ConfigError, MetergateError
 
 app = typer.Typer(
@@ -233,15 +233,8 @@ def demo(
         from simulators.demo import main as run_demo
     except ModuleNotFoundError as error:
         raise missing_extra(error) from error
-    from gateway.config.values import seconds
-
-    try:
-        duration_s = seconds(duration) if duration else None
-    except ValueError as error:
-        raise typer.BadParameter(
-            f'"{duration}" is no duration: write 20s, 5min or 1h', param_hint="--for"
-        ) from error
-    raise typer.Exit(run_demo(Options(duration_s, json=json, file=file, seed=seed, keep=keep)))
+    for_s = duration_s(duration, "--for") if duration else None
+    raise typer.Exit(run_demo(Options(for_s, json=json, file=file, seed=seed, keep=keep)))
 
 
 @app.callback()
@@ -265,9 +258,12 @@ def _version() -> None:
 
 
 @app.command()
-def version() -> None:
+def version(json: Json = False) -> None:
     """Print the version."""
-    typer.echo(f"metergate {__version__}")
+    if json:
+        print_json({"version": __version__})
+    else:
+        typer.echo(f"metergate {__version__}")
 
 
 def missing_extra(error: ModuleNotFoundError) -> MetergateError:

@@ -10,25 +10,36 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli_options import Config, Json, config_path
+from gateway.cli_options import By, Config, Json, config_path, duration_s, user
 
-_NAMES = "METER, or LINK METER; LINK alone with --unit and --address for raw registers."
+_NAMES = "METER, or LINK METER; LINK alone for a raw read: --unit and --register, or --address and --di."
+
+Register = Annotated[
+    str,
+    typer.Option(
+        help="Raw: register address on the wire, from 0, decimal or 0x…; manual's 40001 is often 0 of function 3."
+    ),
+]
+Address = Annotated[
+    str, typer.Option(help="Raw: meter number, 12 digits (DL/T 645) or 14 (CJ/T 188); default: the METER's.")
+]
+Di = Annotated[
+    str,
+    typer.Option("--di", help="Raw: data identifier (数据标识), such as 0x00010000 or, CJ/T 188, 0x901F."),
+]
+MeterType = Annotated[
+    str, typer.Option(help="Raw, CJ/T 188: type of the meter, such as 0x10 for cold water.")
+]
+Count = Annotated[
+    int | None,
+    typer.Option(min=1, max=125, help="Raw: registers (default 1), or bytes of the value (default 4)."),
+]
 
 
 def mount(app: typer.Typer) -> None:
     """Add the commands to `metergate`."""
     for command in (read, scan, probe, capture):
         app.command()(command)
-
-
-def seconds_of(text: str, option: str) -> float:
-    """Return a duration as typed, in seconds."""
-    from gateway.config.values import seconds
-
-    try:
-        return seconds(text)
-    except ValueError as error:
-        raise typer.BadParameter(f'"{text}" is no duration: write 200ms or 2s', param_hint=option) from error
 
 
 def number_of(text: str, option: str, base: int = 0) -> int:
@@ -48,15 +59,14 @@ def read(
     function: Annotated[
         int, typer.Option(min=1, max=4, help="Raw: 3 holding, 4 input registers, 1 coils, 2 discrete inputs.")
     ] = 3,
-    address: Annotated[
-        str,
-        typer.Option(
-            help="Raw: address on the wire, from 0, decimal or 0x…; manual's 40001 is often 0 of function 3."
-        ),
-    ] = "",
-    count: Annotated[int, typer.Option(min=1, max=125, help="Raw: registers.")] = 1,
+    register: Register = "",
+    address: Address = "",
+    di: Di = "",
+    meter_type: MeterType = "",
+    count: Count = None,
     type_: Annotated[
-        str, typer.Option("--type", help="Raw: u16 s16 u32 s32 f32 f64 …; without it all are shown.")
+        str,
+        typer.Option("--type", help="Raw registers: u16 s16 u32 s32 f32 f64 …; without it all are shown."),
     ] = "",
     order: Annotated[str, typer.Option(help="Raw: byte order, ABCD CDAB BADC DCBA.")] = "ABCD",
     timeout: Annotated[str, typer.Option(help="Raw: longest wait for the answer.")] = "1s",
@@ -67,23 +77,32 @@ def read(
 
     Through the running gateway if there is one, between two of its polls; else the link is opened for this.
 
-    Examples: `metergate read feeder-1 --watch` · `metergate read hall-a --unit 3 --function 4 --address 0x46 --count 2`
+    Examples: `metergate read feeder-1 --watch` · `metergate read hall-a --unit 3 --function 4 --register 0x46 --count 2` ·
+    `metergate read line --address 000012345678 --di 0x00010000`
     """
-    from gateway.cli_bus_work import RawRead, read_meter, read_raw
+    from gateway.cli_bus_work import IdentifiedRead, RawRead, read_identified, read_meter, read_raw
 
-    every_s = max(seconds_of(every, "--every"), 0.1) if watch else None
+    every_s = max(duration_s(every, "--every"), 0.1) if watch else None
     if len(meter) > 2:
         raise typer.BadParameter("expected METER or LINK METER", param_hint="METER")
-    if not address:
-        if unit is not None:
-            raise typer.BadParameter(
-                "--unit asks for raw registers: say which, --address 0x46", param_hint="--address"
-            )
-        raise typer.Exit(read_meter(config_path(config), meter, every_s=every_s, as_json=json))
-    wanted = RawRead(
-        unit, function, number_of(address, "--address"), count, type_, order, seconds_of(timeout, "--timeout")
-    )
-    raise typer.Exit(read_raw(config_path(config), meter, wanted, every_s=every_s, as_json=json))
+    if register and di:
+        raise typer.BadParameter("registers are Modbus, --di is DL/T 645 and CJ/T 188", param_hint="--di")
+    timeout_s, path = duration_s(timeout, "--timeout"), config_path(config)
+    if register:
+        at = number_of(register, "--register")
+        asked = RawRead(unit, function, at, count or 1, type_, order, timeout_s)
+        raise typer.Exit(read_raw(path, meter, asked, every_s=every_s, as_json=json))
+    if di:
+        of_type = number_of(meter_type, "--meter-type") if meter_type else None
+        value = IdentifiedRead(address, number_of(di, "--di"), count or 4, of_type, timeout_s)
+        raise typer.Exit(read_identified(path, meter, value, every_s=every_s, as_json=json))
+    if unit is not None:
+        raise typer.BadParameter(
+            "--unit asks for raw registers: say --register 0x46", param_hint="--register"
+        )
+    if address:
+        raise typer.BadParameter("--address asks for a raw value: say --di 0x00010000", param_hint="--di")
+    raise typer.Exit(read_meter(path, meter, every_s=every_s, as_json=json))
 
 
 def scan(
@@ -126,7 +145,7 @@ def scan(
         port=port,
         first=first,
         last=last,
-        timeout_s=seconds_of(timeout, "--timeout"),
+        timeout_s=duration_s(timeout, "--timeout"),
         bauds=tuple(number_of(text, "--bauds") for text in bauds.split(",") if text),
         parities=tuple(text.strip().upper() for text in parities.split(",") if text),
         probe=probe,
@@ -160,7 +179,7 @@ def probe(
     """
     from gateway.cli_bus_probe import probe as work
 
-    timeout_s = seconds_of(timeout, "--timeout")
+    timeout_s = duration_s(timeout, "--timeout")
     code = work(config_path(config), meter, profile, timeout_s=timeout_s, below=below, as_json=json)
     raise typer.Exit(code)
 
@@ -171,7 +190,7 @@ def capture(
         Path | None, typer.Option("--out", "-o", help="Append to this file, such as the profile itself.")
     ] = None,
     serial: Annotated[str, typer.Option(help="Serial number on the meter's plate, for the record.")] = "",
-    by: Annotated[str, typer.Option(help="Who captured it; default: the user's name.")] = "",
+    by: By = "",
     force: Annotated[bool, typer.Option("--force", help="Also with values that are doubted.")] = False,
     config: Config = None,
     json: Json = False,
@@ -185,4 +204,5 @@ def capture(
     """
     from gateway.cli_bus_capture import capture as work
 
-    raise typer.Exit(work(config_path(config), meter, out, serial=serial, by=by, force=force, as_json=json))
+    who = by or user()
+    raise typer.Exit(work(config_path(config), meter, out, serial=serial, by=who, force=force, as_json=json))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import sys
 import tomllib
 from typing import TYPE_CHECKING, Any
@@ -11,8 +10,8 @@ from gateway import __version__
 from gateway.assembly import library
 from gateway.bus import connect
 from gateway.capture import capture as make
-from gateway.cli_bus_work import execute, meter_of, politely, progress
-from gateway.cli_options import print_json
+from gateway.cli_bus_work import execute, politely, progress
+from gateway.cli_options import meter_of, print_json
 from gateway.clock import SystemClock, iso
 from gateway.config.site_file import load
 from gateway.errors import MetergateError
@@ -34,7 +33,7 @@ def capture(
     meter = meter_of(site, meter_id)
     if not meter.profile:
         raise MetergateError(f"meter {meter.id} has no profile, so nothing says what its bytes mean")
-    found = execute(_run(site, meter, serial, by or _user()))
+    found = execute(_run(site, meter, serial, by))
     if found.flagged and not force:
         raise MetergateError(
             f"meter {meter.id}: {len(found.flagged)} values are doubted: {_some(found.flagged)}; look at them with "
@@ -107,13 +106,6 @@ def _append(out: Path, toml: str) -> None:
         raise MetergateError(f"--out {out}: not a TOML file one can append to: {error}") from error
     except OSError as error:
         raise MetergateError(f"--out {out}: {error.strerror}; name a file that can be written") from error
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a user without a name, as in a container
-        return "somebody"
 
 
 def _some(reasons: dict[str, str]) -> str:

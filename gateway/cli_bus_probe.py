@@ -8,8 +8,8 @@ from drivers.profiles import UnknownProfile
 from gateway.assembly import library
 from gateway.bus import connect
 from gateway.cli_bus_tables import print_probe, print_variables
-from gateway.cli_bus_work import STOPPED, execute, link_of, meter_of, politely, progress, unit_of
-from gateway.cli_options import print_json
+from gateway.cli_bus_work import STOPPED, execute, politely, progress, unit_of
+from gateway.cli_options import link_of, meter_of, print_json
 from gateway.clock import SystemClock
 from gateway.config.links import OpcuaConfig
 from gateway.config.site_file import load

@@ -87,6 +87,22 @@ def print_raw(found: Mapping[str, Any]) -> None:
         out.print(more)
 
 
+def print_identified(found: Mapping[str, Any]) -> None:
+    """Print the raw bytes of one data identifier, and what they may mean."""
+    title = (
+        f"{found['link']} {found['address']} {found['protocol']}, {found['round_trip_ms']:.1f} ms 原始数据"
+    )
+    table = Table("di", "as", "value", title=title, title_justify="left")
+    di = f"0x{found['di']:0{8 if found['protocol'] == 'dlt645' else 4}X}"
+    table.add_row(di, "bytes, low first", found["raw"])
+    for name, value in found["readings"].items():
+        table.add_row("", name, "no number" if value is None else value)
+    console().print(table)
+    words = flag_words(found["flags"][0])
+    if words:
+        console().print(words, style="yellow")
+
+
 def print_scan(found: Mapping[str, Any]) -> None:
     """Print who answered, what to know of it, and the tables for the site file."""
     out = console()

@@ -13,16 +13,15 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from gateway.bus import connect
-from gateway.cli_bus_tables import print_raw, print_reading
-from gateway.cli_options import print_json
+from gateway.cli_bus_tables import print_identified, print_raw, print_reading
+from gateway.cli_options import link_of, meter_of, print_json
 from gateway.clock import SystemClock, iso
 from gateway.config.site_file import load
-from gateway.config.values import nearest
 from gateway.errands import Question
 from gateway.errors import MetergateError
 from gateway.log import configure
 from gateway.loop import run
-from gateway.wire import ORDERS, TYPES, order_of
+from gateway.wire import BYTE_TYPES, ORDERS, TYPES, order_of
 from gateway.wire import exact as exact_of
 
 if TYPE_CHECKING:
@@ -37,6 +36,9 @@ T = TypeVar("T")
 STOPPED = 130
 """Exit code of a search that Ctrl-C ended; what was found so far is printed. Source: 128 + SIGINT, as shells have it."""
 _BITS = (1, 2)
+DIGITS = {12: "dlt645", 14: "cjt188"}
+"""Digits of a meter's number -> protocol, as in the site file (docs/specs/site-file.md)."""
+CJT_VALUES_AT = 3  # of a CJ/T 188 reply's data field: identifier and serial come first
 
 
 def execute(main: Coroutine[Any, Any, T]) -> T:
@@ -65,26 +67,6 @@ def progress() -> Progress:
     """Return a progress bar on stderr; silent where stderr is no terminal."""
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     return Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
-
-
-def meter_of(site: Site, name: str) -> MeterConfig:
-    """Return a meter of the site file. Raises MetergateError that names the nearest."""
-    known = {meter.id: meter for meter in site.meters}
-    if name not in known:
-        near = nearest(name, known)
-        hint = f"; did you mean {near}?" if near else ""
-        raise MetergateError(
-            f'no meter "{name}" in the site file{hint}; `metergate check` shows what it holds'
-        )
-    return known[name]
-
-
-def link_of(site: Site, name: str) -> str:
-    """Return the id of a link of the site file. Raises MetergateError."""
-    known = [link.id for link in site.links]
-    if name not in known:
-        raise MetergateError(f'no link "{name}" in the site file; there are: {", ".join(known) or "none"}')
-    return name
 
 
 def unit_of(meter: MeterConfig) -> int:
@@ -176,6 +158,75 @@ def read_raw(path: Path, names: list[str], wanted: RawRead, *, every_s: float | 
             return await _again(once, every_s)
 
     return 0 if execute(work()) else 1
+
+
+@dataclass(frozen=True, slots=True)
+class IdentifiedRead:
+    """One raw read by data identifier as typed. address: "" for a meter's own; meter_type: CJ/T 188 only."""
+
+    address: str
+    di: int
+    count: int
+    meter_type: int | None
+    timeout_s: float
+
+
+def read_identified(
+    path: Path, names: list[str], wanted: IdentifiedRead, *, every_s: float | None, as_json: bool
+) -> int:
+    """Print a value that no profile describes and return the exit code. Raises MetergateError, DeviceError."""
+    site = load(path)
+    if len(names) > 1 or any(meter.id == names[0] for meter in site.meters):
+        meter = _meter_named(site, names)
+        link, address = meter.link, wanted.address or meter.address
+    else:
+        link, address = link_of(site, names[0]), wanted.address
+    question = _identified(wanted, address)
+
+    async def work() -> bool:
+        async with connect(site, link, SystemClock()) as bus:
+
+            async def once() -> bool:
+                found = identified_figures(wanted, link, question, await bus.ask(question))
+                print_json(found) if as_json else print_identified(found)
+                return True
+
+            return await _again(once, every_s)
+
+    return 0 if execute(work()) else 1
+
+
+def _identified(wanted: IdentifiedRead, address: str) -> Question:
+    """Return the question by identifier, the protocol told by the length of the meter's number. Raises MetergateError."""
+    protocol = DIGITS.get(len(address)) if address.isdecimal() else None
+    if protocol is None:
+        raise MetergateError(
+            f'--address: "{address}" is no meter number; expected 12 digits (DL/T 645) or 14 (CJ/T 188), as on the plate'
+        )
+    if protocol == "dlt645":
+        return Question(protocol, address, ((wanted.di, wanted.count),), timeout_s=wanted.timeout_s)
+    if wanted.meter_type is None:
+        raise MetergateError("--meter-type: CJ/T 188 asks for it: 0x10 cold water, 0x11 hot water, 0x20 heat")
+    source = (wanted.meter_type, wanted.di, CJT_VALUES_AT, wanted.count)
+    return Question(protocol, address, (source,), timeout_s=wanted.timeout_s)
+
+
+def identified_figures(wanted: IdentifiedRead, link: str, asked: Question, answer: Answer) -> dict[str, Any]:
+    """Return a raw value as plain JSON values, interpreted in all ways that fit."""
+    size = len(answer.raw)
+    names = [name for name, kind in BYTE_TYPES.items() if kind.size == size]
+    return {
+        "link": link,
+        "protocol": asked.protocol,
+        "address": asked.address,
+        "di": wanted.di,
+        "count": size,
+        "raw": answer.raw.hex(),
+        "readings": {name: _exactly(name, "ABCD", answer.raw) for name in names},
+        "flags": list(answer.flags),
+        "time": iso(answer.time_ns),
+        "round_trip_ms": answer.round_trip_ms,
+    }
 
 
 def _checked(wanted: RawRead) -> RawRead:

@@ -9,11 +9,9 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli_options import Config, Json, config_path
+from gateway.cli_options import By, Config, Json, Why, config_path, user
 
 Meter = Annotated[str, typer.Argument(metavar="METER", help="Id of a meter of the site file.")]
-By = Annotated[str, typer.Option(help="Who does or approves it; kept with the event.")]
-Why = Annotated[str, typer.Option(help="Why; kept with the event.")]
 
 
 def mount(app: typer.Typer) -> None:
@@ -33,7 +31,7 @@ def maintenance(
         str, typer.Option("--for", help="How long, such as 30min, 2h, 1d; it ends by itself.")
     ] = "",
     end: Annotated[bool, typer.Option("--end", help="End it now.")] = False,
-    why: Why = "",
+    why: Annotated[str, typer.Option(help="Why; kept with the event. Required with --for.")] = "",
     by: By = "",
     config: Config = None,
     json: Json = False,
@@ -46,14 +44,14 @@ def maintenance(
     """
     from gateway.cli_meter_work import maintain
 
-    maintain(config_path(config), subject, for_=for_, end=end, why=why, by=by, as_json=json)
+    maintain(config_path(config), subject, for_=for_, end=end, why=why, by=by or user(), as_json=json)
 
 
 def swap(
     meter: Meter,
     serial: Annotated[str, typer.Option(help="Number of the new meter, as on its plate.")],
-    by: By,
     why: Why,
+    by: By = "",
     closing: Annotated[
         list[str] | None,
         typer.Option(
@@ -83,15 +81,23 @@ def swap(
     from gateway.cli_meter_work import record_swap
 
     record_swap(
-        config_path(config), meter, serial, by, why, closing or [], opening or [], at=at, as_json=json
+        config_path(config),
+        meter,
+        serial,
+        by or user(),
+        why,
+        closing or [],
+        opening or [],
+        at=at,
+        as_json=json,
     )
 
 
 def ratio(
     meter: Meter,
     change: Annotated[str, typer.Argument(help="NAME=VALUE, the ratio from now on: ct=60, or ct=300/5.")],
-    by: By,
     why: Why,
+    by: By = "",
     opening: Annotated[
         list[str] | None,
         typer.Option(
@@ -110,7 +116,7 @@ def ratio(
     """
     from gateway.cli_meter_work import record_ratio
 
-    record_ratio(config_path(config), meter, change, by, why, opening or [], at=at, as_json=json)
+    record_ratio(config_path(config), meter, change, by or user(), why, opening or [], at=at, as_json=json)
 
 
 def commission(
@@ -136,7 +142,7 @@ def commission(
     ] = "import",
     reads: Annotated[int, typer.Option(min=2, max=60, help="How often it is read for the direction.")] = 3,
     every: Annotated[str, typer.Option(help="Time between these reads.")] = "2s",
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing; use the options alone.")] = False,
+    no_input: Annotated[bool, typer.Option("--no-input", help="Ask nothing; use the options alone.")] = False,
     config: Config = None,
     json: Json = False,
 ) -> None:
@@ -150,7 +156,7 @@ def commission(
     from gateway.cli_commission import Options, main
 
     asked = Options(
-        by=by,
+        by=by or user(),
         display=display or [],
         age=age,
         plate=plate or [],
@@ -158,7 +164,7 @@ def commission(
         expect=expect,
         reads=reads,
         every=every,
-        ask=not yes and not json,
+        ask=not no_input and not json,
     )
     raise typer.Exit(main(config_path(config), meter, asked, as_json=json))
 
@@ -183,7 +189,7 @@ def replay(
         ),
     ] = False,
     by: By = "",
-    why: Why = "",
+    why: Annotated[str, typer.Option(help="Why; kept with the event. Required unless --dry-run.")] = "",
     config: Config = None,
     json: Json = False,
 ) -> None:
@@ -203,7 +209,7 @@ def replay(
             to,
             dry_run=dry_run,
             same_addresses=same_addresses,
-            by=by,
+            by=by or user(),
             why=why,
             as_json=json,
         )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gateway.cli_options import Config, Json, config_path, print_json
+from gateway.cli_options import Config, Json, config_path, one_of, print_json
 from gateway.clock import SystemClock
 from gateway.errors import MetergateError
 from gateway.loop import run as run_loop
@@ -40,11 +40,7 @@ def _link(site: Site, name: str) -> OpcuaConfig:
     from gateway.config.links import OpcuaConfig
 
     known = {link.id: link for link in site.links if isinstance(link, OpcuaConfig)}
-    if name not in known:
-        raise MetergateError(
-            f'no OPC UA link "{name}" in the site file; there are: {", ".join(known) or "none"}'
-        )
-    return known[name]
+    return known[one_of(name, known, "OPC UA link in the site file")]
 
 
 def _shown(link: OpcuaConfig) -> Offered:
@@ -85,11 +81,14 @@ def _print(known: Facts) -> None:
         typer.echo(f"  not valid    {fault}: the gateway will refuse it")
 
 
-def _add(site: Site, offered: Offered, link: str) -> None:
+def _add(site: Site, offered: Offered, link: str, *, as_json: bool) -> None:
     from drivers.opcua.trust import TrustStore
 
     os.umask(0o077)
     path = TrustStore(site.gateway.state_dir).add(offered.der)
+    if as_json:
+        print_json({"link": link, "file": str(path)} | _as_json(offered.facts))
+        return
     typer.echo(f"trusted: {path}\nA running gateway tries link {link} again by itself.")
 
 
@@ -134,16 +133,20 @@ def accept(
     link: LinkId,
     config: Config = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    json: Json = False,
 ) -> None:
     """Show the certificate of a link's server and trust it if you say so. Compare the fingerprint with the server's own."""
+    if json and not yes:
+        raise typer.BadParameter("with --json nothing is asked: add --yes, or use `pin`", param_hint="--json")
     site = _site(config)
     chosen = _link(site, link)
     offered = _shown(chosen)
-    typer.echo(f"{chosen.url} shows")
-    _print(offered.facts)
+    if not json:
+        typer.echo(f"{chosen.url} shows")
+        _print(offered.facts)
     if not yes and not typer.confirm("Trust this server?"):
         raise typer.Exit(1)
-    _add(site, offered, link)
+    _add(site, offered, link, as_json=json)
 
 
 @trust.command()
@@ -153,6 +156,7 @@ def pin(
         str, typer.Argument(help="SHA-256 fingerprint, as the server's own tool shows it.")
     ],
     config: Config = None,
+    json: Json = False,
 ) -> None:
     """Trust the server of a link only if its certificate has this fingerprint."""
     from drivers.opcua.certificates import parse_fingerprint
@@ -168,4 +172,4 @@ def pin(
         raise MetergateError(
             f"{chosen.url} shows a certificate with another fingerprint, {offered.facts.fingerprint}; nothing was changed"
         )
-    _add(site, offered, link)
+    _add(site, offered, link, as_json=json)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
-import orjson
-import typer
 from rich.table import Table
 
 from gateway.assembly import library
 from gateway.bus_estimates import Assumptions
 from gateway.bus_findings import SitePlan, examine
 from gateway.bus_plan import FULL, TIGHT, percent
+from gateway.cli_options import duration_s, print_json
 from gateway.config import site_file
-from gateway.config.values import seconds
 from gateway.errors import EXIT_CONFIG
 from gateway.tables import console
 
@@ -32,25 +29,16 @@ def main(path: Path, *, meters: bool, delay: str, round_trip: str, as_json: bool
     """
     usual = Assumptions()
     assumed = Assumptions(
-        _duration(delay, "--delay", usual.delay_s),
-        _duration(round_trip, "--round-trip", usual.round_trip_s),
+        duration_s(delay, "--delay") if delay else usual.delay_s,
+        duration_s(round_trip, "--round-trip") if round_trip else usual.round_trip_s,
     )
     site = site_file.load(path)
     found = examine(site, library(site), assumed)
     if as_json:
-        sys.stdout.write(orjson.dumps(to_json(found, assumed)).decode() + "\n")
+        print_json(to_json(found, assumed))
     else:
         _print(found, assumed, meters)
     return EXIT_CONFIG if found.findings else 0
-
-
-def _duration(text: str, option: str, otherwise_s: float) -> float:
-    if not text:
-        return otherwise_s
-    try:
-        return seconds(text)
-    except ValueError as error:
-        raise typer.BadParameter(f'"{text}" is no duration: write 20ms or 0.5s', param_hint=option) from error
 
 
 def to_json(found: SitePlan, assumed: Assumptions) -> dict[str, Any]:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import typer
 from rich.table import Table
 
-from gateway.cli_bus_work import STOPPED, execute, meter_of, politely, progress
+from gateway.cli_bus_work import STOPPED, execute, politely, progress
 from gateway.cli_meter_work import time_ns
-from gateway.cli_options import print_json
+from gateway.cli_options import meter_of, print_json, reason
 from gateway.clock import SystemClock, iso, sleep_for
 from gateway.config.site_file import load
 from gateway.control import ask_async
@@ -41,6 +41,8 @@ def main(
     as_json: bool,
 ) -> int:
     """Replay, print what was done and return the exit code: 130 if Ctrl-C broke it off. Raises MetergateError."""
+    if not dry_run:
+        reason(why)
     site = load(path)
     meter = meter_of(site, meter_id)
     request: dict[str, Any] = {

@@ -1,31 +1,52 @@
-"""The reads behind commissioning a meter, through whatever bus there is: the running gateway's, or the link itself."""
+"""Commissioning a meter step by step, through whatever bus there is: the running gateway's, or the link itself."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from drivers import profiles
 from drivers.dlt645 import own_time
 from drivers.profiles.ratio import REGISTER_EVIDENCE
+from gateway import assembly
+from gateway.bus import LiveBus, connect
 from gateway.clock import NS, sleep_for
-from gateway.commission import FAIL, OPEN, PASS, Detail, Reading, Step, Value, judge_ratio
+from gateway.commission import (
+    FAIL,
+    OPEN,
+    PASS,
+    Detail,
+    Reading,
+    Step,
+    Value,
+    judge_clock,
+    judge_direction,
+    judge_display,
+    judge_ratio,
+)
+from gateway.control import ask_async
+from gateway.display import quantity_names, ratio, shown
 from gateway.errands import Question
 from gateway.errors import DeviceError, MetergateError
 from gateway.layout import Layout, Slot
 from gateway.model import Channel
+from gateway.quantity import QUANTITIES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from drivers.profiles import Profile
     from drivers.profiles.model import DetectTable
     from drivers.registers import RegisterSource
     from gateway.bus import Bus
-    from gateway.config.models import MeterConfig
+    from gateway.config.models import MeterConfig, Site
     from gateway.interfaces import Clock
 
+    Prompt = Callable[[str], Awaitable[str]]
+
 TIMEOUT_S = 2.0
+ASKED_MAX = 3  # counters whose display is asked for
 
 
 async def raw_of(bus: Bus, unit: int, sources: Sequence[RegisterSource]) -> bytes:
@@ -202,3 +223,104 @@ async def clock_offset(bus: Bus, meter: MeterConfig, profile: Profile | None) ->
     if shown_s is None:
         return None, f"the meter's clock holds {date.hex()} {time.hex()}, which is no time"
     return round(shown_s + 0.5 - answer.time_ns / NS, 1), ""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a person saw on site. shown: channel -> display, plates: ratio -> plate, both as read off.
+
+    age_s: how long ago the displays were read, at most; reads, every_s: of the meter, for the direction.
+    """
+
+    shown: Mapping[str, str]
+    plates: Mapping[str, str]
+    serial: str
+    expect: Literal["import", "export"]
+    age_s: float
+    reads: int
+    every_s: float
+
+
+class Walk:
+    """One commissioning."""
+
+    def __init__(
+        self, site: Site, meter: MeterConfig, facts: Facts, clock: Clock, prompt: Prompt | None = None
+    ) -> None:
+        """prompt: asks what `facts` leave out; None: nobody is asked. Raises MetergateError for a number that is none."""
+        self.site, self.meter, self._facts, self.clock, self._prompt = site, meter, facts, clock, prompt
+        library = assembly.library(site)
+        self.profile: Profile | None = library.get(meter.profile) if meter.profile else None
+        self._quantities = quantity_names(meter, library)
+        self._plates = {name: ratio(text) for name, text in facts.plates.items()}
+        self._shown = dict(facts.shown)
+        for key, text in self._shown.items():
+            shown(text, self._quantities[key])
+        self._serial = facts.serial
+        self.steps: list[Step] = []
+
+    @property
+    def passed(self) -> bool:
+        """Return whether nothing failed and something passed."""
+        results = [step.result for step in self.steps]
+        return FAIL not in results and PASS in results
+
+    async def go(self) -> bool:
+        """Do all steps; return whether they went through the running gateway. Raises MetergateError, LinkDown."""
+        began_s = self.clock.monotonic()
+        if self._prompt is not None:
+            await self._ask_first(self._prompt)
+        async with connect(self.site, self.meter.link, self.clock) as bus:
+            live = isinstance(bus, LiveBus)
+            readings = await self._look(bus, live)
+            for key, text in self._shown.items():
+                reading = await read(bus, self.meter.id, self.clock)
+                elapsed_s = self._facts.age_s + reading.at_s - began_s
+                self._compare(key, text, reading, readings, elapsed_s)
+            if self._prompt is not None:
+                await self._ask_displays(bus, readings, self._prompt)
+        if not any(step.name.startswith("display") for step in self.steps):
+            self.steps.append(Step("display", OPEN, "nobody read the display (--display CHANNEL=VALUE)"))
+        return live
+
+    async def _look(self, bus: Bus, live: bool) -> list[Reading]:
+        """Do the steps that need no eyes; return the reads made for the direction."""
+        meter, profile = self.meter, self.profile
+        self.steps += await identity(bus, meter, profile)
+        self.steps.append(serial_number(meter, self._serial))
+        self.steps += await ratios(bus, meter, profile, self._plates)
+        readings = await several(bus, meter.id, self.clock, self._facts.reads, self._facts.every_s)
+        self.steps.append(judge_direction(readings, self._facts.expect))
+        synchronised = self.clock.state().synchronised
+        if live:
+            status = await ask_async(self.site.gateway.socket_path, "status")
+            synchronised = status["gateway"]["clock_synchronised"]
+        offset_s, why = await clock_offset(bus, meter, profile)
+        self.steps.append(judge_clock(synchronised, offset_s, why))
+        return readings
+
+    def _compare(
+        self, key: str, text: str, reading: Reading, readings: list[Reading], elapsed_s: float
+    ) -> None:
+        seen = shown(text, self._quantities[key])
+        self.steps.append(judge_display(key, seen, reading, readings, elapsed_s))
+
+    async def _ask_first(self, prompt: Prompt) -> None:
+        """Ask what plates say."""
+        self._serial = self._serial or await prompt("Number on the meter's plate (empty: not read)")
+        for name in self.profile.ratios if self.profile else ():
+            if name not in self._plates and (
+                text := await prompt(f"Ratio {name} on the plate, such as 200/5 (empty: not read)")
+            ):
+                self._plates[name] = ratio(text)
+
+    async def _ask_displays(self, bus: Bus, readings: list[Reading], prompt: Prompt) -> None:
+        """Ask for displays one by one, and read the meter right after each."""
+        counters = [key for key, value in readings[-1].values.items() if value.kind == "counter"]
+        for key in [key for key in counters if key not in self._shown][:ASKED_MAX]:
+            unit = QUANTITIES[self._quantities[key]].unit
+            since_s = self.clock.monotonic()
+            text = await prompt(f"{key} on the display, all digits, in {unit} or with its unit (empty: skip)")
+            if text:
+                reading = await read(bus, self.meter.id, self.clock)
+                self._compare(key, text, reading, readings, reading.at_s - since_s)

@@ -106,7 +106,14 @@ def test_pin_takes_the_one_with_the_fingerprint_only(site: Path, server: PlantSe
     assert opens(site)
     assert server.secure is not None
     right = certificates.fingerprint(server.secure.certificate.read_bytes())
-    assert call(site, "pin", "dcs", right.upper()).exit_code == 0
+    assert call(site, "accept", "dcs", "--json").exit_code == 2, "JSON asks nothing"
+    pinned = call(site, "pin", "dcs", right.upper(), "--json")
+    assert pinned.exit_code == 0
+    assert (
+        orjson.loads(pinned.output)["fingerprint"].replace(":", "").upper() == right.replace(":", "").upper()
+    )
+    again = orjson.loads(call(site, "accept", "dcs", "--yes", "--json").output)
+    assert again["file"] == orjson.loads(pinned.output)["file"]
     assert opens(site) == ""
     assert call(site, "pin", "dcs", "1234").exit_code == 2
 

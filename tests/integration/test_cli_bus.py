@@ -167,7 +167,7 @@ def test_everything_through_the_gateway_and_without(site_file: Path) -> None:
         "feeder-1",
         "--function",
         3,
-        "--address",
+        "--register",
         "0x2044",
         "--type",
         "f32",
@@ -175,6 +175,11 @@ def test_everything_through_the_gateway_and_without(site_file: Path) -> None:
         "ABCD",
     )
     assert 4990 < float(raw["registers"][0]["value"]) < 5010, "frequency in hundredths"
+    energy = next(one for one in read["channels"] if one["key"] == "energy_active_import_total")
+    for whom in (("tenant-1",), ("line", "--address", "000012345678")):
+        value = figures(site_file, "read", *whom, "--di", "0x00010000")
+        assert (value["protocol"], value["count"], value["flags"]) == ("dlt645", 4, [0])
+        assert 0 <= float(value["readings"]["bcd_le4"]) / 100 - float(energy["exact"]) < 10
 
 
 def test_a_capture_becomes_part_of_the_profile(site_file: Path) -> None:
@@ -220,7 +225,11 @@ def test_baud_and_parity_are_found_where_no_gateway_runs(alone: Path, tmp_path: 
     ]
     body = tomllib.loads(found["proposal"])
     assert [(link["port"], link["baud"], link["parity"]) for link in body["links"]] == [(port, 38400, "E")]
-    assert [meter.get("unit") for meter in body["meters"]] == [None, 2]
+    assert "meters" not in body, "neither type nor ratios are known: comments, so that the file stays lawful"
+    assert [f"\n# {key}\n" in found["proposal"] for key in ('address = "000012345678"', "unit = 2")] == [
+        True
+    ] * 2
+    assert any("answer at" in remark for remark in found["remarks"]) is False, "no site file says otherwise"
 
 
 def test_other_settings_are_refused_while_the_gateway_runs(plant: SimulatedSite, alone: Path) -> None:
@@ -236,9 +245,17 @@ def test_other_settings_are_refused_while_the_gateway_runs(plant: SimulatedSite,
         )
         assert "a gateway runs on it" in said
         assert "link line" in said, "the port was recognised as that of a link"
+        said = metergate(alone.parent, "scan", "line", "--bauds", "2400", "--config", alone, code=1)
+        assert "a gateway runs on it" in said, "one setting is a wish too"
     finally:
         gateway.close()
     assert plant.alive()
+
+
+def test_one_wished_setting_is_really_tried(alone: Path) -> None:
+    words = ("--bauds", "2400", "--from", 2, "--to", 2, "--timeout", "200ms", "--json")
+    found = json.loads(metergate(alone.parent, "scan", "line", *words, "--config", alone))
+    assert found["found"] == [], "the meters are set to 38400"
 
 
 def test_ctrl_c_stops_politely_with_what_was_found(alone: Path) -> None:
@@ -262,8 +279,11 @@ def test_ctrl_c_stops_politely_with_what_was_found(alone: Path) -> None:
     [
         (("read", "feeder-2"), "did you mean feeder-1?"),
         (("read", "dcs", "feeder-1"), "is on link hall, not on dcs"),
-        (("read", "hall", "--address", "1"), "Add --unit"),
-        (("read", "feeder-1", "--address", "1", "--type", "f23"), "f32"),
+        (("read", "hall", "--register", "1"), "Add --unit"),
+        (("read", "feeder-1", "--register", "1", "--type", "f23"), "f32"),
+        (("read", "line", "--address", "4711", "--di", "0x00010000"), "12 digits"),
+        (("read", "line", "--address", "12345678901234", "--di", "0x901F"), "--meter-type"),
+        (("read", "lin", "--register", "1"), "did you mean line?"),
         (("scan", "dcs"), "metergate probe dcs"),
         (("scan", "hall", "--bauds", "9600"), "change them there"),
         (("scan", "line", "--bauds", "9601"), "115200"),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from gateway.cli_options import user
 from tests.fakes.influx import FakeInflux
 from tests.integration.test_replay import COUNTER, CT, RIGHT, WRONG, Plant, events, meter
 
@@ -90,6 +91,8 @@ async def test_a_swap_keeps_read_and_typed_readings(plant: Plant) -> None:
         assert f"did you mean {KEY}" in err
         code, _, err = await called(plant, *words, "--at", "yesterday")
         assert code == 2
+        code, _, err = await called(plant, *words[:-1], " ")
+        assert (code, "--why" in err) == (2, True)
     assert event["serial"] == "A77"
     assert float(event["closing"][KEY]) == NOW_KWH
     assert float(event["opening"][KEY]) == 500
@@ -98,7 +101,7 @@ async def test_a_swap_keeps_read_and_typed_readings(plant: Plant) -> None:
 
 async def test_a_ratio_is_recorded_and_what_is_left_is_said(plant: Plant) -> None:
     async with plant.running(readings=3) as gateway:
-        words = ("--by", "Li", "--why", "larger CTs")
+        words = ("--why", "larger CTs")
         code, out, err = await called(plant, "ratio", "m-001", "ct=6000/5", *words)
         assert code == 0, err
         assert "ct is 1200 instead of 900" in out
@@ -108,6 +111,7 @@ async def test_a_ratio_is_recorded_and_what_is_left_is_said(plant: Plant) -> Non
         assert code == 1
         assert "known: ct" in err
     assert (event["before"], event["after"]) == ("900", "1200")
+    assert event["by"] == user(), "who calls, if nobody says who"
     assert float(event["closing"][KEY]) == NOW_KWH
 
 
@@ -118,7 +122,7 @@ async def test_without_a_gateway_they_say_why_one_is_needed(plant: Plant) -> Non
         ("maintenance",),
         ("swap", "m-001", "--serial", "1", "--by", "Li", "--why", "x"),
         ("ratio", "m-001", "ct=1", "--by", "Li", "--why", "x"),
-        ("replay", "m-001", "2026-01-01", "now"),
+        ("replay", "m-001", "2026-01-01", "now", "--why", "x"),
     ):
         code, _, err = await called(plant, *words)
         assert code == 1
@@ -127,7 +131,19 @@ async def test_without_a_gateway_they_say_why_one_is_needed(plant: Plant) -> Non
 
 @pytest.mark.parametrize("is_live", [True, False])
 async def test_commission_writes_a_record_with_and_without_a_gateway(plant: Plant, is_live: bool) -> None:
-    words = ("commission", "m-001", "--by", "Li", "--reads", "2", "--every", "50ms", "--plate", "ct=4500/5")
+    words = (
+        "commission",
+        "m-001",
+        "--by",
+        "Li",
+        "--no-input",
+        "--reads",
+        "2",
+        "--every",
+        "50ms",
+        "--plate",
+        "ct=4500/5",
+    )
     good = ("--display", f"{KEY}={NOW_KWH:.1f}", "--age", "1s")
     bad = ("--display", f"{KEY}={NOW_KWH / 900:.1f}", "--plate", "ct=900", "--json")
     async with plant.running(readings=3) as gateway:
@@ -170,9 +186,12 @@ async def test_replay_counts_and_rewrites(plant: Plant) -> None:
         assert code == 0, err
         assert "Only counted" in out
         assert f"{NOW_KWH:,.10g}" in out
-        code, out, err = await called(plant, "replay", "m-001", "2020-01-01", "now", "--by", "Li")
+        code, _, err = await called(plant, "replay", "m-001", "2020-01-01", "now")
+        assert (code, "--why" in err) == (2, True), "nothing is overwritten without a reason"
+        why = ("--why", "scale")
+        code, out, err = await called(plant, "replay", "m-001", "2020-01-01", "now", "--by", "Li", *why)
         assert code == 0, err
         assert "readings rewritten" in out
-        assert (await told(plant, "replay", "m-001", "2020-01-01", "2020-01-02"))["layouts"] == []
-        code, out, _ = await called(plant, "replay", "m-001", "2020-01-02", "2020-01-01")
+        assert (await told(plant, "replay", "m-001", "2020-01-01", "2020-01-02", *why))["layouts"] == []
+        code, out, _ = await called(plant, "replay", "m-001", "2020-01-02", "2020-01-01", *why)
         assert code == 1
