@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 START = 0x68
 END = 0x16
 PREAMBLE = b"\xfe"
+LEAD_MAX = 16  # FE before a frame taken for its own: four by the standard, some meters send more
 FRAME_MAX = 4 + 12 + 255
 """Bytes of the longest frame, a preamble of four counted."""
 WRONG_MAX = 32
@@ -113,6 +114,12 @@ def _whole_end(received: bytes, start: int, place: int) -> int:
     if end > len(received) or received[end - 1] != END:
         return 0
     return end if sum(received[start : end - 2]) & 0xFF == received[end - 2] else 0
+
+
+def lead_of(received: bytes, start: int) -> int:
+    """Return how many wake-up bytes FE stand right before a frame."""
+    before = received[max(0, start - LEAD_MAX) : start]
+    return len(before) - len(before.rstrip(PREAMBLE))
 
 
 def why_no_answer(received: bytes, request: bytes, head: bytes) -> tuple[str, str]:

@@ -9,7 +9,15 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from drivers.failures import RequestFailed
-from drivers.frames import PREAMBLE, Telegram, cjt188_frame, cjt188_head, cjt188_telegrams, why_no_answer
+from drivers.frames import (
+    PREAMBLE,
+    Telegram,
+    cjt188_frame,
+    cjt188_head,
+    cjt188_telegrams,
+    lead_of,
+    why_no_answer,
+)
 from drivers.lines.contract import Found
 
 if TYPE_CHECKING:
@@ -66,7 +74,8 @@ class Ask:
         """Return where the first answer to this request lies, values or refusal, or None."""
         for telegram in cjt188_telegrams(received, self._head):
             if self._answers(telegram):
-                return Found(telegram.start, telegram.end, telegram.control == REFUSED)
+                lead = lead_of(received, telegram.start)
+                return Found(telegram.start, telegram.end, telegram.control == REFUSED, lead=lead)
         return None
 
     def why(self, raw: bytes) -> tuple[str, str]:

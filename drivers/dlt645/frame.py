@@ -14,6 +14,7 @@ from drivers.frames import (
     dlt645_frame,
     dlt645_head,
     dlt645_telegrams,
+    lead_of,
     why_no_answer,
 )
 from drivers.identifiers import ADDRESS_BYTES, ANY_ADDRESS
@@ -81,7 +82,8 @@ class Ask:
         """Return where the first answer to this request lies, values or refusal, or None."""
         for telegram in dlt645_telegrams(received, self._head):
             if self._answers(telegram):
-                return Found(telegram.start, telegram.end, telegram.control == REFUSED)
+                lead = lead_of(received, telegram.start)
+                return Found(telegram.start, telegram.end, telegram.control == REFUSED, lead=lead)
         return None
 
     def why(self, raw: bytes) -> tuple[str, str]:
@@ -145,7 +147,7 @@ class AddressAsk(Ask):
             if head[size - 1 :] == self._head[:1] and received[start + size : start + size + 1] == _TOLD:
                 found = next(dlt645_telegrams(received[start:end], head), None)
                 if found is not None and found.start == 0 and len(found.data) == ADDRESS_BYTES:
-                    return Found(start, end)
+                    return Found(start, end, lead=lead_of(received, start))
                 wrong += 1
             start = received.find(START, start + 1)
         return None

@@ -21,13 +21,15 @@ class Found(NamedTuple):
 
     refusal: it says no instead of values, so it shows nothing of its request but the meter: set it, or a late refusal
     may be taken for proof that no late values will come. by_meter: a refusal nobody but the meter can have given (a
-    converter does not know which addresses it has): the meter has come to this request.
+    converter does not know which addresses it has): the meter has come to this request. lead: so many bytes before start
+    are its wake-up bytes, no noise.
     """
 
     start: int
     end: int
     refusal: bool = False
     by_meter: bool = False
+    lead: int = 0
 
 
 class LineAsk(Protocol):

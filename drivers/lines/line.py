@@ -235,8 +235,8 @@ class HalfDuplexLine:
                 return False
             start, end = found.start + waiting.skip, found.end + waiting.skip
             frame = received[start:end]
-            if found.start:  # first: what is late in it is older than the answer
-                self._thrown_away(waiting.ask, received[waiting.skip : start])
+            if found.start > found.lead:  # first: what is late in it is older than the answer
+                self._thrown_away(waiting.ask, received[waiting.skip : start - found.lead])
             if self.doubts.believe(waiting.ask, found, frame, self._clock.monotonic()):
                 break
             waiting.skip = end
@@ -388,5 +388,5 @@ class HalfDuplexLine:
             reason=reason,
             text=text,
             raw=raw[:256].hex(),
-            unsaid=unsaid or None,
+            **({"unsaid": unsaid} if unsaid else {}),
         )

@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from drivers.cjt188.frame import Ask as CjtAsk
+from drivers.dlt645.frame import AddressAsk
+from drivers.dlt645.frame import Ask as DltAsk
 from drivers.failures import InDoubt, NoAnswer
+from drivers.frames import cjt188_frame, cjt188_head, dlt645_frame, dlt645_head
+from drivers.identifiers import CjtSettings
 from drivers.lines.line import HalfDuplexLine, LineSettings
 from drivers.lines.timing import Timing
 from drivers.modbus.rtu import RtuAsk
@@ -22,6 +27,9 @@ if TYPE_CHECKING:
 ONE = RtuAsk(1, 3, 7, 1)
 TWO = RtuAsk(1, 3, 100, 2)
 THREE = RtuAsk(1, 3, 100, 3)
+ENERGY = DltAsk("000012345678", 0x00010000, 4)
+ADDRESS = AddressAsk()
+WATER = CjtAsk("00000012345678", 0x901F, 0, CjtSettings(0x10, (22,)))
 OTHER_METER = RtuAsk(2, 3, 5, 2)
 TIMEOUT_S = 0.02
 FAST = Timing(115_200)
@@ -75,6 +83,24 @@ async def test_the_answer_is_found_among_other_bytes_r16(pieces: object) -> None
             assert await values(line, ask) == b"".join(n.to_bytes(2) for n in range(100, 100 + ask.count))
         assert line.stats.answers == line.stats.requests == 3
         assert line.stats.gap_violations == 0
+
+
+@pytest.mark.parametrize(("before", "noise"), [(4 * b"\xfe", 0), (b"\x00" + 4 * b"\xfe", 1), (b"", 0)])
+@pytest.mark.parametrize(("protocol", "ask"), [("dlt645", ENERGY), ("dlt645", ADDRESS), ("cjt188", WATER)])
+async def test_the_wake_up_bytes_of_an_answer_are_no_noise(
+    protocol: str, ask: DltAsk | CjtAsk, before: bytes, noise: int
+) -> None:
+    number = "000012345678" if protocol == "dlt645" else WATER.address
+    if ask is WATER:
+        answer = cjt188_frame(cjt188_head(0x10, number), 0x81, bytes((0x90, 0x1F, 0)) + bytes(19))
+    elif ask is ADDRESS:
+        answer = dlt645_frame(dlt645_head(number), 0x93, bytes.fromhex(number)[::-1])
+    else:
+        answer = dlt645_frame(dlt645_head(number), 0x91, bytes((0, 0, 1, 0)) + bytes(4))
+    async with lined() as (port, line):
+        port.script = lambda _: before + answer
+        assert (await line.ask(ask, TIMEOUT_S))[1] == answer
+        assert line.stats.discarded["noise"] == noise
 
 
 @pytest.mark.parametrize("timing", [Timing(9600), Timing(19_200), Timing(38_400)])
