@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from gateway.assembly import library
 from gateway.bus import LiveBus, connect, offline, standalone
 from gateway.cli_bus_tables import print_scan
-from gateway.cli_bus_work import STOPPED, execute, link_of, politely, progress
-from gateway.cli_options import print_json
+from gateway.cli_bus_work import STOPPED, execute, politely, progress
+from gateway.cli_options import link_of, print_json
 from gateway.clock import SystemClock
 from gateway.config.links import LineTable, ModbusTcpConfig, OpcuaConfig, SerialConfig, TcpSerialConfig
 from gateway.config.meters import address_of
@@ -20,7 +20,7 @@ from gateway.errand_queue import Busy
 from gateway.errors import ConfigError, Finding, LinkDown, MetergateError
 from gateway.probe import candidates, rank, verdict
 from gateway.probe_reads import MeterReads
-from gateway.scan import Scan, proposal, remarks, scan_dlt645, scan_units, units
+from gateway.scan import DLT645_PROFILE, Scan, proposal, remarks, scan_dlt645, scan_units, units
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -118,9 +118,7 @@ def _settings(config: LinkConfig, options: ScanOptions) -> list[LinkConfig]:
     found: list[LinkConfig] = []
     for baud in options.bauds or (config.baud,):
         for parity in parities:
-            stop = (
-                config.stop if len(parities) == 1 and parity == config.parity else 2 if parity == "N" else 1
-            )
+            stop = config.stop if parity == config.parity else 1
             wish: dict[str, Any] = {"baud": baud, "parity": parity, "stop": stop}
             try:
                 SerialConfig.model_validate({"id": config.id, "kind": "serial", "port": config.port} | wish)
@@ -144,7 +142,7 @@ async def _run(
     with progress() as bar, politely() as stop:
         for config in settings:
             async with AsyncExitStack() as held:
-                bus = await _opened(held, where, config, several=len(settings) > 1)
+                bus = await _opened(held, where, config, own=bool(options.bauds or options.parities))
                 await _one_setting(bus, config, options, found, bar, stop.is_set)
                 if found.meters() and options.probe:
                     await _probe_all(bus, found, known_types, profiles, bar, stop.is_set, options.timeout_s)
@@ -154,13 +152,13 @@ async def _run(
     return _figures(where, used, found, profiles, known_types, clock.wall_ns())
 
 
-async def _opened(held: AsyncExitStack, where: Where, config: LinkConfig, *, several: bool) -> Bus:
-    """Open the link in one setting, or reach it through the gateway. Raises MetergateError, LinkDown."""
+async def _opened(held: AsyncExitStack, where: Where, config: LinkConfig, *, own: bool) -> Bus:
+    """Open the link in a setting that was asked for (own), or in its own, or reach it through the gateway. Raises MetergateError, LinkDown."""
     clock = SystemClock()
     if where.site is None:
         return await held.enter_async_context(standalone(config, clock))
     bus = await held.enter_async_context(connect(where.site, config.id, clock))
-    if not several:
+    if not own:
         return bus
     if isinstance(bus, LiveBus):
         raise MetergateError(
@@ -249,12 +247,18 @@ def _figures(
     meters = () if where.site is None else where.site.meters
     known = {address_of(meter): meter.id for meter in meters if meter.link == config.id}
     kinds = {name: _kind(known_types.get(name).medium) for best in profiles.values() for name in best}
+    named = {name for best in profiles.values() for name in best} | {DLT645_PROFILE}
+    typed = {
+        name: [ratio for ratio, table in known_types.get(name).ratios.items() if table.configured]
+        for name in named
+    }
     text = proposal(
         found,
         config.id,
         known=known,
         profiles=profiles,
         kinds=kinds,
+        ratios=typed,
         link=config if where.site is None else None,
     )
     rows = [
@@ -268,9 +272,26 @@ def _figures(
         "asked": found.asked,
         "is_whole": found.is_whole,
         "found": rows,
-        "remarks": remarks(found, config.kind),
+        "remarks": remarks(found, config.kind) + _of_settings(where, config, found),
         "proposal": text,
     }
+
+
+def _of_settings(where: Where, used: LinkConfig, found: Scan) -> list[str]:
+    """Return what to know of a setting that was tried and is not the link's own."""
+    if used == where.config or not isinstance(used, LineTable) or not found.meters():
+        return []
+    said = []
+    if where.site is not None:
+        own = f'baud = {used.baud}, parity = "{used.parity}", stop = {used.stop}'
+        said.append(
+            f"link {used.id} of the site file has {_words(where.config)}, but they answer at {_words(used)}: write {own}"
+        )
+    if used.parity == "N":
+        said.append(
+            "8N1 and 8N2 cannot be told apart by asking: stop = 1 was tried; write stop = 2 if the meter's manual says so"
+        )
+    return said
 
 
 def _kind(medium: str) -> str:

@@ -21,6 +21,7 @@ FIRST, LAST = 1, 247
 """Unit ids a meter may have. Source: Modbus over serial line V1.02, 2.2."""
 MANY = 4  # so many different unit ids, all answering, are one device that does not look at them
 PERIOD = "10s"
+DLT645_PROFILE = "dlt645-2007"
 
 
 class Answered(NamedTuple):
@@ -50,6 +51,19 @@ class Scan:
     def meters(self) -> list[Answered]:
         """Return what is proved to be a meter."""
         return [one for one in self.found if one.how != "garbled"]
+
+
+_OTHER_KIND = {
+    "modbus-tcp": (
+        'a device server may pass the bytes of the line on as they are (raw TCP, 透传): then it is kind = "tcp-serial", '
+        "and `metergate scan --host HOST:PORT --rtu` asks that way"
+    ),
+    "tcp-serial": (
+        'a device server may translate to Modbus TCP (Modbus 网关): then it is kind = "modbus-tcp", and '
+        "`metergate scan --host HOST:PORT` without --rtu asks that way"
+    ),
+}
+"""Link kind -> what it is easily mistaken for, told where nobody answers."""
 
 
 def units(first: int, last: int) -> range:
@@ -143,6 +157,7 @@ def remarks(scan: Scan, kind: str) -> list[str]:
             if kind != "modbus-tcp"
             else "nobody answers: check the address, unit ids beyond the range asked, and give slow meters time (--timeout 1s)"
         )
+        found += [_OTHER_KIND[kind]] if kind in _OTHER_KIND else []
     return found
 
 
@@ -153,39 +168,70 @@ def proposal(
     known: Mapping[object, str],
     profiles: Mapping[object, Sequence[str]],
     kinds: Mapping[str, str],
+    ratios: Mapping[str, Sequence[str]],
     link: LinkConfig | None = None,
 ) -> str:
     """Return TOML tables for the meters found that the site file does not have yet; "" if there are none.
 
+    A table that lacks what only a person knows is a comment, so that the file with all of it stays lawful.
+
     known: address -> meter id. profiles: address -> profile ids that fit, best first. kinds: profile -> energy kind.
-    link: described too, where the site file does not name it.
+    ratios: profile -> ratios that must be typed in. link: described too, where the site file does not name it.
     """
     lines: list[str] = []
     taken = set(known.values())
     for one in scan.meters():
         if one.address in known:
             continue
-        fitting = profiles.get(one.address, ())
+        fitting = (DLT645_PROFILE,) if one.protocol == "dlt645" else profiles.get(one.address, ())
         meter_id = _free(f"meter-{one.address}", taken)
         settings = f"   # answers at {one.settings}" if one.settings else ""
-        lines += ["", "[[meters]]", f'id = "{meter_id}"', f'link = "{link_id}"{settings}']
-        key = f'address = "{one.address}"' if isinstance(one.address, str) else f"unit = {one.address}"
-        lines += [key, _profile_line(one, fitting, link_id)]
-        lines += [f'energy_kind = "{kinds.get(fitting[0], "electricity") if fitting else "electricity"}"']
-        lines += [f'period = "{PERIOD}"']
+        table = ["[[meters]]", f'id = "{meter_id}"', f'link = "{link_id}"{settings}']
+        table += [f'address = "{one.address}"' if isinstance(one.address, str) else f"unit = {one.address}"]
+        table += [_profile_line(fitting)]
+        table += [f'energy_kind = "{kinds.get(fitting[0], "electricity") if fitting else "electricity"}"']
+        table += [f'period = "{PERIOD}"']
+        typed = ratios.get(fitting[0], ()) if fitting else ()
+        if typed:
+            table += [
+                f"ratios = {{ {', '.join(f'{name} = ?' for name in typed)} }}   # from the plates; 1 without transformers"
+            ]
+        lines += ["", *_unless_whole(table, _lacking(one, fitting, typed, link_id))]
+    if lines:
+        lines[:0] = ["", f"# then `metergate plan`: has the link the time for a period of {PERIOD}?"]
     if lines and link is not None:
         lines = ["", *_link_lines(link), *lines]
     return "\n".join(lines[1:]) + "\n" if lines else ""
 
 
-def _profile_line(one: Answered, fitting: Sequence[str], link_id: str) -> str:
-    if one.protocol == "dlt645":
-        return 'profile = "dlt645-2007"'
+def _lacking(one: Answered, fitting: Sequence[str], typed: Sequence[str], link_id: str) -> str:
+    """Return the next step where a table cannot be used as it is, "" where it can."""
+    if not fitting:
+        return (
+            f"which type is it? `metergate probe {link_id} {one.address}` tells, or the plate and `metergate profiles`; "
+            "put its id into `profile`"
+        )
+    plates = "nameplates of the current and voltage transformers (互感器变比)"
+    return f"put the ratios of the {plates} into `ratios`" if typed else ""
+
+
+def _unless_whole(table: list[str], lacking: str) -> list[str]:
+    if not lacking:
+        return table
+    return [
+        f"# {lacking}, then remove the # at the beginning of these lines:",
+        *(f"# {line}" for line in table),
+    ]
+
+
+def _profile_line(fitting: Sequence[str]) -> str:
+    if not fitting:
+        return 'profile = "?"'
+    if fitting[0] == DLT645_PROFILE:
+        return f'profile = "{fitting[0]}"'
     if len(fitting) == 1:
         return f'profile = "{fitting[0]}"   # as its registers read; compare with the plate'
-    if fitting:
-        return f'profile = "{fitting[0]}"   # or {", ".join(fitting[1:])}: the plate decides'
-    return f'profile = "?"   # `metergate probe {link_id} {one.address}` tells, or the plate and `metergate profiles`'
+    return f'profile = "{fitting[0]}"   # or {", ".join(fitting[1:])}: the plate decides'
 
 
 def _link_lines(link: LinkConfig) -> list[str]:

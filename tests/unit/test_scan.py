@@ -25,6 +25,11 @@ def after(count: int) -> Callable[[], bool]:
     return lambda: next(calls, None) is None
 
 
+def uncommented(text: str) -> str:
+    """Return a proposal as it is after its reader removed the # of the tables."""
+    return "\n".join(line.removeprefix("# ") for line in text.split("\n") if " = " in line or "[[" in line)
+
+
 async def scanned(bus: FakeBus, first: int = 1, last: int = 20, stop_after: int = 99) -> Scan:
     scan = Scan()
     await scan_units(
@@ -112,6 +117,7 @@ async def test_the_proposal_has_the_new_meters_and_only_those() -> None:
         known={4: "feeder-4"},
         profiles={3: ("eastron-sdm630",), 5: ("a-b", "c-d")},
         kinds={"eastron-sdm630": "electricity", "a-b": "water"},
+        ratios={"dlt645-2007": ("ct", "pt")},
         link=link,
     )
     body = tomllib.loads(text)
@@ -120,6 +126,22 @@ async def test_the_proposal_has_the_new_meters_and_only_those() -> None:
     assert [(m.get("unit"), m.get("address"), m["profile"], m["energy_kind"]) for m in body["meters"]] == [
         (3, None, "eastron-sdm630", "electricity"),
         (5, None, "a-b", "water"),
-        (None, "000012345678", "dlt645-2007", "electricity"),
     ]
     assert "c-d" in text, "what it may be beside is said"
+    assert "# ratios = { ct = ?, pt = ? }" in text, "a person reads them off the plates: no number stands in"
+    whole = tomllib.loads(uncommented(text).replace("?", "40"))["meters"][-1]
+    assert (whole["address"], whole["profile"]) == ("000012345678", "dlt645-2007")
+    assert whole["ratios"] == {"ct": 40, "pt": 40}
+
+
+async def test_a_meter_of_unknown_type_is_proposed_as_a_comment_that_says_what_to_do() -> None:
+    scan = await scanned(FakeBus({3: REGISTER}))
+    text = proposal(scan, "line-1", known={}, profiles={}, kinds={}, ratios={})
+    assert tomllib.loads(text) == {}, "pasted as it is, the site file stays lawful"
+    assert "metergate probe line-1 3" in text
+    assert tomllib.loads(uncommented(text))["meters"][0]["unit"] == 3
+
+
+@pytest.mark.parametrize(("kind", "other"), [("modbus-tcp", "tcp-serial"), ("tcp-serial", "modbus-tcp")])
+async def test_where_nobody_answers_the_other_kind_of_device_server_is_named(kind: str, other: str) -> None:
+    assert f'kind = "{other}"' in remarks(await scanned(FakeBus()), kind)[-1]
