@@ -18,6 +18,10 @@ FROZEN_TIME = 0x05060001
 DATE_SIZE, TIME_SIZE, FROZEN_TIME_SIZE = 4, 3, 5
 TOTAL_SIZE = 4
 CENTURY = 2000
+SLACK_S = 120.0
+"""By how much a corrected time of freezing may lie outside an outage: clocks are compared to the second, polls are not."""
+UNKNOWN_S = 25 * 3600.0
+"""At the start nobody knows how long the outage was; a meter that freezes daily has done so within a day."""
 
 
 def _digits(raw: bytes) -> list[int] | None:
@@ -53,6 +57,18 @@ def _seconds(fields: tuple[int, ...], utc_offset_min: int) -> float | None:
     except ValueError:
         return None
     return (local - timedelta(minutes=utc_offset_min)).timestamp()
+
+
+def frozen_doubt(frozen_s: float, offset_s: float | None, from_s: float, to_s: float) -> tuple[str, bool]:
+    """Return what is doubtful about totals frozen at this time ("": nothing), and whether the time itself can be believed.
+
+    frozen_s: by the meter's clock; offset_s: of that clock against the gateway's, None: not compared. from_s, to_s: the outage.
+    """
+    corrected_s = frozen_s - (offset_s or 0.0)
+    if not from_s - SLACK_S <= corrected_s <= to_s + SLACK_S:
+        shown = f"{datetime.fromtimestamp(frozen_s, UTC):%Y-%m-%dT%H:%MZ}"
+        return f"the meter says that it froze this at {shown}, which is not within the outage", False
+    return ("" if offset_s is not None else "the meter's clock was not compared yet"), True
 
 
 def local_day(wall_s: float, utc_offset_min: int) -> int:

@@ -60,7 +60,7 @@ class _Meter:
 class _Reading:
     """One poll: its requests in the order they are asked, and when it last had an answer."""
 
-    __slots__ = ("answered_ns", "asks", "frozen_due_s", "meter", "order", "settings", "sources")
+    __slots__ = ("answered_ns", "asks", "frozen_due_s", "meter", "order", "outage_ns", "settings", "sources")
 
     def __init__(self, poll: Poll, meter: _Meter) -> None:
         """Raises ValueError on a poll of another protocol."""
@@ -84,6 +84,7 @@ class _Reading:
         self.order = list(range(len(self.asks)))
         self.answered_ns = 0
         self.frozen_due_s: float | None = None
+        self.outage_ns = (0, 0)  # in which the frozen totals must lie
 
 
 class _Outcome:
@@ -258,6 +259,8 @@ class Dlt645Reader:
         now_s, wall_s = self._clock.monotonic(), time_ns / NS
         offset_min = reading.settings.utc_offset_min
         if _spans_midnight(reading, wall_s, 3 * poll.layout.period_s):
+            since_ns = reading.answered_ns or time_ns - round(own_time.UNKNOWN_S * NS)
+            reading.outage_ns = (since_ns if reading.frozen_due_s is None else reading.outage_ns[0], time_ns)
             reading.frozen_due_s = now_s
         reading.answered_ns = time_ns
         if not AROUND_MIDNIGHT_S < (wall_s + 60 * offset_min) % DAY_S < DAY_S - AROUND_MIDNIGHT_S:
@@ -293,14 +296,20 @@ class Dlt645Reader:
         self._notice("meter_clock", poll.meter, offset_s=offset_s)
 
     async def _tell_frozen(self, poll: Poll, reading: _Reading) -> None:
+        """Tell the totals; a time of freezing that cannot be is no time but a doubt."""
+        since_s, until_s = (time_ns / NS for time_ns in reading.outage_ns)
         for total in await self.frozen(poll):
+            doubt, is_time = own_time.frozen_doubt(
+                total.time_ns / NS, reading.meter.clock_offset_s, since_s, until_s
+            )
             self._notice(
                 "frozen",
                 poll.meter,
                 channel=total.channel,
                 reading=format(total.reading, "f"),
                 unit=total.unit,
-                frozen_ns=total.time_ns,
+                frozen_ns=total.time_ns if is_time else None,
+                **({"doubt": doubt} if doubt else {}),
             )
 
 

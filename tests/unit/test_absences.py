@@ -23,7 +23,7 @@ from tests.unit.test_dlt645_reader import Rig as DltRig
 if TYPE_CHECKING:
     from gateway.interfaces import Poll
 
-UNKNOWN = ua.StatusCode(ua.StatusCodes.BadNodeIdUnknown)
+UNKNOWN, GOOD = ua.StatusCode(ua.UInt32(0x80340000)), ua.StatusCode(ua.UInt32(0))
 
 
 def errand(poll: Poll) -> Poll:
@@ -66,7 +66,7 @@ def test_opcua_states_that_change_with_each_report_are_two_events_a_minute(perio
     poll = poll_of("dlt645-2007", "000012345678", ("frequency",), period_s)
     for n in range(1000):
         now[0] = n * 0.05
-        answer = ua.DataValue(ua.Variant(1.0), StatusCode=UNKNOWN if n % 2 == 0 else ua.StatusCode(0))
+        answer = ua.DataValue(ua.Variant(1.0), StatusCode=UNKNOWN if n % 2 == 0 else GOOD)
         channels.judge(notices, poll, 0, answer, has_number=n % 2 == 1)
     now[0] += HOLD_S
     channels.flush(notices)

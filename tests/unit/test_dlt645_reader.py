@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from drivers.dlt645.own_time import clock_s, frozen_s
-from drivers.dlt645.reader import Dlt645Reader
+from drivers.dlt645.reader import Dlt645Reader, Frozen
 from gateway.errors import DeviceError, LinkDown
 from gateway.interfaces import Poll
 from gateway.model import Flag
@@ -141,6 +141,35 @@ async def test_frozen_totals_close_the_midnight_of_an_outage(rig: Rig) -> None:
     shown, unit = rig.site.meters["m"].shown("energy_active_import_total", rig.site.seconds(midnight_ns))
     assert Decimal(str(told[0]["reading"])) == Decimal(shown.numerator) / Decimal(shown.denominator)
     assert (told[0]["channel"], unit) == ("energy_active_import_total", "kWh")
+
+
+@pytest.mark.parametrize(("offset_s", "believed"), [(3600.0, True), (20 * 365 * DAY_S, True), (0.0, False)])
+async def test_a_time_of_freezing_is_told_only_if_it_lies_in_the_outage(
+    rig: Rig, offset_s: float, believed: bool
+) -> None:
+    """The meter's clock may be wrong by years: corrected it fits; but a time that does not fit is no fact."""
+    await rig.flags()
+    told = rig.notices.of("frozen")
+    rig.line.silent = True
+    rig.clock.passed_s += 14 * 3600
+    with pytest.raises(DeviceError):
+        await rig.flags()
+    rig.line.silent = False
+    (reading,) = rig.reader._readings.values()
+    reading.meter.clock_offset_s = offset_s
+    reading.meter.clock_due_s = rig.clock.passed_s + DAY_S
+    midnight_s = NOON_NS / 1e9 + 12 * 3600
+    shown_s = midnight_s + (offset_s or 80 * 365 * DAY_S)
+
+    async def frozen(poll: Poll) -> list[Frozen]:
+        return [Frozen("energy_active_import_total", Decimal(5), "kWh", round(shown_s) * 10**9)]
+
+    rig.reader.frozen = frozen  # type: ignore[method-assign]
+    await rig.flags()
+    (event,) = rig.notices.of("frozen")[len(told) :]
+    assert event["frozen_ns"] == (round(shown_s) * 10**9 if believed else None)
+    assert ("doubt" in event) is not believed
+    assert believed or "froze this at 2106-" in str(event["doubt"])
 
 
 async def test_no_frozen_totals_without_an_outage(rig: Rig) -> None:
