@@ -58,7 +58,7 @@ class LineAsk(Protocol):
     def find(self, received: bytes) -> Found | None:
         """Return where in `received` the answer to this request lies (values or refusal, check digits right), or None.
 
-        Skips noise, echoes and frames of others. Never more than len(received) steps of work.
+        Skips noise, echoes and frames of others. Work is bounded whatever was received: what would need more is no answer.
         """
 
     def why(self, raw: bytes) -> tuple[str, str]:
