@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from gateway import wire
 from gateway.counters import delta
-from gateway.model import ABSENT, Flag
+from gateway.model import NS, ABSENT, Flag
 from gateway.stuck import watches
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from gateway.layout import Layout, Slot
 
-NS = 1_000_000_000
 _WIDEST = math.inf
 _FLOAT_STEP = 2.0**-22  # one step of a float32 against its value
 _F32_STEPS = (

@@ -16,13 +16,14 @@ from rich.text import Text
 from gateway import __version__, assembly, commission_record
 from gateway.cli_bus_work import execute
 from gateway.cli_options import duration_s, meter_of, one_of, print_json
-from gateway.clock import NS, SystemClock
+from gateway.clock import SystemClock
 from gateway.commission import FAIL, OPEN, PASS, Step
 from gateway.commission_walk import Facts, Walk
 from gateway.config.site_file import load
 from gateway.control import ask_async
 from gateway.display import pairs, quantity_names
 from gateway.errors import MetergateError
+from gateway.model import NS
 from gateway.tables import console
 
 if TYPE_CHECKING:

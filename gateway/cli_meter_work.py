@@ -11,13 +11,14 @@ from rich.table import Table
 
 from gateway import assembly
 from gateway.cli_options import duration_s, meter_of, one_of, print_json, reason
-from gateway.clock import NS, SystemClock, iso
+from gateway.clock import SystemClock, iso
 from gateway.config.site_file import load
 from gateway.control import ask_async
 from gateway.display import pairs, quantity_names, ratio, shown
 from gateway.errands import ERRAND_MAX_S
 from gateway.errors import MetergateError
 from gateway.loop import run
+from gateway.model import NS
 from gateway.tables import console
 
 if TYPE_CHECKING:

@@ -9,15 +9,13 @@ from datetime import UTC, datetime
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
-from gateway.model import ClockState
+from gateway.model import MS_NS, NS, ClockState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from gateway.interfaces import Clock
 
-NS = 1_000_000_000
-MS_NS = 1_000_000
 WAKES_PER_S = 1000  # moments at which a sleeping task may wake
 
 _STA_UNSYNC = 0x0040  # Source: Linux uapi/linux/timex.h

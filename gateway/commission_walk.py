@@ -11,7 +11,7 @@ from drivers.dlt645 import own_time
 from drivers.profiles.ratio import REGISTER_EVIDENCE
 from gateway import assembly
 from gateway.bus import LiveBus, connect
-from gateway.clock import NS, sleep_for
+from gateway.clock import sleep_for
 from gateway.commission import (
     FAIL,
     OPEN,
@@ -30,7 +30,7 @@ from gateway.display import quantity_names, ratio, shown
 from gateway.errands import Question
 from gateway.errors import DeviceError, MetergateError
 from gateway.layout import Layout, Slot
-from gateway.model import Channel
+from gateway.model import NS, Channel
 from gateway.quantity import QUANTITIES
 
 if TYPE_CHECKING:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import orjson
 import structlog
 
-from gateway.clock import NS, sleep_for
+from gateway.clock import sleep_for
 from gateway.errors import StorageError
+from gateway.model import NS
 from gateway.requests import number, one_of, only, text
 from gateway.state_folder import replace_file
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from gateway.layout import Layout
 
 Kind = Literal["gauge", "counter"]
+NS = 1_000_000_000  # nanoseconds of a second: all `time_ns` count them since 1970 UTC
+MS_NS = 1_000_000
 
 
 class Flag(IntFlag):

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, TypeVar
 import structlog
 
 from gateway.backoff import Backoff
-from gateway.clock import NS
 from gateway.errand_queue import ErrandQueue
 from gateway.errors import DeviceError, LinkDown
+from gateway.model import NS
 from gateway.recorder import STEP_NS
 from gateway.schedule import Timetable
 from gateway.trial import OVERRUN_TOLD_S, AllSilent, Breaker, Severed, Target

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import structlog
 
 from gateway.checks import Checker
-from gateway.clock import MS_NS, NS, sleep_for
+from gateway.clock import sleep_for
 from gateway.counter_log import CounterLog
-from gateway.model import Event, Flag, Frame
+from gateway.model import MS_NS, NS, Event, Flag, Frame
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

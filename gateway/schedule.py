@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from heapq import heappush, heapreplace
 
-NS = 1_000_000_000
-
 
 def next_due(now_ns: int, period_ns: int) -> int:
     """Return the first grid time strictly after `now_ns`."""

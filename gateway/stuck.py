@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from gateway.model import NS
+
 if TYPE_CHECKING:
     from array import array
     from collections.abc import Callable
@@ -39,7 +41,7 @@ MOVES = (
 )
 LAPSES = 2  # it must also stand for this many times as long as it last took to move
 UNSEEN_NS = (
-    3600 * 10**9
+    3600 * NS
 )  # as long as its own moves are not known: no register is refreshed less often than hourly
 GAP_PERIODS = 3.0  # across a longer silence nobody knows what the gauge was
 _HOUR_NS = 3600e9

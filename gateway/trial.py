@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Protocol
 import structlog
 
 from gateway.backoff import Backoff
-from gateway.clock import NS
 from gateway.errors import DeviceError, LinkDown
+from gateway.model import NS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,6 +15,8 @@ import struct
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from gateway.model import NS
+
 if TYPE_CHECKING:
     from gateway.interfaces import Clock
 
@@ -22,7 +24,6 @@ _CLOCK_MONOTONIC = 1  # Source: Linux uapi/linux/time.h; the scale of the event 
 _ABSOLUTE = 1  # TFD_TIMER_ABSTIME
 _FLAGS = os.O_NONBLOCK | os.O_CLOEXEC
 _SPEC = struct.Struct("@4l")  # interval s, ns; value s, ns
-_NS = 1_000_000_000
 _EXPIRATIONS_SIZE = 8
 
 
@@ -45,7 +46,7 @@ class Pause:
 
     async def sleep_until(self, monotonic_s: float) -> None:
         """Return when monotonic time has reached `monotonic_s`."""
-        seconds, ns = divmod(max(1, round(monotonic_s * _NS)), _NS)  # zero would disarm it
+        seconds, ns = divmod(max(1, round(monotonic_s * NS)), NS)  # zero would disarm it
         self._over = self._loop.create_future()
         if self._set(self._fd, _ABSOLUTE, _SPEC.pack(0, 0, seconds, ns), None) < 0:
             raise OSError(ctypes.get_errno(), "timerfd_settime")

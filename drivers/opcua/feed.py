@@ -11,10 +11,9 @@ from collections import deque
 from typing import NamedTuple
 
 from drivers.opcua import slot
-from gateway.model import Flag, Sample
+from gateway.model import MS_NS, NS, Flag, Sample
 
-MS_NS = 1_000_000
-STEP_NS = 1_000_000_000  # a row this far ahead of the clock shows that the clock was put back
+STEP_NS = NS  # a row this far ahead of the clock shows that the clock was put back
 _UNREPORTED = slot.pack(0, None, 0, 0)
 
 

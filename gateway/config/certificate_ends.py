@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from cryptography import x509
 
-from gateway.clock import NS, iso
+from gateway.clock import iso
 from gateway.config.links import OpcuaConfig
+from gateway.model import NS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

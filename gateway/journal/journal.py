@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from gateway.clock import NS, sleep_for
+from gateway.clock import sleep_for
 from gateway.errors import StorageError
 from gateway.journal import commit
 from gateway.journal.commit import Counters, Draft
@@ -35,7 +35,7 @@ from gateway.journal.reader import Readers
 from gateway.journal.records import note
 from gateway.journal.store import REFUSALS_MAX, RefusalRow, StorageDamaged
 from gateway.journal.thread import WriterThread
-from gateway.model import Event, Frame, Gap
+from gateway.model import NS, Event, Frame, Gap
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
 
-from gateway.model import shared_flag
+from gateway.model import MS_NS, shared_flag
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from gateway.layout import Layout
     from gateway.model import Frame
 
-_MS_NS = 1_000_000
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f\\]")
 
 
@@ -57,7 +56,7 @@ class Encoder:
         layout = frame.layout
         template = self._templates.get(layout.digest) or self._compile(layout)
         digits = orjson.dumps(frame.values.tolist())
-        time_ms = frame.time_ns // _MS_NS
+        time_ms = frame.time_ns // MS_NS
         # The fast path: no absent value (orjson writes NaN as null), no flag, first epoch.
         if frame.epoch == 0 and b"n" not in digits:
             if frame.flags == layout.no_flags:
@@ -91,7 +90,7 @@ class Encoder:
                 fields.append(b"%b=%b" % (key, value))
             fields.append(b"flag_%b=%di" % (key, flag))
         epoch = b",epoch=%d" % frame.epoch if frame.epoch else b""
-        return b"%b%b %b %d" % (template.head, epoch, b",".join(fields), frame.time_ns // _MS_NS)
+        return b"%b%b %b %d" % (template.head, epoch, b",".join(fields), frame.time_ns // MS_NS)
 
     def _compile(self, layout: Layout) -> _Template:
         kind = layout.energy_kind  # a tag value may not be empty

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from gateway.model import MeterInfo, shared_flag
+from gateway.model import MS_NS, MeterInfo, shared_flag
 from gateway.quantity import QUANTITIES
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from gateway.model import Channel, Frame
 
 MESSAGE_MAX = 256 * 1024  # bytes
-_MS_NS = 1_000_000
 _BIRTH_SPARE = 64  # room for "part" and "parts"
 
 
@@ -78,7 +77,7 @@ def state(gateway: str, *, online: bool, time_ns: int | None = None) -> bytes:
     """Return the state message; the last will is the offline one without a time."""
     body: dict[str, Any] = {"v": 1, "gateway": gateway, "online": online}
     if time_ns is not None:
-        body["t"] = time_ns // _MS_NS
+        body["t"] = time_ns // MS_NS
     return orjson.dumps(body)
 
 
@@ -87,10 +86,10 @@ def _frame(frame: Frame) -> bytes:
     layout = frame.layout
     values = orjson.dumps(frame.values.tolist())
     head = _head(layout.meter, layout.digest)
-    time_ms = frame.time_ns // _MS_NS
+    time_ms = frame.time_ns // MS_NS
     if frame.device_time_ns is None and frame.flags == layout.no_flags:
         return b'%b%d,"t":%d,"x":%b}' % (head, frame.epoch, time_ms, values)
-    device = b"" if frame.device_time_ns is None else b',"d":%d' % (frame.device_time_ns // _MS_NS)
+    device = b"" if frame.device_time_ns is None else b',"d":%d' % (frame.device_time_ns // MS_NS)
     return b'%b%d,"t":%d%b,"x":%b%b}' % (head, frame.epoch, time_ms, device, values, _flags(frame))
 
 

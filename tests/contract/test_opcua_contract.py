@@ -20,9 +20,9 @@ from asyncua.common.utils import ServiceError
 from asyncua.ua.status_codes import StatusCodes as Code
 
 from drivers.opcua import driver, session
-from gateway.clock import NS, SystemClock
+from gateway.clock import SystemClock
 from gateway.errors import DeviceError, LinkDown
-from gateway.model import Flag
+from gateway.model import NS, Flag
 from tests.contract.opcua_server import (
     PASSWORD,
     DamagingWire,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.schedule import NS, Timetable, next_due
+from gateway.model import NS
+from gateway.schedule import Timetable, next_due
 
 times = st.integers(0, 2**62)
 periods = st.sampled_from([NS // 10, NS, 10 * NS, 60 * NS, 900 * NS])

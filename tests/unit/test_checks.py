@@ -7,9 +7,9 @@ from array import array
 
 import pytest
 
-from gateway.checks import NS, Checker
+from gateway.checks import Checker
 from gateway.layout import Layout, Part, Slot
-from gateway.model import Channel, Flag
+from gateway.model import NS, Channel, Flag
 
 S = NS
 

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 import apsw
 import pytest
 
-from gateway.clock import NS
 from gateway.errors import StorageError
 from gateway.journal import format as journal_format
 from gateway.journal.losses import SKIP_GROUPS, LossFile
-from gateway.model import Event, Gap
+from gateway.model import NS, Event, Gap
 from simulators.virtual import VirtualClock, run
 from tests.unit.journal_rig import START_NS, drain, frame, kill, notes, open_journal, small_layout, told
 

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytest
 
-from gateway.clock import NS
 from gateway.errors import StorageError
 from gateway.health import Health, MeterHealth
 from gateway.maintenance import FILE, Maintenance
-from gateway.model import Event, Flag
+from gateway.model import NS, Event, Flag
 from gateway.recorder import Recorder
 from simulators.virtual import VirtualClock, run
 from tests.unit.journal_rig import START_NS, disk_refuses, notes, open_journal

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from gateway.schedule import NS, Timetable, next_due
+from gateway.model import NS
+from gateway.schedule import Timetable, next_due
 
 
 def test_a_time_on_the_grid_is_not_due_again() -> None:
