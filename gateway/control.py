@@ -183,8 +183,24 @@ async def ask_async(
     return _answer_in(line)
 
 
+class _Table(dict[str, Any]):
+    """A table of the gateway's answer; one that lacks a key comes from another version."""
+
+    def __missing__(self, key: str) -> Any:
+        """Raise MetergateError."""
+        raise MetergateError(
+            f'the running gateway is older than this command (its answer has no "{key}"): restart it'
+        )
+
+
 def _answer_in(line: bytes) -> Any:
     answer = orjson.loads(line)
     if not answer["ok"]:
         raise MetergateError(answer["error"])
-    return answer["answer"]
+    return _tables(answer["answer"])
+
+
+def _tables(value: Any) -> Any:
+    if isinstance(value, dict):
+        return _Table({key: _tables(inner) for key, inner in value.items()})
+    return [_tables(inner) for inner in value] if isinstance(value, list) else value

@@ -43,9 +43,13 @@ _OTHER_WORDS = {
     "profile": ("type", "model", "device"),
     "user": ("username", "login"),
     "kind": ("type", "protocol", "driver"),
+    "baud": ("baudrate", "baud_rate", "baud-rate", "speed", "bps"),
+    "stop": ("stopbits", "stop_bits", "stop-bits"),
     "energy_kind": ("energy", "medium"),
 }
 """What other gateways call our keys."""
+_OPTION_MEANT = {"even": "E", "odd": "O", "none": "N", "no": "N", "偶校验": "E", "奇校验": "O", "无校验": "N"}
+_DATA_BITS = re.compile(r"(data|byte|char)[-_ ]?(bits?|size|length)", re.IGNORECASE)
 SHOWN_MAX = 80
 RENAME_CUTOFF = 0.7
 _INTEGER_BITS_MAX = 128
@@ -159,6 +163,8 @@ def _replace(
     where = key_path(path, _as_written((*loc[:-1], key), renamed))
     if key.lower() in _INLINE:
         return inline_secret(where, key, known)
+    if _DATA_BITS.fullmatch(key) and "parity" in known:
+        return Finding(where, "an unknown key", "nothing: data bits are always 8", "remove the key")
     near = meant(key, known)
     target = near if near not in parent else ""
     if target:
@@ -236,10 +242,19 @@ def _finding(
     if kind == "metergate":
         return Finding(where, found, str(more["expected"]), str(more["suggestion"]))
     if kind == "literal_error":
-        options = re.findall(r"'([^']*)'", str(more["expected"]))
-        near = nearest(found.strip('"'), options)
-        return Finding(where, found, "one of " + ", ".join(options), f'try "{near}"' if near else "")
+        return Finding(where, found, *_literal(_at(body, loc), str(more["expected"])))
     return Finding(where, found, _WANTED.get(kind) or error["msg"].removeprefix("Input should be "))
+
+
+def _literal(value: object, expected: str) -> tuple[str, str]:
+    """Return what is expected of a value that is none of a few, and what to try. expected: pydantic's words."""
+    words = re.findall(r"'([^']*)'", expected)
+    options = words or re.findall(r"-?\d+", expected)
+    word = str(value).strip().lower()
+    same = (option for option in options if option.lower() == word or option == _OPTION_MEANT.get(word))
+    near = next(same, "") or nearest(word, options)
+    shape = f'"{near}"' if words else near
+    return "one of " + ", ".join(options), f"try {shape}" if near else ""
 
 
 def _as_written(loc: Loc, renamed: Mapping[Loc, str | int]) -> Loc:

@@ -43,9 +43,11 @@ def check_ratios(profile: Profile, configured: Mapping[str, str]) -> list[Findin
             findings.append(Finding(f"ratios.{name}", f'"{text}"', "a number above 0, such as 40"))
     for name, ratio in profile.ratios.items():
         if ratio.configured and name not in configured:
-            findings.append(
-                Finding(f"ratios.{name}", "nothing", "the ratio as set on site", f"such as {name} = 40")
+            asked = ", ".join(
+                f"{n} = {40 if n == 'ct' else 1}" for n, r in profile.ratios.items() if r.configured
             )
+            hint = f"from the transformers' plates, such as ratios = {{ {asked} }}"
+            findings.append(Finding(f"ratios.{name}", "nothing", "the ratio as set on site", hint))
     return findings
 
 

@@ -18,6 +18,7 @@ from gateway.config.inputs import InputConfig
 from gateway.config.links import LinkConfig
 from gateway.config.sinks import SinkConfig
 from gateway.config.values import (
+    Address,
     Bytes,
     ChannelKeys,
     EnergyKind,
@@ -172,9 +173,8 @@ class MeterConfig(Table):
     unit: int | None = Field(
         default=None, ge=0, le=255, description="Modbus unit id; required there, absent elsewhere."
     )
-    address: str = Field(
+    address: Address = Field(
         default="",
-        pattern=r"^([0-9]{12}|[0-9]{14})?$",
         description="Meter number as its plate shows it: 12 digits for DL/T 645, 14 for CJ/T 188; required there.",
         examples=["000012345678"],
     )

@@ -75,6 +75,11 @@ STAND_INS: dict[type[Table], dict[str, Any]] = {
 SECTIONS = tuple(Site.model_fields)
 FULL_WIDTH = "“”‘’\N{FULLWIDTH QUOTATION MARK}\N{FULLWIDTH APOSTROPHE}「」"
 SERIAL_KINDS = re.compile(r"(modbus[-_ ]?)?(rtu|serial|ascii)|rs-?485|dl/?t[-_ ]?645(-\d+)?", re.IGNORECASE)
+RTU_OVER_TCP = re.compile(
+    r"(modbus[-_ ]?)?(rtu|serial)[-_ ]?(over[-_ ]?)?(tcp|ip)|(raw|transparent)[-_ ]?tcp|tcp[-_ ]?(rtu|raw)",
+    re.IGNORECASE,
+)
+"""What people call a device server that passes bytes on as they are."""
 SERIAL_HINT = (
     'a serial port of this machine is kind = "serial"; a serial device server is kind = "tcp-serial" where it passes '
     'bytes on as they are (RTU over TCP), kind = "modbus-tcp" where it speaks Modbus TCP'
@@ -146,8 +151,17 @@ def _syntax(path: Path, message: str, text: str) -> Finding:
         "Cannot overwrite": "the key stands twice; keep one",
         "Cannot declare": "the table stands twice; tables that may repeat are written [[links]], [[meters]], [[sinks]]",
     }
-    hint = _full_width(message, text) or next((h for s, h in hints.items() if message.startswith(s)), "")
+    hint = _full_width(message, text) or _bare_number(message, text)
+    hint = hint or next((h for s, h in hints.items() if message.startswith(s)), "")
     return Finding(str(path), shorten(message), "valid TOML", hint)
+
+
+def _bare_number(message: str, text: str) -> str:
+    """Return what to do about a meter's number without quotes, "" if it is none: no TOML number begins with 0."""
+    place = re.search(r"line (\d+), column", message)
+    line = text.split("\n")[int(place[1]) - 1] if place else ""
+    number = re.match(r"\s*address\s*=\s*([0-9]+)\s*(#.*)?$", line, re.ASCII)
+    return f'a meter\'s number is text: address = "{number[1]}"' if number else ""
 
 
 def _full_width(message: str, text: str) -> str:
@@ -276,6 +290,8 @@ def _kind(
         return kind, key
     serial = isinstance(kind, str) and models is LINK_KINDS and SERIAL_KINDS.fullmatch(kind) is not None
     near = nearest(kind, models, 0.5) if isinstance(kind, str) and not serial else ""
+    if isinstance(kind, str) and models is LINK_KINDS and RTU_OVER_TCP.fullmatch(kind):
+        near = "tcp-serial"
     found = "nothing" if kind is None else shown(kind)
     expected = "one of " + ", ".join(f'"{k}"' for k in models)
     hint = SERIAL_HINT if serial else f'try "{near}"' if near else ""

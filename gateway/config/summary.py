@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from drivers.profiles import Library, Profile
     from gateway.config.models import MeterConfig, Site
 
+MANUAL_FIRST, MANUAL_HOLDING = 30_001, 40_001
+"""What manuals call input and holding register 0. Source: Modicon's numbering, which Modbus manuals keep to."""
 CHANNELS_NAMED = 6  # of a warning; `metergate profiles ID` marks them all
 
 
@@ -73,6 +75,8 @@ def _coarse(profile: Profile, meters: list[MeterConfig], library: Library) -> It
 def _one_source(profile: Profile, meters: list[MeterConfig], library: Library) -> Iterator[str]:
     """Yield a warning that the whole profile, or some of the channels the meters are read for, rest on one source."""
     names = ", ".join(meter.id for meter in meters)
+    if profile.shared:  # generic: the site file says what its registers are
+        return
     if profile.confidence == "one-source":
         yield f"profile {profile.id} (meters {names}) rests on one source: compare a reading with the display"
     read = {key for meter in meters for key in channels(meter, library)}
@@ -84,6 +88,18 @@ def _one_source(profile: Profile, meters: list[MeterConfig], library: Library) -
             f"profile {profile.id} (meters {names}): only one source speaks for {listed}{more}: "
             "compare them with the display"
         )
+
+
+def _manual_addresses(meter: MeterConfig) -> Iterator[str]:
+    """Yield a warning for each input whose address looks like a number of a manual (40001 for the first register)."""
+    for key, override in meter.override.items():
+        at = None if override.input is None else override.input.address
+        if at is not None and at >= MANUAL_FIRST:
+            first = MANUAL_HOLDING if at >= MANUAL_HOLDING else MANUAL_FIRST
+            yield (
+                f"meters.{meter.id}.override.{key}.input.address: {at}: is that the address on the wire? A manual's {first} "
+                f"is 0 there, so its {at} is {at - first}"
+            )
 
 
 def _warnings(site: Site, meters: list[MeterConfig], library: Library) -> Iterator[str]:
@@ -99,6 +115,8 @@ def _warnings(site: Site, meters: list[MeterConfig], library: Library) -> Iterat
         alike = [meter for meter in meters if meter.profile == profile_id]
         yield from _one_source(profile, alike, library)
         yield from _coarse(profile, alike, library)
+    for meter in meters:
+        yield from _manual_addresses(meter)
     for kind, entries in (("links", site.links), ("sinks", site.sinks)):
         for entry in entries:
             for key in ("password_credential", "token_credential"):

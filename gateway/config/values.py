@@ -28,6 +28,7 @@ ID = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 KEY = re.compile(r"[a-z][a-z0-9_]{0,63}")
 DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,6})?) ?(ms|s|min|h|d)", re.ASCII)
 SIZE = re.compile(r"(\d{1,9}(?:\.\d{1,3})?) ?(B|KiB|MiB|GiB|TiB)", re.ASCII)
+ADDRESS = re.compile(r"([0-9]{12}|[0-9]{14})?", re.ASCII)
 NODE_ID = re.compile(r"(ns=\d{1,5};)?(i=\d{1,10}|s=.{1,4096}|g=[0-9a-fA-F-]{36}|b=[A-Za-z0-9+/=]+)", re.ASCII)
 HOST = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9_.])?|[0-9a-fA-F:.]*:[0-9a-fA-F:.]*")
 TOPIC = re.compile(r"[^/+#\x00-\x1f](?:[^+#\x00-\x1f]{0,126}[^/+#\x00-\x1f])?")
@@ -52,6 +53,16 @@ _SIZE_MEANT = {
     "gb": "GiB",
     "t": "TiB",
     "tb": "TiB",
+}
+_ENERGY_MEANT = {
+    "power": "electricity",
+    "electric": "electricity",
+    "electrical": "electricity",
+    "电": "electricity",
+    "电能": "electricity",
+    "gas": "natural_gas",
+    "heat": "hot_water",
+    "热": "hot_water",
 }
 _NUMBER = re.compile(r"(\d{1,9}(?:\.\d+)?)\s*([A-Za-z]*)", re.ASCII)
 _CHINA = re.compile(
@@ -214,9 +225,23 @@ def _zone(value: str) -> str:
     return value
 
 
+def _address(value: object) -> str:
+    """Return a meter's number, "" if there is none."""
+    if isinstance(value, str) and ADDRESS.fullmatch(value):
+        return value
+    digits = re.sub(r"[ -]", "", str(value)) if isinstance(value, (str, int)) else ""
+    near = next((digits.zfill(n) for n in (12, 14) if len(digits) <= n), "")
+    raise unusable(
+        "the meter's number as text: 12 digits (DL/T 645) or 14 (CJ/T 188)",
+        f'"{near}"' if digits.isascii() and digits.isdecimal() and near else "",
+    )
+
+
 def _energy_kind(value: str) -> str:
     if value not in ENERGY_KINDS:
-        near = nearest(value, ENERGY_KINDS)
+        word = value.strip().lower()
+        meant = (kind for kind, words in ENERGY_KINDS.items() if word in words)
+        near = _ENERGY_MEANT.get(word) or next(meant, "") or nearest(value, ENERGY_KINDS)
         raise unusable("one of " + ", ".join(ENERGY_KINDS), f'"{near}"' if near else "")
     return value
 
@@ -332,6 +357,7 @@ def _schema(pattern: re.Pattern[str], **more: object) -> WithJsonSchema:
 Id = Annotated[str, AfterValidator(_id), _schema(ID)]
 Key = Annotated[str, AfterValidator(_key), _schema(KEY)]
 NodeId = Annotated[str, AfterValidator(_opcua_node_id), _schema(NODE_ID)]
+Address = Annotated[str, BeforeValidator(_address), _schema(ADDRESS)]
 Host = Annotated[str, AfterValidator(_host), _schema(HOST)]
 Topic = Annotated[str, AfterValidator(_topic), _schema(TOPIC)]
 OpcuaUrl = Annotated[str, url_of("opc.tcp", example="opc.tcp://127.0.0.1:4840")]

@@ -17,6 +17,8 @@ URL, FEEDER, RATIOS = 'url = "opc.tcp://10.0.0.2:4840"', 'profile = "eastron-sdm
 INFLUX_URL = 'url = "http://127.0.0.1:8086"'
 MQTT, INFLUX, VARIABLE = 'host = "127.0.0.1"', 'bucket = "meters"', 'unit = "t/h"'
 
+MODBUS, LINE = 'kind = "modbus-tcp"', 'kind = "tcp-serial"\nport = 4001\n'
+
 # (name, text, what stands there instead, key path, a word of: found, expected, suggestion)
 MISTAKES = [
     # keys
@@ -67,6 +69,17 @@ MISTAKES = [
     ("influx-endpoint-with-query", INFLUX_URL, INFLUX_URL[:-1] + '/api/v2/write?org=x"', "sinks.influx.url", "write", "only the base address", INFLUX_URL[7:-1]),
     ("serial-kind", 'kind = "modbus-tcp"', 'kind = "modbus-rtu"', "links.hall-a.kind", "rtu", '"modbus-tcp"', 'kind = "serial"'),
     ("dlt645-kind", 'kind = "modbus-tcp"', 'kind = "dlt645"\nbaud = 2400', "links.hall-a.kind", "dlt645", '"modbus-tcp"', 'kind = "tcp-serial"'),
+    ("rtu-tcp-kind", MODBUS, 'kind = "rtu-tcp"\nport = 502', "links.hall-a.kind", "rtu-tcp", '"modbus-tcp"', '"tcp-serial"'),
+    ("rtu-over-tcp-kind", MODBUS, 'kind = "RTU over TCP"\nport = 502', "links.hall-a.kind", "RTU", '"modbus-tcp"', '"tcp-serial"'),
+    ("no-such-baud", MODBUS, LINE + "baud = 9601", "links.hall-a.baud", "9601", "300, 600, 1200", "try 9600"),
+    ("baud-in-quotes", MODBUS, LINE + 'baud = "2400"', "links.hall-a.baud", '"2400"', "2400, 4800", "try 2400"),
+    ("baudrate", MODBUS, LINE + "baudrate = 2400", "links.hall-a.baudrate", "unknown", "baud", "`baud`"),
+    ("parity-in-words", MODBUS, LINE + 'parity = "even"', "links.hall-a.parity", "even", "N, E, O", 'try "E"'),
+    ("no-parity-in-words", MODBUS, LINE + 'parity = "none"', "links.hall-a.parity", "none", "N, E, O", 'try "N"'),
+    ("data-bits", MODBUS, LINE + "databits = 8", "links.hall-a.databits", "unknown", "always 8", "remove"),
+    ("power-kind", 'kind = "electricity"', 'kind = "power"', "meters.feeder-1.energy_kind", "power", "electricity", '"electricity"'),
+    ("short-address", "unit = 1\n", 'unit = 1\naddress = "12345678"\n', "meters.feeder-1.address", "12345678", "14 (CJ/T 188)", 'try "000012345678"'),
+    ("address-without-quotes", "unit = 1\n", "unit = 1\naddress = 12345678\n", "meters.feeder-1.address", "12345678", "text", 'try "000012345678"'),
     ("chinese-id", 'id = "feeder-1"', 'id = "一号进线"', "meters[1].id", "一号进线", "a-z", "put it into `name`"),
     ("opcua-url", URL, 'url = "http://10.0.0.2:4840"', "links.dcs.url", "http", "opc.tcp://", ""),
     ("url-port", URL, 'url = "opc.tcp://10.0.0.2:99999"', "links.dcs.url", "99999", "opc.tcp://", ""),
@@ -87,7 +100,7 @@ MISTAKES = [
     ("unknown-override", 'unit = "m3"', 'unit = "m3"\n[meters.override.flow_volumes]', "meters.water.override.flow_volumes", "flow_volumes", "channels", "flow_volume"),
     ("unknown-variant", "unit = 1\n", 'unit = 1\nvariant = "v9"\n', "meters.feeder-1.variant", "v9", "variant", ""),
     ("unknown-ratio", RATIOS, RATIOS + ", vt = 2", "meters.pump-2.ratios.vt", "2", "ct", ""),
-    ("missing-ratio", RATIOS, "ct = 40", "meters.pump-2.ratios.pt", "nothing", "ratio", "pt = 40"),
+    ("missing-ratio", RATIOS, "ct = 40", "meters.pump-2.ratios.pt", "nothing", "ratio", "ratios = { pt = 1, ct = 40 }"),
     ("missing-unit-of-menu", 'unit = "m3"', "", "meters.water.override.volume_forward.unit", "nothing", "menu", "m"),
     ("unit-of-another-dimension", 'unit = "m3"', 'unit = "kWh"', "meters.water.override.volume_forward.unit", "kWh", "m3", ""),
     ("unit-the-profile-knows", 'unit = "m3"', 'unit = "m3"\n[meters.override.flow_volume]\nunit = "L/h"', "meters.water.override.flow_volume.unit", "L/h", "nothing", "remove"),
@@ -145,6 +158,11 @@ def test_addresses_and_names_are_hosts(host: str, tmp_path: Path) -> None:
 
 def test_influx_may_lie_behind_a_path(tmp_path: Path) -> None:
     assert findings(changed((INFLUX_URL, INFLUX_URL[:-1] + '/influx"')), tmp_path) == ()
+
+
+def test_a_meter_number_that_toml_takes_for_a_wrong_number_wants_quotes(tmp_path: Path) -> None:
+    (finding,) = findings(changed(("unit = 1\n", "address = 000012345678\n")), tmp_path)
+    assert 'address = "000012345678"' in finding.suggestion
 
 
 def test_an_unknown_profile_says_where_it_was_looked_for(tmp_path: Path) -> None:

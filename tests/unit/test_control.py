@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytest
 
-from gateway.control import ControlServer, check_path
-from gateway.errors import ConfigError
+from gateway.control import ControlServer, ask_async, check_path
+from gateway.errors import ConfigError, MetergateError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -47,6 +47,14 @@ async def ask(streams: Streams) -> Any:
     reader, writer = streams
     writer.write(b'{"do": "status"}\n')
     return orjson.loads(await reader.readline())
+
+
+async def test_an_answer_without_a_key_comes_from_an_older_gateway(path: Path) -> None:
+    async with serving(path):
+        answer = await ask_async(path, "status")
+        assert answer == {"asked": "status"}
+        with pytest.raises(MetergateError, match=r"older than this command.*restart it"):
+            answer["newer"]
 
 
 @pytest.fixture
