@@ -240,7 +240,7 @@ class Gateway:
         errands = Errands({poller.id: poller for poller in pollers}, self._targets, self._clock)
         counters = counters_of(site, self._library)
         ratios = {meter.id: {key: str(value) for key, value in meter.ratios.items()} for meter in site.meters}
-        changes = Changes(recorder, self._clock, errands.read_meter, ratios, counters)
+        changes = Changes(recorder, self.journal, self._clock, errands.read_meter, ratios, counters)
         readers = {deliverer.id: deliverer.reader for deliverer in self._deliverers}
         replays = Replays(
             site,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from gateway import wire
 from gateway.counters import delta
-from gateway.model import NS, ABSENT, Flag
+from gateway.model import ABSENT, NS, Flag
 from gateway.stuck import watches
 
 if TYPE_CHECKING:
@@ -79,9 +79,7 @@ class Checker:
             b""  # of the sample before; it holds the last reading of each counter that is not in `_kept`
         )
         self._kept: dict[int, _Kept] = {}
-        self._resets: dict[
-            int, tuple[_Kept, int]
-        ] = {}  # the newest of each counter: reading before it, its time
+        self.reset_ns = 0  # when a counter was last found reset, 0: never
         for watch in self._watches:
             watch.forget()
 
@@ -131,15 +129,6 @@ class Checker:
                 found[self._layout.channels[i].key] = exact, time_ns
         return found
 
-    def before_reset(self, since_ns: int) -> dict[str, tuple[Decimal, int]]:
-        """Return counter -> (its reading before its newest reset, time), for resets at `since_ns` or later."""
-        found = {}
-        for i, (kept, time_ns) in self._resets.items():
-            exact = self._exact(i, kept.value, kept.raw)
-            if time_ns >= since_ns and exact is not None:
-                found[self._layout.channels[i].key] = exact, kept.time_ns
-        return found
-
     def _range(self, values: array[float], flags: array[int]) -> None:
         for i, (value, low, high) in enumerate(zip(values, self._lows, self._highs, strict=True)):
             if not low <= value <= high and not flags[i] & _ABSENT:
@@ -164,7 +153,7 @@ class Checker:
             change = delta(closing, opening, self._moduli[i])
             if change.amount is None:
                 flags[i] |= _ROLLBACK
-                self._resets[i] = kept, time_ns
+                self.reset_ns = time_ns
                 self._find("counter_reset", i, kept, (value, time_ns, raw))
                 return
             rise = float(change.amount)
@@ -200,7 +189,7 @@ class Checker:
                 {
                     "closing": _text(self._exact(i, closing.value, closing.raw)),
                     "opening": _text(self._exact(i, value, raw)),
-                    "closing_ns": closing.time_ns,
+                    "closing_ns": closing.time_ns or None,
                     "opening_ns": time_ns,
                     "modulus": _text(modulus),
                 },

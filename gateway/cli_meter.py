@@ -56,14 +56,14 @@ def swap(
         list[str] | None,
         typer.Option(
             metavar="CHANNEL=VALUE",
-            help="Last reading of the old meter (旧表止码), one for each counter; without: the journal's last good ones.",
+            help="Last reading of the old meter (旧表止码), one for each counter; without: the journal's last good ones before.",
         ),
     ] = None,
     opening: Annotated[
         list[str] | None,
         typer.Option(
             metavar="CHANNEL=VALUE",
-            help="First reading of the new meter (新表起码), one for each counter; without: it is read now.",
+            help="First reading of the new meter (新表起码), one for each counter; without: the journal's first good ones after, or it is read now.",
         ),
     ] = None,
     at: Annotated[
@@ -98,6 +98,13 @@ def ratio(
     change: Annotated[str, typer.Argument(help="NAME=VALUE, the ratio from now on: ct=60, or ct=300/5.")],
     why: Why,
     by: By = "",
+    closing: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CHANNEL=VALUE",
+            help="Last reading under the old ratio, one for each counter; without: the journal's last good ones before.",
+        ),
+    ] = None,
     opening: Annotated[
         list[str] | None,
         typer.Option(
@@ -116,7 +123,17 @@ def ratio(
     """
     from gateway.cli_meter_work import record_ratio
 
-    record_ratio(config_path(config), meter, change, by or user(), why, opening or [], at=at, as_json=json)
+    record_ratio(
+        config_path(config),
+        meter,
+        change,
+        by or user(),
+        why,
+        closing or [],
+        opening or [],
+        at=at,
+        as_json=json,
+    )
 
 
 def commission(

@@ -140,16 +140,26 @@ def record_swap(
         by=by,
         why=why,
     )
+    warn_if_not_durable(answer)
     if as_json:
         print_json(answer)
         return
     typer.echo(f"{meter.id}: swapped at {iso(answer['effective_ns'])}, new meter {serial}; by {by}: {why}")
-    _print_sides(site, meter, answer)
+    _print_sides(answer)
     typer.echo(f"Compare it with its display: metergate commission {meter.id} --serial {serial}")
 
 
 def record_ratio(
-    path: Path, meter_id: str, change: str, by: str, why: str, opening: list[str], *, at: str, as_json: bool
+    path: Path,
+    meter_id: str,
+    change: str,
+    by: str,
+    why: str,
+    closing: list[str],
+    opening: list[str],
+    *,
+    at: str,
+    as_json: bool,
 ) -> None:
     """Record another ratio, show what was kept and what is left to do. Raises MetergateError."""
     reason(why)
@@ -163,11 +173,13 @@ def record_ratio(
         ratio=name,
         before=None,
         after=f"{ratio(value):f}",
+        closing=readings(site, meter, closing, "--closing"),
         opening=readings(site, meter, opening, "--opening"),
         effective_ns=time_ns(at, site.site.timezone, "--at") if at else None,
         by=by,
         why=why,
     )
+    warn_if_not_durable(answer)
     if as_json:
         print_json(answer)
         return
@@ -175,21 +187,18 @@ def record_ratio(
         f"{meter.id}: ratio {name} is {answer['after']} instead of {answer['before']} from {iso(answer['effective_ns'])} on; "
         f"by {by}: {why}"
     )
-    _print_sides(site, meter, answer)
+    _print_sides(answer)
     typer.echo(f"Still to be done: {answer['todo']}")
 
 
-def _print_sides(site: Site, meter: MeterConfig, answer: Mapping[str, Any]) -> None:
-    """Print closing and opening readings; those that were typed are marked."""
-    from gateway.quantity import QUANTITIES
-
-    known = quantity_names(meter, assembly.library(site))
-    typed = set(answer.get("typed", ()))
-    table = Table("counter", "closing 止码", "opening 起码", "unit")
+def _print_sides(answer: Mapping[str, Any]) -> None:
+    """Print closing and opening readings, each with its time and where it is from."""
+    table = Table("counter", "", "reading", "unit", "time", "from")
     for key in dict.fromkeys((*answer["closing"], *answer["opening"])):
-        cells = [
-            answer[side].get(key, "–") + (" (typed)" if f"{side}.{key}" in typed else "")
-            for side in ("closing", "opening")
-        ]
-        table.add_row(key, *cells, QUANTITIES[known[key]].unit)
+        for side, name in (("closing", "closing 止码"), ("opening", "opening 起码")):
+            one = answer[side].get(key)
+            if one is None:
+                table.add_row(key, name, "–", "", "", "")
+            else:
+                table.add_row(key, name, one["reading"], one["unit"], iso(one["time_ns"]), one["from"])
     console().print(table)

@@ -131,13 +131,14 @@ class Recorder:
                 found |= checker.readings()
         return found
 
-    def closing(self, meter: str, effective_ns: int) -> dict[str, tuple[Decimal, int]]:
-        """Return the last good readings before `effective_ns`: if a counter was reset since, the one before the reset."""
-        found = self.readings(meter)
-        for layout, checker in self._checkers.items():
-            if layout.meter == meter:
-                found |= checker.before_reset(effective_ns)
-        return found
+    def reset_ns(self, meter: str) -> int:
+        """Return when a counter of the meter was last found reset, since the start or the last swap; 0: never."""
+        found = (checker.reset_ns for layout, checker in self._checkers.items() if layout.meter == meter)
+        return max(found, default=0)
+
+    def newest_ns(self, meter: str) -> int | None:
+        """Return the time of the meter's newest sample in this epoch, None if there was none since the start."""
+        return self._last_ns.get(meter)
 
     def layouts(self, meter: str) -> list[Layout]:
         """Return the layouts the meter's newest samples came with, one for each period."""

@@ -314,9 +314,9 @@ class Journal:
         layout_of = self._layouts.get
         return await self._in_thread(lambda: read_groups(self._store, layout_of, first, until, readings_max))
 
-    async def spans(self, first: int, until: int) -> list[tuple[int, int, int]]:
+    async def spans(self, first: int, until: int, most: int = 5_000) -> list[tuple[int, int, int]]:
         """Return (id, first_ns, last_ns) of the next committed groups; none: there are no more below `until`."""
-        return await self._in_thread(lambda: self._store.spans(first, until))
+        return await self._in_thread(lambda: self._store.spans(first, until, most))
 
     def refuse(self, rows: Iterable[RefusalRow]) -> None:
         """Record frames that a destination refused for good, with its reason."""

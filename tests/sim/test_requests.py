@@ -150,17 +150,17 @@ def test_a_swap_keeps_closing_and_opening_and_is_no_reset(tmp_path: Path) -> Non
         closing = {key: "123.4"}
         swap = {"meter": "m-001", "closing": closing, "serial": "SN 7", "by": "Wang", "why": "dead display"}
         told = await gateway.answers["swap"](swap)
-        assert told["closing"] == closing
-        assert told["typed"] == [f"closing.{key}"]
-        assert float(told["opening"][key]) > 0
+        assert (told["closing"][key]["reading"], told["closing"][key]["from"]) == ("123.4", "typed")
+        assert float(told["opening"][key]["reading"]) > 0
+        assert told["opening"][key]["from"] == "read"
         await asyncio.sleep(10)
         read = await gateway.answers["swap"](swap | {"closing": None})
-        assert read["typed"] == []
+        assert read["closing"][key]["from"] == "journal"
         with pytest.raises(BadRequest, match="no counter of the meter"):
             await gateway.answers["swap"](swap | {"closing": {"power_active_0": "1"}})
         with pytest.raises(BadRequest, match="by: expected a text"):
             await gateway.answers["swap"](swap | {"by": ""})
-        with pytest.raises(MetergateError, match='send its display as "opening"'):
+        with pytest.raises(MetergateError, match="type it with --opening"):
             await gateway.answers["swap"](swap | {"meter": "m-002"})
 
     async def wait_for_death(gateway: Gateway) -> None:

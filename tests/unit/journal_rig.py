@@ -80,13 +80,31 @@ async def drain(reader: Reader, *, most: int = 10_000) -> list[Told]:
     raise AssertionError("the reader never came to an end")
 
 
+def uncommitted(journal: Journal, *, take: bool = False) -> list[Frame | Event | Gap]:
+    """Return what a journal holds in memory only, oldest first; take: its open group has none of it any more."""
+    found = [record for group in journal._waiting._groups for record in group.records]
+    found += journal._open.records
+    if take:
+        journal._open.records.clear()
+    return found
+
+
 def notes(folder: Path) -> list[Event | Gap]:
     """Return the events and gaps of a closed journal, in order."""
+    return [record for record in records(folder) if isinstance(record, Event | Gap)]
+
+
+def records(folder: Path) -> list[Frame | Event | Gap]:
+    """Return everything in a closed journal, in order."""
     db = apsw.Connection(str(folder / "journal.db"))
     layouts = {
         id_: Layout.from_dict(orjson.loads(body)) for id_, body in db.execute("SELECT id, body FROM layouts")
     }
     bodies = [body for (body,) in db.execute("SELECT body FROM groups ORDER BY id")]
     db.close()
-    records = [record for body in bodies for record in unpack(body, layouts.__getitem__)]
-    return [record for record in records if isinstance(record, Event | Gap)]
+    return [record for body in bodies for record in unpack(body, layouts.__getitem__)]
+
+
+def frames(folder: Path) -> list[Frame]:
+    """Return the frames of a closed journal, in order."""
+    return [record for record in records(folder) if isinstance(record, Frame)]

@@ -98,3 +98,13 @@ def test_readings_are_the_last_good_ones_and_survive_absence(tmp_path: Path) -> 
     assert (str(value), time_ns) == ("4.2", meter.frames[1].time_ns)
     meter.recorder.swapped("m-1")
     assert meter.recorder.readings("m-1") == {}
+
+
+def test_a_reading_before_a_clock_step_has_no_time(tmp_path: Path) -> None:
+    meter = Meter(tmp_path)
+    meter.shows(5)
+    (checker,) = meter.recorder._checkers.values()
+    checker.clock_stepped()
+    meter.shows(4)
+    (told,) = meter.told("counter_reset")
+    assert told["closing_ns"] is None, "0 would be 1970"
