@@ -6,6 +6,7 @@ Beside the profile's values they keep a clock (04000101, 04000102) and freeze th
 from __future__ import annotations
 
 import math
+from collections import deque
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ ANYBODY = bytes([0x68, *[0xAA] * 6, 0x68])
 ADDRESS_WANTED = bytes([0x13, 0])
 """Asked of address AA…AA. Source: DL/T 645-2007, control code 13H (读通信地址), by public articles."""
 HOURS_AHEAD = 8
+ASKED_MAX = 1000
 NS = 1_000_000_000
 
 
@@ -157,7 +159,10 @@ def framed(start: bytes, control: int, field: bytes) -> bytes:
 
 
 class Dlt645Station:
-    """One meter. clock_offset_s: how far its clock is ahead; absent: identifiers it does not have; requests: for it."""
+    """One meter. clock_offset_s: how far its clock is ahead; absent: identifiers it does not have; requests: for it.
+
+    asked: the last `ASKED_MAX` identifiers.
+    """
 
     def __init__(self, site: Site, meter: SimulatedMeter, clock: Clock) -> None:
         """meter: with an address of 12 digits."""
@@ -165,7 +170,7 @@ class Dlt645Station:
         self.clock_offset_s = 0.0
         self.absent: set[int] = set()
         self.requests = 0
-        self.asked: list[int] = []
+        self.asked: deque[int] = deque(maxlen=ASKED_MAX)
         self._site, self._meter, self._clock = site, meter, clock
         self._start = bytes([0x68, *low_first(meter.plan.address), 0x68])
         self._items = {item.place: item for item in meter.map.registers}

@@ -10,6 +10,7 @@ import pytest
 from gateway.errors import StorageError
 from gateway.journal import format as journal_format
 from gateway.journal.losses import SKIP_GROUPS, LossFile
+from gateway.journal.store import CACHE_KIB
 from gateway.model import NS, Event, Gap
 from simulators.virtual import VirtualClock, run
 from tests.unit.journal_rig import START_NS, drain, frame, kill, notes, open_journal, small_layout, told
@@ -270,3 +271,19 @@ def test_only_readers_of_a_kind_are_forgotten(tmp_path: Path) -> None:
         await third.close()
 
     run(main())
+
+
+def test_what_sqlite_keeps_in_memory_has_an_end(tmp_path: Path) -> None:
+    async def main() -> int:
+        journal = open_journal(tmp_path, clock())
+        wide = small_layout(channels=1000)
+        for n in range(150):
+            for i in range(10):
+                journal.append(frame(wide, 10 * n + i))
+            await journal.flush()
+        used, _ = journal._store._db.status(apsw.SQLITE_DBSTATUS_CACHE_USED)
+        assert journal.used_bytes > 2 * CACHE_KIB * 1024
+        await journal.close()
+        return used
+
+    assert run(main()) < 1.2 * CACHE_KIB * 1024
