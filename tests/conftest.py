@@ -23,6 +23,19 @@ settings.register_profile(
 settings.register_profile("deep", settings.get_profile("ci"), derandomize=False, max_examples=2000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
+FIRST_S = 1000  # a test that asks for this much patience starts first, else the others' end would wait for it
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest tests first; xdist deals tests out in this order."""
+    items.sort(key=lambda item: _patience_s(item) < FIRST_S)
+
+
+def _patience_s(item: pytest.Item) -> float:
+    marker = item.get_closest_marker("timeout")
+    return float(marker.args[0]) if marker is not None and marker.args else 0.0
+
+
 # Below the kernel's range for outgoing connections (32768…), which would take a port between asking and binding.
 _PORT_LOW, _PORTS_PER_WORKER, _WORKERS_MAX = 20_000, 1_000, 12
 
