@@ -129,7 +129,8 @@ class Maintenance:
                 await asyncio.to_thread(replace_file, self._file, body)
             except OSError as error:
                 text_ = (
-                    f"maintenance holds until the gateway stops, but {self._file} cannot be written: {error}"
+                    f"maintenance holds until the gateway stops, but {self._file} cannot be written: {error}. Free space, or give "
+                    "it to the gateway's user; then declare it again"
                 )
                 raise StorageError(text_) from error
         self._is_stale = False

@@ -68,12 +68,18 @@ class Rules:
     def add(self, rule: Rule) -> None:
         """Keep a rule, on disk before this returns; blocks. Raises StorageError."""
         if len(self._rules) >= RULES_MAX:
-            raise StorageError(f"{self._file} holds {RULES_MAX} replays, which is all there may be")
+            raise StorageError(
+                f"{self._file} holds {RULES_MAX} replays, which is all there may be. Move it aside, restart the gateway, and "
+                "replay again what was replayed before, in longer times"
+            )
         rules = [*self._rules, rule]
         try:
             replace_file(
                 self._file, orjson.dumps([one._asdict() for one in rules], option=orjson.OPT_INDENT_2)
             )
         except OSError as error:
-            raise StorageError(f"{self._file} cannot be written: {error}") from error
+            raise StorageError(
+                f"{self._file} cannot be written: {error}. Free space, or give its folder to the gateway's user; then ask again: "
+                "it writes the same lines"
+            ) from error
         self._rules = rules

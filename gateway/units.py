@@ -130,11 +130,6 @@ def _plain(unit: str, dimension: str) -> str:
     return _RESPELLED.get(plain, plain)
 
 
-def units_of(dimension: str) -> tuple[str, ...]:
-    """Return the wire units a dimension accepts."""
-    return tuple(_FACTORS[dimension])
-
-
 def to_decimal(value: Fraction) -> Decimal:
     """Return a rational as a decimal: exact where it ends, else rounded to `ROUNDED_DIGITS` significant digits."""
     rest = value.denominator

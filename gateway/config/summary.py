@@ -72,6 +72,20 @@ def _coarse(profile: Profile, meters: list[MeterConfig], library: Library) -> It
         )
 
 
+def _sooner_than_new(profile: Profile, meters: list[MeterConfig], library: Library) -> Iterator[str]:
+    """Yield a warning for each meter that is read again before its registers can have changed."""
+    update_ms = profile.read.update_ms
+    if update_ms is None:
+        return
+    for meter in meters:
+        period_s = min(period_of(meter, key) for key in channels(meter, library))
+        if 1e3 * period_s < update_ms:
+            yield (
+                f"meters.{meter.id}: read every {period_s:g} s, but a {profile.id} has new values every {update_ms / 1e3:g} s "
+                f'only: the same ones come again; period = "{update_ms / 1e3:g}s" loses nothing'
+            )
+
+
 def _one_source(profile: Profile, meters: list[MeterConfig], library: Library) -> Iterator[str]:
     """Yield a warning that the whole profile, or some of the channels the meters are read for, rest on one source."""
     names = ", ".join(meter.id for meter in meters)
@@ -115,6 +129,7 @@ def _warnings(site: Site, meters: list[MeterConfig], library: Library) -> Iterat
         alike = [meter for meter in meters if meter.profile == profile_id]
         yield from _one_source(profile, alike, library)
         yield from _coarse(profile, alike, library)
+        yield from _sooner_than_new(profile, alike, library)
     for meter in meters:
         yield from _manual_addresses(meter)
     for kind, entries in (("links", site.links), ("sinks", site.sinks)):

@@ -11,7 +11,7 @@ from gateway.layout import Layout, Part, Slot
 from gateway.model import Channel, Event, Frame, Sample
 from gateway.recorder import Recorder
 from simulators.virtual import VirtualClock, run
-from tests.unit.journal_rig import START_NS, open_journal
+from tests.unit.journal_rig import START_NS, open_journal, uncommitted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,12 +72,11 @@ class Meter:
         self._run(read)
 
     def _take(self) -> None:
-        for record in self.journal._open.records:
+        for record in uncommitted(self.journal, take=True):
             if isinstance(record, Frame):
                 self.frames.append(record)
             elif isinstance(record, Event):
                 self._events.append(record)
-        self.journal._open.records.clear()
 
     @property
     def values(self) -> list[float]:

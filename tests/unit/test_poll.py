@@ -17,14 +17,13 @@ from gateway.recorder import Recorder, watch_clock
 from simulators.fakes import FakeLink, Trouble, fake_layout, fake_site
 from simulators.virtual import VirtualClock, run
 from tests.sim.plant import FakeTarget
-from tests.unit.journal_rig import MS_NS, START_NS, open_journal, small_layout
+from tests.unit.journal_rig import MS_NS, START_NS, open_journal, small_layout, uncommitted
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from gateway.interfaces import Poll
     from gateway.journal.journal import Journal
-    from gateway.model import Gap
 
 LAYOUT = small_layout()
 S = 1_000_000_000
@@ -34,13 +33,8 @@ def sample(time_ns: int) -> Sample:
     return Sample(time_ns, None, b"\0\1\0\2", array("H", [0, 0]))
 
 
-def records(journal: Journal) -> list[Frame | Event | Gap]:
-    waiting = [record for group in journal._waiting.take() for record in group.records]
-    return waiting + journal._open.records
-
-
 def frames(journal: Journal) -> list[tuple[int, int]]:
-    return [(r.epoch, r.time_ns - START_NS) for r in records(journal) if isinstance(r, Frame)]
+    return [(r.epoch, r.time_ns - START_NS) for r in uncommitted(journal) if isinstance(r, Frame)]
 
 
 class Bench:
@@ -129,7 +123,7 @@ def test_an_unsynchronised_clock_is_one_more_doubt(tmp_path: Path) -> None:
         flags = array("H", [int(Flag.STALE), 0])
         bench.recorder.record(LAYOUT, Sample(START_NS, None, b"\0\1\0\2", flags))
         bench.recorder.record(LAYOUT, sample(START_NS + S))
-        marks = [list(r.flags) for r in records(bench.journal) if isinstance(r, Frame)]
+        marks = [list(r.flags) for r in uncommitted(bench.journal) if isinstance(r, Frame)]
         assert marks == [[8 | 512, 512], [512, 512]]
         assert bench.health.meters["m-1"].flagged == 1
 
@@ -238,7 +232,7 @@ def two_periods(line: Line, slow_s: float = 60.0) -> None:
 
 def events(journal: Journal) -> list[tuple[str, float | None]]:
     """Return (kind, period) of the events of the first meter."""
-    found = [r for r in records(journal) if isinstance(r, Event) and r.subject == "m-001"]
+    found = [r for r in uncommitted(journal) if isinstance(r, Event) and r.subject == "m-001"]
     return [(event.kind, event.detail.get("period_s")) for event in found]  # type: ignore[misc]
 
 
@@ -312,7 +306,9 @@ def test_the_first_pause_is_the_targets_own_period(tmp_path: Path) -> None:
         line = Line(tmp_path, 2, [Trouble("dead", 15, 36, who="m-001")])
         two_periods(line)
         await line.go(60.5)
-        of_meter = [r for r in records(line.journal) if isinstance(r, Frame) and r.layout.meter == "m-001"]
+        of_meter = [
+            r for r in uncommitted(line.journal) if isinstance(r, Frame) and r.layout.meter == "m-001"
+        ]
         assert [(r.time_ns - START_NS) // S for r in of_meter] == [10, 40, 40, 50, 60]
 
     run(main())
@@ -336,12 +332,12 @@ def test_overruns_are_skipped_counted_and_journaled_once_a_minute(tmp_path: Path
     async def main() -> None:
         line = Line(tmp_path, 1, [Trouble("slow", 0, 150, delay_s=15)], timeout_s=60)
         await line.go(200.5)
-        told = [r.detail for r in records(line.journal) if isinstance(r, Event) and r.kind == "overrun"]
+        told = [r.detail for r in uncommitted(line.journal) if isinstance(r, Event) and r.kind == "overrun"]
         counts = [detail["count"] for detail in told]
         assert counts[0] == 1
         assert len(counts) <= 4
         assert sum(counts) == line.health.meters["m-001"].skipped  # type: ignore[arg-type]
-        frames_there = [r for r in records(line.journal) if isinstance(r, Frame)]
+        frames_there = [r for r in uncommitted(line.journal) if isinstance(r, Frame)]
         assert len(frames_there) + line.health.meters["m-001"].skipped == 20
         assert told[0]["first_ns"] == told[0]["last_ns"] == START_NS + 20 * S
 

@@ -196,6 +196,24 @@ def test_a_check_of_the_site_file_warns_of_a_coarse_counter(tmp_path: Path) -> N
     assert sum(said in warning for warning in warnings) == 1
 
 
+@pytest.mark.parametrize(("update_ms", "is_told"), [(20_000, True), (10_000, False)])
+def test_a_check_tells_who_is_read_before_there_are_new_values(
+    tmp_path: Path, update_ms: int, is_told: bool
+) -> None:
+    """The meter is read every 10 s."""
+    body = f"""[read]
+    function = 3
+    update_ms = {update_ms}
+    [channels.energy_active_import_total]
+    quantity = "energy_active_import"
+    address = 19062
+    type = "u32"
+    unit = "Wh" """
+    load(body, 'blocks = [{ function = 3, address = 19062, hex = "00000fa0" }]', "4", tmp_path)
+    warnings = summary(from_toml(site("", tmp_path), tmp_path / "s"))["warnings"]
+    assert sum("read every 10 s, but" in w and "new values every 20 s" in w for w in warnings) == is_told
+
+
 def test_a_value_and_its_status_are_read_together(tmp_path: Path) -> None:
     load(MARSIC.format(flag=""), MARSIC_CAPTURE.format(bits="00"), "0.0125", tmp_path)
     chosen = 'channels = ["concentration_c1"]\n'
