@@ -154,33 +154,46 @@ def status(
     if json:
         print_json(figures)
     else:
-        print_status(figures)
+        print_status(figures, site.site.timezone)
 
 
 @app.command()
 def profiles(
-    id: Annotated[str | None, typer.Argument(help="Show one meter type whole.")] = None,
+    id: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[ID|WORDS]", help="Show one meter type whole; or find maker, model or medium."
+        ),
+    ] = None,
     config: Config = None,
     json: Json = False,
 ) -> None:
-    """List the meter types this gateway knows, with how far each can be trusted.
+    """List the meter types this gateway knows, with how far each can be trusted; all, or those that match words.
 
     `one-source`: the register map comes from one document; compare the first readings with the meter's display.
     """
-    from drivers.profiles import UnknownProfile, describe, describe_whole
+    from drivers.profiles import describe, describe_whole, search
     from gateway.assembly import library
     from gateway.config.site_file import load
+    from gateway.config.values import nearest
     from gateway.tables import print_profile, print_profiles
 
     path = config_path(config)
     known = library(load(path) if config is not None or path.exists() else None)
-    try:
-        rows = [describe_whole(known.get(id))] if id else [describe(known.get(name)) for name in known.ids()]
-    except UnknownProfile as error:
-        raise MetergateError(f"{error}; `metergate profiles` lists them all") from error
+    whole = id in known.ids()
+    if id and whole:
+        rows = [describe_whole(known.get(id))]
+    else:
+        rows = [describe(profile) for profile in search(known, id or "")]
+    if not rows:
+        near = nearest(id or "", known.ids())
+        meant = f"; did you mean {near!r}?" if near else ""
+        raise MetergateError(
+            f"no profile {id!r}, in id, maker or model{meant}; `metergate profiles` lists them all"
+        )
     if json:
-        print_json(rows[0] if id else rows)
-    elif id:
+        print_json(rows[0] if whole else rows)
+    elif whole:
         print_profile(rows[0])
     else:
         print_profiles(rows)

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class MeterHealth:
-    """One meter. state: unknown, on, off. failures: reason -> polls that failed so. latest: period -> frame."""
+    """One meter. state: unknown, on, off. failures: reason -> polls that failed so. latest: period -> frame.
+
+    absent: channel the meter turned out not to have -> why.
+    """
 
     link: str
     period_s: float = 0.0
@@ -28,6 +31,7 @@ class MeterHealth:
     latest: dict[float, Frame] = field(default_factory=dict)
     error: str = ""
     failures: Counter[str] = field(default_factory=Counter)
+    absent: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -71,6 +75,20 @@ class Health:
     frames: int = 0
     readings: int = 0
 
+    def channels(self, meter: str, *, off: bool, **detail: object) -> None:
+        """Note that channels of a meter are absent from now on, or there again. detail: of the event."""
+        health = self.meters.get(meter)
+        keys = detail.get("channels")
+        if health is None or not isinstance(keys, list):
+            return
+        parts = (str(detail.get(name) or "") for name in ("where", "reason", "error"))
+        why = ": ".join(filter(None, parts))
+        for key in keys:
+            if off:
+                health.absent[key] = why
+            else:
+                health.absent.pop(key, None)
+
     def values(self) -> dict[str, dict[str, tuple[float | None, str, int]]]:
         """Return meter -> channel -> (newest value or None, unit, flags)."""
         return {
@@ -98,6 +116,7 @@ class Health:
                 id_: {"link": h.link, "period_s": h.period_s, "state": h.state, "polls": h.polls}
                 | {"readings": h.readings, "flagged": h.flagged, "skipped": h.skipped}
                 | {"last_ns": h.last_ns, "error": h.error, "failures": dict(h.failures)}
+                | {"absent": dict(h.absent)}
                 for id_, h in self.meters.items()
             },
             "sinks": {

@@ -103,6 +103,8 @@ class LinkPoller:
 
     def _notice(self, kind: str, subject: str, /, **detail: object) -> None:
         self._own.notices[kind] += 1
+        if kind in {"channel_off", "channel_on"}:
+            self._health.channels(subject, off=kind == "channel_off", **detail)
         self._recorder.event(kind, subject, **detail)
 
     async def errand(self, work: Callable[[Link], Awaitable[T]], *, timeout_s: float) -> T:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 from rich.console import Console, Group
 from rich.table import Column, Table
 from rich.text import Text
 
-from gateway.clock import iso
 from gateway.model import Flag
 
 if TYPE_CHECKING:
@@ -163,17 +164,50 @@ def journal_line(figures: Mapping[str, Any]) -> Text:
     return text
 
 
-def status_view(figures: Mapping[str, Any]) -> RenderableType:
-    """Return everything of a status."""
-    return Group(links_table(figures), meters_table(figures), sinks_table(figures), journal_line(figures))
+def absent_table(figures: Mapping[str, Any]) -> Table | None:
+    """Return the channels meters turned out not to have, and why; None if there are none."""
+    table = Table(
+        "meter", "channel", "why", title="Absent 缺失的量 (asked for again once a day)", title_justify="left"
+    )
+    for meter, row in figures["meters"].items():
+        for key, why in row["absent"].items():
+            table.add_row(meter, key, Text(why))
+    return table if table.row_count else None
 
 
-def print_status(figures: Mapping[str, Any]) -> None:
-    """Print a status to stdout."""
+def maintenance_table(figures: Mapping[str, Any], zone: str) -> Table | None:
+    """Return what is under maintenance; None if nothing is."""
+    table = Table("link or meter", "until", "why", "by", title="Maintenance 检修", title_justify="left")
+    for row in figures["maintenance"]:
+        table.add_row(row["subject"], local(row["until_ns"], zone), Text(row["why"]), Text(row["by"]))
+    return table if table.row_count else None
+
+
+def local(time_ns: int, zone: str) -> str:
+    """Return a wall time in a site's own zone, to the second, with its offset."""
+    stamp = datetime.fromtimestamp(time_ns // 1_000_000_000, ZoneInfo(zone))
+    return stamp.isoformat(" ", "seconds")
+
+
+def status_view(figures: Mapping[str, Any], zone: str) -> RenderableType:
+    """Return everything of a status. zone: the site's."""
+    parts = (
+        links_table(figures),
+        meters_table(figures),
+        absent_table(figures),
+        maintenance_table(figures, zone),
+        sinks_table(figures),
+        journal_line(figures),
+    )
+    return Group(*(part for part in parts if part is not None))
+
+
+def print_status(figures: Mapping[str, Any], zone: str) -> None:
+    """Print a status to stdout. zone: the site's."""
     out = console()
     gateway = figures["gateway"]
-    out.print(f"gateway {gateway['id']} {gateway['software']} at {iso(gateway['time_ns'])}")
-    out.print(status_view(figures))
+    out.print(f"gateway {gateway['id']} {gateway['software']} at {local(gateway['time_ns'], zone)}")
+    out.print(status_view(figures, zone))
     if "values" in figures:
         out.print(values_table(figures))
 

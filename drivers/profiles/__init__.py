@@ -47,6 +47,7 @@ __all__ = [
     "profiles_table",
     "ratio_layout",
     "ratio_values",
+    "search",
     "shipped_dir",
     "stand_ins",
 ]
@@ -167,6 +168,20 @@ def _spot(place: Mapping[str, Any]) -> object:
 def _places(channel: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Return where a channel is read, whichever way its table says it."""
     return [channel, *(channel.get("parts") or ()), *(channel.get("alternatives") or {}).values()]
+
+
+def search(library: Library, words: str) -> list[Profile]:
+    """Return the profiles in which every word occurs: in id, maker, model or the names beside; all for ""."""
+    wanted = words.casefold().split()
+    return [
+        profile
+        for profile in map(library.get, library.ids())
+        if all(
+            word
+            in " ".join((profile.id, profile.maker, profile.model, profile.medium, *profile.also)).casefold()
+            for word in wanted
+        )
+    ]
 
 
 def describe(profile: Profile) -> dict[str, object]:

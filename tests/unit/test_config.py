@@ -37,6 +37,14 @@ def test_the_example_loads_and_has_every_kind_of_link_and_sink() -> None:
     assert "acrel-adl3000 (meters compressor-1): only one source speaks for voltage_ll_l12" in warning
 
 
+def test_what_the_example_has_as_comments_can_be_used_too(tmp_path: Path) -> None:
+    blocks = EXAMPLE.read_text(encoding="utf-8").split("\n\n")
+    used = [block.replace("\n# ", "\n")[2:] if block.startswith("# [[") else block for block in blocks]
+    site = config.from_toml("\n\n".join(used), tmp_path / "site.toml")
+    assert {link.kind for link in site.links} >= {"serial", "tcp-serial"}
+    assert [meter.address for meter in site.meters if meter.address] == ["000012345678"]
+
+
 def test_durations_and_sizes_carry_their_unit_in_the_attribute(site: config.Site) -> None:
     assert site.journal.size_max_bytes == 1 << 30
     assert site.journal.free_min_bytes == 512 << 20

@@ -13,6 +13,7 @@ from drivers import profiles
 from drivers.registers import RegisterSource
 from gateway.config.inputs import InputConfig
 from gateway.config.site_file import load
+from gateway.config.summary import summary
 from gateway.errors import ConfigError
 from gateway.layout import Layout
 from gateway.model import Flag
@@ -164,6 +165,15 @@ def test_an_input_without_channels_is_told_once(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as error:
         load(path)
     assert [finding.path for finding in error.value.findings] == ["meters.water-0.channels"]
+
+
+@pytest.mark.parametrize(("address", "own"), [(40001, 0), (30010, 9), (99, None)])
+def test_a_number_of_a_manual_is_asked_about(address: int, own: int | None, tmp_path: Path) -> None:
+    given = f"input = {{ address = {address}, type = 'u32', pulses_per_unit = 100 }}"
+    found = summary(load(written(tmp_path, ("generic-pulse-input", "volume", given))))
+    asked = [warning for warning in found["warnings"] if "on the wire" in warning]
+    assert [warning.endswith(f"its {address} is {own}") for warning in asked] == [True] * (own is not None)
+    assert not any("one source" in warning for warning in found["warnings"]), "the site file says what it is"
 
 
 def test_several_meters_hang_at_one_module(tmp_path: Path) -> None:
