@@ -21,8 +21,31 @@ FUNCTION_LINES_MAX = 60
 MODULE_LINES_MAX = 400
 BROAD_EXCEPT_IN = "gateway/supervise.py"
 RUNTIME = ("gateway", "drivers", "simulators")
-# Words of other gateways for our link, meter, channel, helper module.
-FORBIDDEN_WORDS = {"slave", "slaves", "util", "utils"}
+# Words of other gateways for our link, meter, channel, reading, helper module.
+FORBIDDEN_WORDS = {
+    "slave",
+    "slaves",
+    "util",
+    "utils",
+    "point",
+    "points",
+    "tag",
+    "tags",
+    "node",
+    "nodes",
+    "data",
+}
+# Where they are somebody else's words: OPC UA's nodes and data values, a standard's data field (数据域), asyncio's data_received.
+FOREIGN_WORDS = {
+    "drivers/opcua": {"node", "nodes", "data"},
+    "drivers/cjt188/": {"data"},
+    "drivers/dlt645/": {"data"},
+    "drivers/frames.py": {"data"},
+    "drivers/lines/": {"data"},
+    "drivers/modbus/rtu.py": {"data"},
+}
+# Modbus' exception 2, OPC UA's node id, a serial port's data bits.
+FOREIGN_NAMES = {"ILLEGAL_DATA_ADDRESS", "NODE_ID", "NodeId", "_opcua_node_id", "_DATA_BITS"}
 RANDOM_ALLOWED = {"Random", "SystemRandom"}
 LINE_MAX_CHARS = 4_000
 # Written in pieces, so that this file does not find itself.
@@ -145,12 +168,31 @@ def test_one_broad_except_at_most() -> None:
     _no(broad[1:], f"{BROAD_EXCEPT_IN} has one broad except; these are more:")
 
 
+def _forbidden(module: str) -> set[str]:
+    """Return the words no name of a module may have."""
+    foreign = (words for place, words in FOREIGN_WORDS.items() if module.startswith(place))
+    return FORBIDDEN_WORDS.difference(*foreign)
+
+
+@pytest.mark.parametrize(
+    ("module", "words"),
+    [
+        ("gateway/poll.py", {"point", "tag", "node", "data"}),
+        ("drivers/opcua/feed.py", {"point", "tag"}),
+        ("drivers/lines/port.py", {"point", "tag", "node"}),
+    ],
+)
+def test_other_words_are_allowed_where_they_are_at_home(module: str, words: set[str]) -> None:
+    assert _forbidden(module) & {"point", "tag", "node", "data"} == words
+
+
 def test_names_use_our_words() -> None:
     findings = [
         f"{name}:{line} {identifier}"
         for name, tree, _ in _modules("gateway", "drivers")
         for line, identifier in _identifiers(tree)
-        if FORBIDDEN_WORDS & set(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", identifier).lower().split("_"))
+        if identifier not in FOREIGN_NAMES
+        and _forbidden(name) & set(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", identifier).lower().split("_"))
     ]
     findings += [f"{_name(path)}:1" for path in _tracked() if path.stem.lower() in FORBIDDEN_WORDS]
     _no(findings, "One word per concept (link, meter, channel …), and nothing is a util; rename these:")
