@@ -26,6 +26,7 @@ from gateway.model import Event
 from gateway.notify import notify, watchdog
 from gateway.poll import LinkPoller
 from gateway.recorder import Recorder, watch_clock
+from gateway.replay_rules import Rules
 from gateway.replays import Replays
 from gateway.state_folder import state_lock
 from gateway.supervise import supervise
@@ -86,6 +87,7 @@ class Gateway:
             for target in targets:
                 meter = self.health.meters[target.meter]
                 meter.period_s = min(meter.period_s or target.period_s, target.period_s)
+        self.rules = Rules(site.gateway.state_dir)
         self._deliverers: list[Deliverer] = []
         self._round_s = 0.0
         self._maintenance: Maintenance | None = None
@@ -251,6 +253,7 @@ class Gateway:
             self.directory,
             self._new_sink,
             readers,
+            self.rules,
         )
         self.answers = {
             "status": self._status,

@@ -129,6 +129,8 @@ def _print(result: dict[str, Any]) -> None:
         typer.echo(f"sink {sink}: {counts['written']:,} readings rewritten{refused}")
     if not result["sinks"]:
         typer.echo("No InfluxDB sink: the rule is recorded, nothing was rewritten.")
+    if result.get("durable") is False:
+        typer.echo("NOT ON DISK YET: the journal cannot be written; its event waits in memory", err=True)
     if result["not_told"]:
         typer.echo(f"Not sent by MQTT ({', '.join(result['not_told'])}): telemetry has no revisions.")
 

@@ -1,12 +1,13 @@
 """The replays of a gateway: which layout stands for which, in which time, under which revision number.
 
 They lie in `replays.json` in the state folder, replaced as a whole: a revision must stay above every earlier one for as
-long as a database keeps the readings, which is longer than the journal keeps the events.
+long as a database keeps the readings, which is longer than the journal keeps the events. The layouts are kept whole: no sample
+is journaled with them, and the next correction of the profile would leave nothing that says what a revision was made of.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
@@ -21,7 +22,10 @@ RULES_MAX = 10_000
 
 
 class Rule(NamedTuple):
-    """Samples of layout `before` in from_ns <= time < to_ns are read as layout `after` says. rev: above all before it."""
+    """Samples of layout `before` in from_ns <= time < to_ns are read as layout `after` says. rev: above all before it.
+
+    layout: the one whose digest is `after`, as `Layout.to_dict` has it; None in rules of versions that did not keep it.
+    """
 
     meter: str
     from_ns: int
@@ -29,19 +33,33 @@ class Rule(NamedTuple):
     before: str
     after: str
     rev: int
+    layout: dict[str, Any] | None = None
 
 
 class Rules:
-    """Every rule there is, oldest first."""
+    """Every rule there is, oldest first; read from the file when first asked for, so that a spoilt one stops no start."""
 
     def __init__(self, folder: Path) -> None:
-        """folder: of the state. Raises StorageError if the file is there and cannot be read."""
+        """folder: of the state."""
         self._file = folder / FILE
+        self._known: list[Rule] | None = None
+
+    @property
+    def _rules(self) -> list[Rule]:
+        """Return every rule. Raises StorageError if the file is there and cannot be read."""
+        if self._known is None:
+            self._known = self._read()
+        return self._known
+
+    def _read(self) -> list[Rule]:
         try:
-            self._rules = [Rule(**entry) for entry in orjson.loads(self._file.read_bytes())]
+            body = orjson.loads(self._file.read_bytes())
+            if isinstance(body, list):  # as versions wrote it that kept no layouts
+                return [Rule(**entry) for entry in body]
+            return [Rule(**entry, layout=body["layouts"].get(entry["after"])) for entry in body["rules"]]
         except FileNotFoundError:
-            self._rules = []
-        except (OSError, orjson.JSONDecodeError, TypeError) as error:
+            return []
+        except (OSError, orjson.JSONDecodeError, AttributeError, KeyError, TypeError) as error:
             raise StorageError(
                 f"{self._file} cannot be read ({error}); without it no revision can be known to be the newest. Put it back from "
                 "a copy, or move it aside and replay everything again that was replayed before"
@@ -73,13 +91,16 @@ class Rules:
                 "replay again what was replayed before, in longer times"
             )
         rules = [*self._rules, rule]
+        entries = [one._asdict() for one in rules]
+        layouts = {one.after: one.layout for one in rules if one.layout is not None}
+        for entry in entries:
+            del entry["layout"]
+        body = orjson.dumps({"rules": entries, "layouts": layouts}, option=orjson.OPT_INDENT_2)
         try:
-            replace_file(
-                self._file, orjson.dumps([one._asdict() for one in rules], option=orjson.OPT_INDENT_2)
-            )
+            replace_file(self._file, body)
         except OSError as error:
             raise StorageError(
                 f"{self._file} cannot be written: {error}. Free space, or give its folder to the gateway's user; then ask again: "
                 "it writes the same lines"
             ) from error
-        self._rules = rules
+        self._known = rules

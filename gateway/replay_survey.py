@@ -117,5 +117,6 @@ class Survey:
             if known is not None:
                 found[digest] = known, False
             elif earlier is not None or not reads_alike(before, after):
-                found[digest] = Rule(self._meter.id, from_ns, to_ns, digest, after.digest, rev), True
+                rule = Rule(self._meter.id, from_ns, to_ns, digest, after.digest, rev, after.to_dict())
+                found[digest] = rule, True
         return found

@@ -16,7 +16,6 @@ from gateway.clock import sleep_for
 from gateway.config.sinks import InfluxConfig, MqttConfig
 from gateway.errors import MetergateError, SinkUnavailable
 from gateway.replay import Corrector, journaled
-from gateway.replay_rules import Rules
 from gateway.replay_survey import Survey
 from gateway.requests import BadRequest, one_of, only, text
 
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from gateway.journal.reader import Reader
     from gateway.model import Frame
     from gateway.recorder import Recorder
-    from gateway.replay_rules import Rule
+    from gateway.replay_rules import Rule, Rules
     from gateway.sinks.influx import InfluxSink
 
 FRAMES_MAX = 1_000  # in one write
@@ -67,10 +66,12 @@ class Replays:
         directory: Directory,
         new_sink: Callable[[SinkConfig, Directory, Clock], Sink],
         readers: Mapping[str, Reader],
+        rules: Rules,
     ) -> None:
         """new_sink: makes a sink of its own for each replay. readers: by sink, as the deliverers advance them."""
         self._site, self._library, self._journal, self._recorder = site, library, journal, recorder
         self._clock, self._directory, self._new_sink, self._readers = clock, directory, new_sink, readers
+        self._rules = rules
         self._meters = {meter.id: meter for meter in site.meters}
         self._asked: asyncio.Queue[Wanted] = asyncio.Queue()
         self._task: asyncio.Task[dict[str, Any]] | None = None
@@ -145,8 +146,7 @@ class Replays:
         await self._journal.flush()
         until = self._journal.following
         survey = await self._survey(wanted, self._meters[wanted.meter], until)
-        rules = Rules(self._site.gateway.state_dir)
-        found = survey.rules(rules, wanted.from_ns, wanted.to_ns)
+        found = survey.rules(self._rules, wanted.from_ns, wanted.to_ns)
         result: dict[str, Any] = wanted._asdict() | {
             "layouts": [
                 tally.to_json(found[digest][0].rev if digest in found else 0)
@@ -162,7 +162,7 @@ class Replays:
         configs = [config for config in self._site.sinks if isinstance(config, InfluxConfig)]
         for config in configs:
             await self._caught_up(config.id, survey)
-        await self._declare(wanted, survey, rules, found)
+        result["durable"] = await self._declare(wanted, survey, found)
         correctors = {digest: survey.tallies[digest].corrector for digest in found}
         for config in configs:
             result["sinks"][config.id] = await self._write(wanted, config, correctors, found, until)
@@ -193,17 +193,17 @@ class Replays:
                 )
             await sleep_for(self._clock, PAUSE_S)
 
-    async def _declare(
-        self, wanted: Wanted, survey: Survey, rules: Rules, found: Mapping[str, tuple[Rule, bool]]
-    ) -> None:
-        """Journal and keep the new rules."""
+    async def _declare(self, wanted: Wanted, survey: Survey, found: Mapping[str, tuple[Rule, bool]]) -> bool:
+        """Journal and keep the new rules; return whether their events are on disk."""
+        durable = True
         for digest, (rule, is_new) in found.items():
             if is_new:
-                await asyncio.to_thread(rules.add, rule)
+                await asyncio.to_thread(self._rules.add, rule)
                 detail = rule._asdict() | {"readings": survey.tallies[digest].readings}
                 del detail["meter"]
                 detail |= {"by": wanted.by, "why": wanted.why}
-                await self._recorder.event_for_good("replay", wanted.meter, **detail)
+                durable &= await self._recorder.event_for_good("replay", wanted.meter, **detail)
+        return durable
 
     async def _write(
         self,

@@ -15,6 +15,7 @@ from gateway.config.site_file import from_toml
 from gateway.control import ask_async
 from gateway.errors import MetergateError
 from gateway.journal.records import unpack
+from gateway.layout import Layout
 from gateway.model import Event
 from gateway.state_folder import state_lock
 from tests.fakes.influx import Answer, FakeInflux
@@ -142,6 +143,9 @@ async def test_a_correction_is_counted_declared_written_and_written_again(
     assert channel["first"] == pytest.approx([COUNTER * CT / 100, COUNTER * CT / 10])
     assert rule | {"by": "Li Wei", "why": "scale of energy", "rev": 1, "readings": 3 * len(wrong)} == rule
     assert (rule["before"], rule["after"]) == (layout["before"], layout["after"])
+    assert Layout.from_dict(rule["layout"]).digest == rule["after"], (
+        "whole: the next correction explains this one"
+    )
     assert done["sinks"]["history"] == {"written": 3 * len(wrong), "refused": 0, "reason": ""}
     right = points(influx.stored[:again_at])
     for at, fields in wrong.items():

@@ -135,4 +135,4 @@ def test_rules_rise_and_last(tmp_path: Path) -> None:
     assert rules.known("m", 12, 18, "a", "b") is None, "another one lies in between"
     (tmp_path / FILE).write_text("{")
     with pytest.raises(StorageError, match="replays"):
-        Rules(tmp_path)
+        Rules(tmp_path).next_rev("m")
