@@ -18,7 +18,8 @@ from simulators.virtual import run
 from tests.sim import oracles
 from tests.sim.plant import Plan, play
 from tests.unit.counter_rig import Meter
-from tests.unit.test_poll import Line, records, two_periods
+from tests.unit.journal_rig import uncommitted
+from tests.unit.test_poll import Line, two_periods
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def kinds(journal: Journal) -> Counter[str]:
-    return Counter(record.kind for record in records(journal) if isinstance(record, Event))
+    return Counter(record.kind for record in uncommitted(journal) if isinstance(record, Event))
 
 
 def test_r01_a_failure_discards_nobody_elses_values_nor_the_meters_own(tmp_path: Path) -> None:
@@ -56,7 +57,7 @@ def test_r01_a_failure_discards_nobody_elses_values_nor_the_meters_own(tmp_path:
 
         line.link.read = one_refused  # type: ignore[method-assign]
         await line.go(200.5)
-        kept = Counter(len(r.layout.channels) for r in records(line.journal) if isinstance(r, Frame))
+        kept = Counter(len(r.layout.channels) for r in uncommitted(line.journal) if isinstance(r, Frame))
         assert kept[3] == 40, "both meters, every poll, although one target of the first never answers"
 
     run(main())
@@ -68,7 +69,7 @@ def test_r01_a_meter_that_breaks_the_connection_it_shares_costs_the_others_nothi
     async def main() -> None:
         line = Line(tmp_path, 6, [Trouble("down", 15, 1000, who="m-003")], period_s=2.0)
         await line.go(1500.5)
-        got = Counter(r.layout.meter for r in records(line.journal) if isinstance(r, Frame))
+        got = Counter(r.layout.meter for r in uncommitted(line.journal) if isinstance(r, Frame))
         assert all(got[f"m-{n:03d}"] >= 749 for n in (1, 2, 4, 5, 6)), got
         assert 200 < got["m-003"] < 300, "it is read again once its answers are whole"
         told = kinds(line.journal)
@@ -127,7 +128,7 @@ def test_r23_errands_are_done_by_the_links_owner_between_polls(tmp_path: Path) -
         with pytest.raises(Busy, match="wait already"):
             await poller.errand(work, timeout_s=30)
         assert await asyncio.gather(*asked) == ["done"] * ERRANDS_MAX
-        due = [r.time_ns for r in records(line.journal) if isinstance(r, Frame)]
+        due = [r.time_ns for r in uncommitted(line.journal) if isinstance(r, Frame)]
         assert len(due) == 8, "at most one errand lies between two polls that are due"
 
         async def spoils(_: Link) -> None:
@@ -196,7 +197,7 @@ def test_r24_a_link_that_hangs_is_rebuilt(tmp_path: Path, kind: str, shut: bool)
         told = kinds(line.journal)
         assert told["link_rebuilt"] == told["link_down"] == 1
         assert told["link_up"] == 2
-        after = [r for r in records(line.journal) if isinstance(r, Frame)][-1]
+        after = [r for r in uncommitted(line.journal) if isinstance(r, Frame)][-1]
         assert after.time_ns > line.clock.wall_ns() - 15 * 10**9, "readings go on"
         assert sum(link.read_count["m-001"] for link in links) >= 30
         assert (len(links) > 1) == (shut or kind == "deaf"), "one that obeys is kept"
