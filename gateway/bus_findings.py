@@ -67,7 +67,9 @@ def certain_findings(site: Site, library: Library) -> list[Finding]:
         if (plan.occupancy or 0) > FULL:
             usual = Planner(library, Assumptions())
             offers = proposals(usual, plan.link, meters_of(site, plan.link.id))
-            found.append(overfull(plan, [offer.text for offer in offers]))
+            found.append(
+                overfull(plan, [offer.text for offer in offers], "even if every meter answered at once, ")
+            )
     return found
 
 
@@ -78,14 +80,14 @@ def assumed_warnings(site: Site, library: Library) -> list[str]:
     return [f"{text}{advice}" for text in (*found.warnings, *map(str, found.findings))]
 
 
-def overfull(plan: LinkPlan, proposed: Sequence[str]) -> Finding:
-    """Return the finding of a link that cannot keep up."""
+def overfull(plan: LinkPlan, proposed: Sequence[str], whatever: str = "") -> Finding:
+    """Return the finding of a link that cannot keep up. whatever: under which assumptions, in words."""
     return Finding(
         f"links.{plan.link.id}",
-        f"{percent(plan.occupancy)} of its time needed: {plan.requests} requests take {plan.busy_s or 0:.1f} s, "
+        f"{whatever}{percent(plan.occupancy)} of its time needed: {plan.requests} requests take {plan.busy_s or 0:.1f} s, "
         f"and everything is due again after {plan.cycle_s:g} s",
         f"at most {percent(TIGHT)}",
-        " or ".join(proposed) or "spread the meters over several lines",
+        "\nor ".join(proposed) or "spread the meters over several lines",
     )
 
 

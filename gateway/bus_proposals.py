@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from gateway.config.models import MeterConfig
 
 BAUDS: tuple[int, ...] = get_args(LineTable.model_fields["baud"].annotation)
-KEYS_SHOWN = 4
 _Kind = tuple[
     str, str, tuple[str, ...]
 ]  # profile, variant, selection of channels: meters that are read alike
@@ -121,6 +120,4 @@ def _without(
 
 
 def _left_out(kind: _Kind, keys: Sequence[str]) -> str:
-    shown = ", ".join(keys[:KEYS_SHOWN])
-    more = f" and {len(keys) - KEYS_SHOWN} more" if len(keys) > KEYS_SHOWN else ""
-    return f"channels of {kind[0]} without {shown}{more}"
+    return f"channels of {kind[0]} without {', '.join(keys)}"

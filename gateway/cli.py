@@ -211,7 +211,7 @@ def simulate(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Serve a simulated site on loopback ports until Ctrl-C: Modbus TCP and OPC UA meters with physics and faults."""
+    """Serve a simulated site on loopback ports until Ctrl-C, with physics and faults: Modbus TCP, serial lines, OPC UA."""
     try:
         from simulators.run import main as serve_site
     except ModuleNotFoundError as error:

@@ -104,6 +104,10 @@ def _append(out: Path, toml: str) -> None:
             file.write(("\n" if before else "") + toml)
     except tomllib.TOMLDecodeError as error:
         raise MetergateError(f"--out {out}: not a TOML file one can append to: {error}") from error
+    except FileNotFoundError as error:
+        raise MetergateError(
+            f"--out {out}: there is no folder {out.parent}: mkdir -p {out.parent}"
+        ) from error
     except OSError as error:
         raise MetergateError(f"--out {out}: {error.strerror}; name a file that can be written") from error
 

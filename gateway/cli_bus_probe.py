@@ -116,6 +116,11 @@ def _browse(site: Site, link: str, below: str, *, as_json: bool) -> int:
             return await bus.browse(below)
 
     found = execute(work())
+    if not found["variables"] and found["is_whole"]:
+        raise MetergateError(
+            f"link {link}: no variable lies below {below or 'its Objects folder'}; `metergate probe {link}` without --below "
+            "shows what there is, and the server may show more to a user with more rights"
+        )
     variables = [Variable(**row | {"path": tuple(row["path"])}) for row in found["variables"]]
     figures = {"link": link} | found | {"proposal": propose(variables)}
     print_json(figures) if as_json else print_variables(figures)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -16,9 +17,11 @@ from gateway.bus import connect
 from gateway.cli_bus_tables import print_identified, print_raw, print_reading
 from gateway.cli_options import link_of, meter_of, print_json
 from gateway.clock import SystemClock, iso
+from gateway.config.links import OpcuaConfig
 from gateway.config.site_file import load
+from gateway.config.summary import MANUAL_FIRST, MANUAL_HOLDING
 from gateway.errands import Question
-from gateway.errors import MetergateError
+from gateway.errors import DeviceError, MetergateError
 from gateway.log import configure
 from gateway.loop import run
 from gateway.wire import BYTE_TYPES, ORDERS, TYPES, order_of
@@ -36,6 +39,7 @@ T = TypeVar("T")
 STOPPED = 130
 """Exit code of a search that Ctrl-C ended; what was found so far is printed. Source: 128 + SIGINT, as shells have it."""
 _BITS = (1, 2)
+ILLEGAL_ADDRESS = 2  # Modbus exception code; Source: Modbus application protocol V1.1b3, 7
 DIGITS = {12: "dlt645", 14: "cjt188"}
 """Digits of a meter's number -> protocol, as in the site file (docs/specs/site-file.md)."""
 CJT_VALUES_AT = 3  # of a CJ/T 188 reply's data field: identifier and serial come first
@@ -77,6 +81,14 @@ def unit_of(meter: MeterConfig) -> int:
 
 
 def _meter_named(site: Site, names: list[str]) -> MeterConfig:
+    link = next((link for link in site.links if [link.id] == names), None)
+    if link is not None:
+        how = (
+            f"`metergate probe {link.id}` lists its variables"
+            if isinstance(link, OpcuaConfig)
+            else "or for a raw read add --unit and --register (DL/T 645, CJ/T 188: --address and --di)"
+        )
+        raise MetergateError(f"{link.id} is a link: name a meter on it, {how}")
     meter = meter_of(site, names[-1])
     if len(names) > 1 and meter.link != link_of(site, names[0]):
         raise MetergateError(f"meter {meter.id} is on link {meter.link}, not on {names[0]}")
@@ -89,7 +101,13 @@ async def _again(work: Callable[[], Awaitable[bool]], every_s: float | None) -> 
     """Do something once, or every so often until Ctrl-C; return whether the last time was good."""
     with politely() as stop:
         while True:
-            good = await work()
+            try:
+                good = await work()
+            except MetergateError as error:
+                if every_s is None:
+                    raise
+                good = False
+                typer.echo(f"metergate: {error}", err=True)
             if every_s is None:
                 return good
             try:
@@ -151,13 +169,29 @@ def read_raw(path: Path, names: list[str], wanted: RawRead, *, every_s: float | 
         async with connect(site, link, SystemClock()) as bus:
 
             async def once() -> bool:
-                found = raw_figures(wanted, link, unit, await bus.ask(question))
+                try:
+                    answer = await bus.ask(question)
+                except DeviceError as error:
+                    raise _of_a_manual(error, wanted) from error
+                found = raw_figures(wanted, link, unit, answer)
                 print_json(found) if as_json else print_raw(found)
                 return True
 
             return await _again(once, every_s)
 
     return 0 if execute(work()) else 1
+
+
+def _of_a_manual(error: DeviceError, wanted: RawRead) -> MetergateError:
+    """Return the error, with what to try where the address refused looks like a number of a manual."""
+    if error.code != ILLEGAL_ADDRESS or wanted.address < MANUAL_FIRST:
+        return error
+    first = MANUAL_HOLDING if wanted.address >= MANUAL_HOLDING else MANUAL_FIRST
+    function = 3 if first == MANUAL_HOLDING else 4
+    return MetergateError(
+        f"{error}; if {wanted.address} is the manual's number, it is {wanted.address - first} on the wire: try --function {function} "
+        f"--register {wanted.address - first}"
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -283,7 +283,9 @@ def report(findings: Sequence[Finding]) -> str:
 
 def _paragraph(finding: Finding) -> str:
     lines = [finding.path, f"  found     {finding.found}", f"  expected  {finding.expected}"]
-    return "\n".join(lines + ([f"  next      {finding.suggestion}"] if finding.suggestion else []))
+    first, *others = finding.suggestion.split("\n")
+    lines += [f"  next      {first}"] if first else []
+    return "\n".join(lines + [f"            {other}" for other in others])
 
 
 def to_json(findings: Sequence[Finding]) -> list[dict[str, str]]:

@@ -20,10 +20,13 @@ command -v "$python" >/dev/null 2>&1 ||
 if ! [ -e .venv/.complete ] || ! cmp -s requirements.lock .venv/.lock || ! .venv/bin/python -c '' 2>/dev/null; then
     echo "metergate: making .venv from requirements.lock (about a minute, once)"
     rm -rf .venv
+    echo "metergate: 1 of 3, $("$python" -V) makes an empty environment"
     "$python" -m venv .venv
+    echo "metergate: 2 of 3, downloading and installing $(grep -c '^[a-z0-9].*==' requirements.lock) packages, hashes checked"
     .venv/bin/python -m pip install -qq --disable-pip-version-check --no-input --require-hashes -r requirements.lock
     cp requirements.lock .venv/.lock
 fi
+echo "metergate: 3 of 3, installing metergate itself"
 rm -f .venv/.complete
 .venv/bin/python -m pip install -qq --disable-pip-version-check --no-input --no-deps --no-build-isolation -e .
 touch .venv/.complete

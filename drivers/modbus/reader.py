@@ -243,7 +243,8 @@ class ModbusReader(Generic[AskT]):
         """Return the error of a poll that brought nothing, told by its first failure."""
         n, error = next(iter(outcome.failures.items()))
         others = len(outcome.asks) - 1
-        rest = f"; {others} other requests failed or were not asked" if others else ""
+        some = f"{others} other requests" if others > 1 else "another request"
+        rest = f"; {some} failed or {'were' if others > 1 else 'was'} not asked" if others else ""
         return DeviceError(
             f"link {self._name}, meter {poll.meter}: {outcome.asks[n]}: {error}{self._next_step(error)}{rest}",
             reason=_reason(error),

@@ -279,6 +279,11 @@ def test_ctrl_c_stops_politely_with_what_was_found(alone: Path) -> None:
     [
         (("read", "feeder-2"), "did you mean feeder-1?"),
         (("read", "dcs", "feeder-1"), "is on link hall, not on dcs"),
+        (("read", "hall"), "hall is a link: name a meter on it, or for a raw read add --unit and --register"),
+        (("read", "dcs"), "metergate probe dcs"),
+        (("read", "feeder-1", "--register", "40001"), "--function 3 --register 0"),
+        (("probe", "dcs", "--below", "ns=9;s=nothing"), "no variable lies below ns=9;s=nothing"),
+        (("capture", "feeder-1", "-o", "missing/x.toml"), "mkdir -p missing"),
         (("read", "hall", "--register", "1"), "Add --unit"),
         (("read", "feeder-1", "--register", "1", "--type", "f23"), "f32"),
         (("read", "line", "--address", "4711", "--di", "0x00010000"), "12 digits"),
