@@ -11,7 +11,8 @@ from simulators.fakes import Trouble
 from simulators.virtual import run
 from tests.sim.plant import Plan, play
 from tests.sim.test_gateway import PERIOD_NS, why
-from tests.unit.test_poll import Line, records
+from tests.unit.journal_rig import uncommitted
+from tests.unit.test_poll import Line
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +27,7 @@ def reasons(folder: Path, troubles: list[Trouble], until_s: float) -> list[tuple
     async def main() -> None:
         line = Line(folder, 2, troubles)
         await line.go(until_s)
-        told = [r for r in records(line.journal) if isinstance(r, Event)]
+        told = [r for r in uncommitted(line.journal) if isinstance(r, Event)]
         wanted = {"link_down", "link_up", "meter_off"}
         found.extend((e.kind, str(e.detail.get("reason", ""))) for e in told if e.kind in wanted)
 
