@@ -130,3 +130,16 @@ def test_a_site_file_with_mistakes_is_not_planned(tmp_path: Path) -> None:
     (tmp_path / "site.toml").write_text(text)
     with pytest.raises(ConfigError):
         CliRunner().invoke(app, ["plan", "--config", str(tmp_path / "site.toml")], catch_exceptions=False)
+
+
+def test_what_nothing_can_mend_is_said_to_be_so_with_a_proposal_a_line_and_every_channel_named(
+    tmp_path: Path,
+) -> None:
+    code, out = called(tmp_path, site_text(SERIAL, 200), "check")
+    assert code == 78
+    assert "even if every meter answered at once" in out
+    answer = plan_json(tmp_path, site_text(SERIAL, METERS))
+    suggestion = answer["findings"][0]["suggestion"]
+    texts = [proposal["text"] for proposal in answer["links"]["line"]["proposals"]]
+    assert suggestion.split("\nor ") == texts
+    assert not any(" more" in text for text in texts)
