@@ -35,9 +35,9 @@ def test_dlt645_as_published(address: str, di: int, request_: str, reply: str, v
     received = b"\xfe\xfe\xfe\xfe" + bytes.fromhex(reply)
     found = ask.find(ask.request + received)
     assert found is not None, "behind its own echo and a preamble"
-    start, end, refusal = found
-    assert not refusal
-    assert ask.value((ask.request + received)[start:end], size) == bytes.fromhex(value)
+    assert not found.refusal
+    assert found.lead == len(b"\xfe\xfe\xfe\xfe")
+    assert ask.value((ask.request + received)[found.start : found.end], size) == bytes.fromhex(value)
     assert len(bytes.fromhex(reply)) + 4 == dlt645.Ask(address, di, size).answer_size
 
 
