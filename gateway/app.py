@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from gateway.control import Answer
     from gateway.interfaces import Clock, Directory, Link, Sink
     from gateway.layout import Layout
+    from gateway.targets import RatioChanges
 
 STOP_S = 4.0  # of the 5 s a stop may take; the rest is for closing the journal and the interpreter
 CLOSE_LINKS_S = 1.0
@@ -126,7 +127,8 @@ class Gateway:
         )
         self.journal.note_config(self.site.digest, self.site.gateway.id)
         self._note_plans(recorder)
-        self.directory.replaced = lambda layout: self._note_layout(recorder, layout)
+        self.directory.replaced = lambda layout, changed: self._note_layout(recorder, layout, changed)
+        self.directory.remember(self.journal.layouts())
         if self.journal.stepped_at_start:
             log.warning("the wall clock is behind the journal; a new epoch begins", epoch=self.journal.epoch)
         await self._make_deliverers()
@@ -190,13 +192,14 @@ class Gateway:
                         enabled=meter.enabled,
                     )
 
-    def _note_layout(self, recorder: Recorder, layout: Layout) -> None:
+    def _note_layout(self, recorder: Recorder, layout: Layout, changed: RatioChanges) -> None:
         recorder.event(
             "layout",
             layout.meter,
             period_s=layout.period_s,
             digest=layout.digest,
             ratios=dict(layout.ratios),
+            changed=changed,
         )
         self._note_plans(recorder, layout.meter)
 

@@ -18,13 +18,15 @@ from gateway.errors import DeviceError
 from gateway.interfaces import Poll
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from drivers.profiles import Profile
     from gateway.config.models import MeterConfig
     from gateway.interfaces import Clock, Link
     from gateway.layout import Layout
     from gateway.model import MeterInfo
+
+    RatioChanges = Mapping[str, Mapping[str, str]]  # name -> "before", "after"
 
 RATIO_AGE_MAX_S = 3600.0
 
@@ -38,15 +40,33 @@ class SiteDirectory:
         """meters: enabled ones, in site-file order."""
         self.gateway, self.software, self.config_digest = gateway, software, config_digest
         self.meters = meters
-        self.replaced: Callable[[Layout], None] = lambda _: None
+        self.replaced: Callable[[Layout, RatioChanges], None] = lambda _, __: None
         self._layouts: dict[tuple[str, float], Layout] = {}
+        self._earlier: dict[str, dict[str, str]] = {}  # meter -> its ratios when the gateway stopped
 
     def announce(self, layout: Layout) -> None:
-        """Put a layout in force, in place of the earlier one of the same meter and period; tell `replaced`."""
+        """Put a layout in force, in place of the earlier one of the same meter and period; tell `replaced`.
+
+        The first one after the start is told as well if a ratio is another one than before.
+        """
         key = layout.meter, layout.period_s
         before, self._layouts[key] = self._layouts.get(key), layout
-        if before is not None and before.digest != layout.digest:
-            self.replaced(layout)
+        ratios = self._earlier.get(layout.meter, {}) if before is None else before.ratios
+        changed = {
+            name: {"before": ratios[name], "after": value}
+            for name, value in layout.ratios.items()
+            if ratios.get(name, value) != value
+        }
+        if changed or (before is not None and before.digest != layout.digest):
+            self.replaced(layout, changed)
+
+    def remember(self, layouts: Iterable[Layout]) -> None:
+        """Note what was in force before the start; of two with the same ratio the later one counts."""
+        for layout in layouts:
+            self._earlier.setdefault(layout.meter, {}).update(layout.ratios)
+        known, self._layouts = self._layouts, {}
+        for layout in known.values():
+            self.announce(layout)
 
     def layouts(self) -> list[Layout]:
         """Return the layouts in force, in the order they became known."""

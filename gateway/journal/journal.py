@@ -363,7 +363,7 @@ class Journal:
         return self._losses.losses.undelivered + self._readers.missed
 
     def layouts(self) -> list[Layout]:
-        """Return every layout the journal knows, oldest first."""
+        """Return every layout the journal knows, oldest first, those last in use after all others."""
         return self._layouts.all()
 
     def figures(self) -> dict[str, Any]:

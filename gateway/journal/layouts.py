@@ -34,6 +34,7 @@ class Layouts:
         self._known, self._digests = found.layouts, found.digests
         self._ids: dict[Layout, int] = {}
         self._newest = {_key(self._known[id_]): id_ for id_ in sorted(self._known)}
+        self._idle = found.unused  # at the start
         self._next = max(self._digests.values(), default=0) + 1
         self._new: dict[int, Layout] = {}
         self._uses = dict.fromkeys(set(self._digests.values()) - found.unused, False)
@@ -98,8 +99,8 @@ class Layouts:
         return self._known[id_]
 
     def all(self) -> list[Layout]:
-        """Return every layout, oldest first."""
-        return [self._known[id_] for id_ in sorted(self._known)]
+        """Return every layout, oldest first, those in use when the journal was last closed after all others."""
+        return [self._known[id_] for id_ in sorted(self._known, key=lambda id_: (id_ not in self._idle, id_))]
 
 
 def _key(layout: Layout) -> tuple[str, float]:

@@ -158,3 +158,23 @@ def test_a_ratio_of_the_past_closes_at_its_time_under_the_ratio_before(tmp_path:
     before = max(t for t in readings if t <= at_ns)  # type: ignore[operator]
     assert side(event.detail, "closing") == (readings[before], "kW·h", before, "journal")
     assert event.detail["opening"] == {}, "what is journaled after it was still decoded with the old ratio"
+
+
+@pytest.mark.parametrize("back", [False, True])
+def test_a_ratio_changed_across_a_restart_is_told(tmp_path: Path, back: bool) -> None:
+    """Also when it goes back to one that was in force before the last."""
+
+    async def wait(_: Gateway) -> None:
+        await asyncio.sleep(20)
+
+    async def main() -> None:
+        plant = Plant(Plan(1e9, meters=1, channels=4, links=1, sink_troubles={}), tmp_path)
+        with pytest.MonkeyPatch.context() as patch:
+            for ct in (40, 60, 40) if back else (40, 40, 60):
+                patch.setattr("tests.sim.site.CT", ct)
+                await again(plant, wait)
+
+    run(main())
+    told = [event.detail["changed"] for event in events(tmp_path, "layout")]
+    there, again_ = {"ct": {"before": "40", "after": "60"}}, {"ct": {"before": "60", "after": "40"}}
+    assert told == ([there, again_] if back else [there])

@@ -107,7 +107,7 @@ def test_a_changed_ratio_is_a_new_layout_and_is_told(tmp_path: Path) -> None:
     async def main() -> None:
         (target,), directory, clock = targets(tmp_path)
         told: list[object] = []
-        directory.replaced = lambda layout: told.append(layout.ratios)
+        directory.replaced = lambda layout, _: told.append(layout.ratios)
         link = RatioLink(ct=40, pt=10)
         first = await target.poll(link)
         link.ct = 60
