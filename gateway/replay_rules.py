@@ -67,6 +67,7 @@ class Rules:
 
     def newest(self, meter: str, before: str, from_ns: int, to_ns: int) -> Rule | None:
         """Return the newest rule for a layout that touches this time."""
+        rule: Rule
         for rule in reversed(self._rules):
             if (rule.meter, rule.before) == (meter, before) and rule.from_ns < to_ns and from_ns < rule.to_ns:
                 return rule
