@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from drivers.lines.line import HalfDuplexLine
     from gateway.interfaces import Clock, Notice
 
-_TWINS = {1: 2, 2: 1, 3: 4, 4: 3}
+_SIZES = {1: 8, 2: 8, 3: 1, 4: 1}  # the smallest answer of each reading function: a byte, a register
+_FUNCTIONS = {1: (2, 3, 4), 2: (1, 3, 4), 3: (4, 1, 2), 4: (3, 1, 2)}
 _GARBAGE_STEP = "check baud rate, parity and wiring, and that no two meters have one unit id"
 
 
@@ -54,17 +55,15 @@ class _Asker:
 def _others(ask: RtuAsk) -> tuple[RtuAsk, ...]:
     """Return requests whose answers cannot be mistaken for this one's nor for each other's, the most useful first.
 
-    One of another function comes first, because then a refusal proves as much as values: it names its function.
-    Meters that are silent on functions they do not have are asked for less of the same next time, or more where there is no less.
+    Those of other functions come first, because then a refusal proves as much as values: it names its function. Meters
+    that are silent on functions they do not have are asked for less of the same in the end, or more where there is no less.
     Several, so that a meter or converter which was silent a few times within `late_max` need not be waited for.
     """
     if not ask.others:
         step = 8 if ask.function in BIT_FUNCTIONS else 1
-        twin = _TWINS[ask.function]
-        sizes = [(twin, step), (ask.function, ask.count - step)]
-        if ask.count <= step:
-            sizes[1] = (ask.function, ask.count + step)
-        sizes += [(twin, 2 * step), (twin, 3 * step), (twin, 4 * step), (twin, 5 * step)]
+        less = ask.count - step if ask.count > step else ask.count + step
+        sizes = [(function, _SIZES[function]) for function in _FUNCTIONS[ask.function]]
+        sizes += [(ask.function, less), (sizes[0][0], 2 * _SIZES[sizes[0][0]])]
         ask.others = tuple(
             RtuAsk(ask.unit, function, min(ask.address, 65_536 - count), count) for function, count in sizes
         )
