@@ -89,15 +89,6 @@ def uncommitted(journal: Journal, *, take: bool = False) -> list[Frame | Event |
     return found
 
 
-def uncommitted(journal: Journal, *, take: bool = False) -> list[Frame | Event | Gap]:
-    """Return what a journal holds in memory only, oldest first; take: its open group has none of it any more."""
-    found = [record for group in journal._waiting._groups for record in group.records]
-    found += journal._open.records
-    if take:
-        journal._open.records.clear()
-    return found
-
-
 def notes(folder: Path) -> list[Event | Gap]:
     """Return the events and gaps of a closed journal, in order."""
     return [record for record in records(folder) if isinstance(record, Event | Gap)]
