@@ -64,7 +64,7 @@ class _Told:
 
 
 class Tellings:
-    """Tells `channel_off` and `channel_on` of one link, each channel at most twice in HOLD_S, in the end what it is."""
+    """Tells `channel_absent` and `channel_found` of one link, each channel at most twice in HOLD_S, in the end what it is."""
 
     def __init__(self) -> None:
         """Every channel counts as there."""
@@ -102,6 +102,6 @@ class Tellings:
             return False
         often: dict[str, object] = {"count": told.changes} if told.changes > 1 else {}
         told.is_off, told.told_s, told.changes = told.now_off, (now_s, told.told_s[0]), 0
-        kind = "channel_off" if told.is_off else "channel_on"
+        kind = "channel_absent" if told.is_off else "channel_found"
         notice(kind, key[0], channels=[key[1]], **told.detail, **often)
         return True

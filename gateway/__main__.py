@@ -1,6 +1,6 @@
 """`python -m gateway` is `metergate`."""
 
-from gateway.cli import main
+from gateway.commands.cli import main
 
 if __name__ == "__main__":
     main()

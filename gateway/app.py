@@ -12,22 +12,22 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from gateway import __version__, assembly
-from gateway.changes import Changes, counters_of
 from gateway.clock import sleep_for
 from gateway.config.summary import channels
-from gateway.control import ControlServer, check_path
+from gateway.control.changes import Changes, counters_of
+from gateway.control.errands import Errands
+from gateway.control.maintenance import Maintenance
+from gateway.control.server import ControlServer, check_path
 from gateway.deliver import Deliverer
-from gateway.errands import Errands
 from gateway.health import Health, LinkHealth, MeterHealth, SinkHealth
 from gateway.journal.journal import Journal
 from gateway.log import dropped_lines
-from gateway.maintenance import Maintenance
 from gateway.model import Event
 from gateway.notify import notify, watchdog
-from gateway.poll import LinkPoller
-from gateway.recorder import Recorder, watch_clock
-from gateway.replay_rules import Rules
-from gateway.replays import Replays
+from gateway.polling.poll import LinkPoller
+from gateway.polling.recorder import Recorder, watch_clock
+from gateway.replay.job import Replays
+from gateway.replay.rules import Rules
 from gateway.state_folder import state_lock
 from gateway.supervise import supervise
 from gateway.targets import SiteDirectory
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from gateway.config.links import LinkConfig
     from gateway.config.models import Site
     from gateway.config.sinks import SinkConfig
-    from gateway.control import Answer
+    from gateway.control.server import Answer
     from gateway.interfaces import Clock, Directory, Link, Sink
     from gateway.layout import Layout
     from gateway.targets import RatioChanges

@@ -24,9 +24,9 @@ import orjson
 from rich.console import Console
 from rich.live import Live
 
-from gateway.control import ask
+from gateway.commands.tables import live_view
+from gateway.control.server import ask
 from gateway.errors import MetergateError
-from gateway.tables import live_view
 from simulators.run import DEMO_FILE
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import pytest
 from typer.main import get_command
 
 from drivers import profiles
-from gateway.cli import app
+from gateway.commands.cli import app
 from gateway.config.site_file import from_toml
 from gateway.errors import ConfigError
 from simulators.plan import load_plan

@@ -177,7 +177,7 @@ def _forbidden(module: str) -> set[str]:
 @pytest.mark.parametrize(
     ("module", "words"),
     [
-        ("gateway/poll.py", {"point", "tag", "node", "data"}),
+        ("gateway/polling/poll.py", {"point", "tag", "node", "data"}),
         ("drivers/opcua/feed.py", {"point", "tag"}),
         ("drivers/lines/port.py", {"point", "tag", "node"}),
     ],

@@ -20,13 +20,13 @@ from asyncua.client.ua_client import UaClientState
 from asyncua.ua.uaerrors._base import UaStatusCodeError
 
 from drivers.opcua import slot
-from drivers.opcua_address import parse_url
 from drivers.opcua.channels import Channels
 from drivers.opcua.faults import FAILURES, GARBLED, REFUSED, explain, is_gone, status_name
 from drivers.opcua.feed import Change
 from drivers.opcua.reads import Reads, server_limits
 from drivers.opcua.session import Securing, Security, new_client
 from drivers.opcua.subscription import TOLD_S, Counts, Feeding, Reporting, Subscription
+from drivers.opcua_address import parse_url
 from gateway.clock import sleep_for
 from gateway.errors import DeviceError, LinkDown
 from gateway.interfaces import unnoticed

@@ -10,8 +10,8 @@ from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.object_ids import ObjectIds
 from asyncua.ua.uaerrors._base import UaStatusCodeError
 
-from drivers.opcua_address import parse_id
 from drivers.opcua.faults import TOO_LARGE, status_name
+from drivers.opcua_address import parse_id
 from gateway.errors import DeviceError
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from gateway.control import ask
+from gateway.control.server import ask
 from gateway.errors import MetergateError
 
 if TYPE_CHECKING:

@@ -111,12 +111,12 @@ async def test_r04_an_illegal_address_disables_its_channel_only(kind: str) -> No
         await link.read(poll)
         assert bus.addresses() == [0, 2, 10], "and left alone for another one"
         ((event, channels, where),) = told
-        assert (event, channels) == ("channel_off", ["ch_1"])
+        assert (event, channels) == ("channel_absent", ["ch_1"])
         assert "address 1 " in where
         missing.clear()
         clock.ahead_s += DAY_S + 1
         assert await values(link, poll) == [0, 1, 2, 10]
-        assert [(event, channels) for event, channels, _ in told[1:]] == [("channel_on", ["ch_1"])]
+        assert [(event, channels) for event, channels, _ in told[1:]] == [("channel_found", ["ch_1"])]
 
 
 def _foreign(raw: Request) -> list[bytes]:

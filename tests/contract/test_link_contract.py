@@ -209,7 +209,7 @@ async def test_figures_are_plain_json_at_any_time_and_go_on_over_reopening(rig: 
 
 
 async def test_a_notice_may_be_set_at_any_time(rig: Rig) -> None:
-    rig.link.notice("channel_off", "m-1", channels=[])  # nobody has set one: nobody is told
+    rig.link.notice("channel_absent", "m-1", channels=[])  # nobody has set one: nobody is told
     told: list[str] = []
     rig.link.notice = lambda kind, _subject, /, **_detail: told.append(kind)
     await rig.link.open()

@@ -110,7 +110,7 @@ async def test_r10_a_bad_node_id_is_told_once_and_costs_only_itself(
         assert list(sample.flags) == [0, GONE, GONE]
     assert events == [
         (
-            "channel_off",
+            "channel_absent",
             {"channels": [key], "reason": "bad_node", "where": where, "error": "BadNodeIdUnknown"},
         )
         for key, where in (("c1", "ns=2;s=Nowhere"), ("c2", "ns=2;s=Lost"))
@@ -121,7 +121,7 @@ async def test_r10_a_bad_node_id_is_told_once_and_costs_only_itself(
     for feeding in link._feedings.values():
         feeding.retry_s = 0.0  # a day has passed
     await until_value(link, poll, 7, at=2)
-    assert [kind for kind, _ in events] == ["channel_off", "channel_off", "channel_on"]
+    assert [kind for kind, _ in events] == ["channel_absent", "channel_absent", "channel_found"]
     assert events[-1][1]["where"] == "ns=2;s=Lost"
     await link.close()
 

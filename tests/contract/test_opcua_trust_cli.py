@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 
 from drivers.opcua import certificates
 from gateway import assembly
-from gateway.cli import app
 from gateway.clock import SystemClock
+from gateway.commands.cli import app
 from gateway.config.site_file import load
 from gateway.errors import LinkDown, MetergateError
 from tests.contract.opcua_server import PlantServer, Secure

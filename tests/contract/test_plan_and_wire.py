@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway import assembly
-from gateway.bus_estimates import Assumptions, wire_of
-from gateway.bus_plan import Planner
 from gateway.clock import SystemClock
 from gateway.config.site_file import from_toml
+from gateway.planning.links import Planner
+from gateway.planning.wire_time import Assumptions, wire_of
 from gateway.targets import SiteDirectory
 from simulators.plan import load_plan
 from simulators.run import serve

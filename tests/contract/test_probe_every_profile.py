@@ -7,12 +7,12 @@ from dataclasses import replace
 import pytest
 
 from drivers.profiles import Library, shipped_dir
-from gateway.bus import standalone
 from gateway.clock import SystemClock
+from gateway.commissioning.bus import standalone
+from gateway.commissioning.neighbours import probe_check, telling_checks
+from gateway.commissioning.probe import candidates, diagnose, rank, verdict
+from gateway.commissioning.reads import MeterReads
 from gateway.config.links import ModbusTcpConfig
-from gateway.neighbours import probe_check, telling_checks
-from gateway.probe import candidates, diagnose, rank, verdict
-from gateway.probe_reads import MeterReads
 from simulators.plan import LinkPlan, Plan
 from simulators.run import serve
 from tests.contract.test_every_profile import meters_of

@@ -8,7 +8,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from gateway.control import ask
+from gateway.control.server import ask
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,12 +11,12 @@ import pytest
 
 from gateway import assembly
 from gateway.app import Gateway
-from gateway.bus import Bus, DirectBus, LiveBus, connect, offline
 from gateway.clock import SystemClock
+from gateway.commissioning.bus import Bus, DirectBus, LiveBus, connect, offline
 from gateway.config.site_file import from_toml
-from gateway.errands import Question
+from gateway.control.errands import Question
+from gateway.control.requests import BadRequest
 from gateway.errors import DeviceError, StorageError
-from gateway.requests import BadRequest
 from gateway.state_folder import state_lock
 from tests.sim import site as texts
 

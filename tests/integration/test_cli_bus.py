@@ -16,7 +16,7 @@ from typer.main import get_command
 
 from drivers.profiles import load, shipped_dir
 from drivers.profiles.golden import verify
-from gateway.cli import app
+from gateway.commands.cli import app
 from gateway.errors import MetergateError
 from tests.integration.site import GatewayProcess, SimulatedSite, wait_until
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.control import ask
+from gateway.control.server import ask
 from gateway.errors import MetergateError
 from gateway.journal.records import unpack
 from gateway.journal.store import Store

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gateway.cli_options import user
+from gateway.commands.options import user
 from tests.fakes.influx import FakeInflux
 from tests.integration.test_replay import COUNTER, CT, RIGHT, WRONG, Plant, events, meter
 

@@ -12,7 +12,7 @@ from gateway import assembly
 from gateway.app import Gateway
 from gateway.clock import SystemClock
 from gateway.config.site_file import from_toml
-from gateway.control import ask_async
+from gateway.control.server import ask_async
 from gateway.errors import MetergateError
 from gateway.journal.records import unpack
 from gateway.layout import Layout

@@ -8,7 +8,7 @@ from itertools import chain, pairwise
 from typing import TYPE_CHECKING
 
 from gateway.model import Flag
-from gateway.trial import METER_PAUSE_MAX_S
+from gateway.polling.trial import METER_PAUSE_MAX_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gateway.trial import METER_PAUSE_MAX_S
+from gateway.polling.trial import METER_PAUSE_MAX_S
 from tests.sim.oracles import TAIL_BYTES_MAX, WAITING_BYTES_MAX
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from drivers.modbus.line import line_reader
 from gateway.errors import LinkDown
 from gateway.health import Health, LinkHealth, MeterHealth
 from gateway.interfaces import Poll
-from gateway.poll import LinkPoller
-from gateway.trial import METER_PAUSE_MAX_S
+from gateway.polling.poll import LinkPoller
+from gateway.polling.trial import METER_PAUSE_MAX_S
 from simulators.virtual import VirtualClock, run
 from tests.sim.plant import FakeTarget
 from tests.unit.lines.fake_port import own, refuse
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from gateway.layout import Layout
     from gateway.model import Sample
-    from gateway.recorder import Recorder as RealRecorder
+    from gateway.polling.recorder import Recorder as RealRecorder
 
 START_NS = 1_790_000_000_000_000_000
 TIMEOUT_S = 1.0

@@ -20,8 +20,8 @@ from gateway.journal.journal import Journal
 from gateway.journal.reader import Reader
 from gateway.journal.store import GroupRow, Store
 from gateway.layout import Layout
-from gateway.poll import LinkPoller
-from gateway.recorder import Recorder
+from gateway.polling.poll import LinkPoller
+from gateway.polling.recorder import Recorder
 from simulators.fakes import Trouble
 from tests.sim import oracles
 from tests.sim.plant import Act, Plan, play
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from gateway.journal.commit import Draft, Written
     from gateway.journal.store import Commit
     from gateway.model import Batch, Sample
-    from gateway.trial import Target
+    from gateway.polling.trial import Target
     from tests.sim.plant import Result
 
     Oracle = Callable[[Result], None]

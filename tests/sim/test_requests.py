@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import structlog
 
+from gateway.control.requests import BadRequest
 from gateway.errors import LinkDown, MetergateError
 from gateway.model import Event, Flag
-from gateway.requests import BadRequest
 from simulators.fakes import Trouble
 from simulators.virtual import run
 from tests.sim import site

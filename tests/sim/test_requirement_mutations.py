@@ -35,8 +35,8 @@ from gateway.config.links import SerialConfig
 from gateway.counters import delta
 from gateway.errors import LinkDown, MetergateError
 from gateway.model import Flag
-from gateway.poll import LinkPoller
-from gateway.trial import Breaker
+from gateway.polling.poll import LinkPoller
+from gateway.polling.trial import Breaker
 from tests.contract import test_line_requirements as lines
 from tests.contract import test_opcua_requirements as opcua
 from tests.contract.opcua_server import PlantServer, new_link
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from gateway.errors import DeviceError
     from gateway.interfaces import Link
     from gateway.model import Sample
-    from gateway.trial import Target, Trial
+    from gateway.polling.trial import Target, Trial
 
 Patch = pytest.MonkeyPatch
 FAILURES = (AssertionError, MetergateError, TimeoutError, ValueError, RuntimeError, pytest.fail.Exception)

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.errand_queue import ERRANDS_MAX, Busy
 from gateway.errors import LinkDown
 from gateway.model import Event, Flag, Frame
+from gateway.polling.errand_queue import ERRANDS_MAX, Busy
 from simulators.fakes import FakeLink, Trouble
 from simulators.virtual import run
 from tests.sim import oracles

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from gateway.health import Health, MeterHealth
 from gateway.layout import Layout, Part, Slot
 from gateway.model import Channel, Event, Frame, Sample
-from gateway.recorder import Recorder
+from gateway.polling.recorder import Recorder
 from simulators.virtual import VirtualClock, run
 from tests.unit.journal_rig import START_NS, open_journal, uncommitted
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from gateway.errands import Answer, Question, poll_of
+from gateway.control.errands import Answer, Question, poll_of
 from gateway.errors import DeviceError, LinkDown
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def held(function: int, address: int, raw: bytes) -> Memory:
 
 @dataclass
 class FakeBus:
-    """Implements `gateway.bus.Bus`. units: unit id -> its registers; others are silent.
+    """Implements `gateway.commissioning.bus.Bus`. units: unit id -> its registers; others are silent.
 
     fails: unit id -> what a read raises instead. asleep: whether nobody hears this request. asked: every question.
     """

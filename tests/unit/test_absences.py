@@ -36,9 +36,9 @@ def test_a_channel_that_comes_and_goes_is_told_twice_a_minute_and_in_the_end() -
     notices, tellings = Notices(), Tellings()
     for tick in range(600):  # a minute of changes, ten a second; it begins and ends off and on
         tellings.tell(notices, tick / 10, "m", "c", is_off=tick % 2 == 0, reason="r")
-    assert [kind for kind, _, _ in notices] == ["channel_off", "channel_on"]
+    assert [kind for kind, _, _ in notices] == ["channel_absent", "channel_found"]
     tellings.tell(notices, 61.0, "m", "c", is_off=True, reason="r")
-    assert (notices[-1][0], notices[-1][2]["count"]) == ("channel_off", 599)
+    assert (notices[-1][0], notices[-1][2]["count"]) == ("channel_absent", 599)
     tellings.tell(notices, 62.0, "m", "c", is_off=False, reason="r")
     tellings.tell(notices, 63.0, "m", "c", is_off=True, reason="r")
     tellings.tell(notices, 64.0, "m", "c", is_off=False, reason="r")
@@ -46,7 +46,7 @@ def test_a_channel_that_comes_and_goes_is_told_twice_a_minute_and_in_the_end() -
     tellings.flush(notices, 66.0)
     assert len(notices) == 4
     tellings.flush(notices, 61.0 + HOLD_S)
-    assert (notices[-1][0], len(notices)) == ("channel_off", 5)
+    assert (notices[-1][0], len(notices)) == ("channel_absent", 5)
     tellings.flush(notices, 1e9)
     assert len(notices) == 5
 
@@ -70,7 +70,7 @@ def test_opcua_states_that_change_with_each_report_are_two_events_a_minute(perio
         channels.judge(notices, poll, 0, answer, has_number=n % 2 == 1)
     now[0] += HOLD_S
     channels.flush(notices)
-    expected = ["channel_off", "channel_on"] if period_s else []
+    expected = ["channel_absent", "channel_found"] if period_s else []
     assert [kind for kind, _, _ in notices] == expected
 
 
@@ -84,11 +84,11 @@ async def test_cjt188_unit_bytes_that_change_with_each_poll_are_bounded_and_erra
         await rig.flags()
         rig.clock.passed_s += 1
     told = [kind for kind, _, _ in rig.notices if kind.startswith("channel")]
-    assert told == ["channel_off", "channel_on"]
+    assert told == ["channel_absent", "channel_found"]
     rig.clock.passed_s += HOLD_S
     rig.station.unit_bytes[7] = 0x29
     await rig.flags()
-    assert rig.notices.of("channel_off")[1]["count"] == 19
+    assert rig.notices.of("channel_absent")[1]["count"] == 19
 
 
 async def test_dlt645_errands_learn_and_tell_nothing() -> None:
@@ -116,4 +116,4 @@ async def test_modbus_errands_learn_and_tell_nothing() -> None:
         assert not notices
         assert link.figures()["channels_off"] == {}
         await link.read(make_poll([holding(0), holding(1), holding(10)]))
-        assert [kind for kind, _, _ in notices] == ["channel_off"]
+        assert [kind for kind, _, _ in notices] == ["channel_absent"]

@@ -13,13 +13,13 @@ from drivers.modbus.plan import line_cost, plan
 from drivers.modbus.rtu import RtuAsk
 from drivers.registers import ReadLimits
 from gateway.assembly import library, targets
-from gateway.bus_estimates import ESTIMATORS, NOTHING_ASSUMED, Asking, Assumptions, wire_of
-from gateway.bus_findings import SitePlan, certain_findings, examine
-from gateway.bus_plan import Planner
 from gateway.clock import SystemClock
 from gateway.config.links import ModbusTcpConfig, SerialConfig, TcpSerialConfig
 from gateway.config.site_file import from_toml
 from gateway.errors import ConfigError
+from gateway.planning.findings import SitePlan, certain_findings, examine
+from gateway.planning.links import Planner
+from gateway.planning.wire_time import ESTIMATORS, NOTHING_ASSUMED, Asking, Assumptions, wire_of
 from gateway.targets import SiteDirectory
 from tests.unit.modbus.polls import holding, make_layout
 from tests.unit.plan_sites import HEAD, SERIAL, TCP, site_text
@@ -27,8 +27,8 @@ from tests.unit.plan_sites import HEAD, SERIAL, TCP, site_text
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from gateway.bus_plan import LinkPlan
     from gateway.interfaces import Link
+    from gateway.planning.links import LinkPlan
 
 
 OPCUA = (

@@ -12,18 +12,18 @@ import pytest
 from drivers.profiles import load
 from drivers.profiles.golden import decode_golden
 from drivers.profiles.model import GoldenTable
-from gateway.capture import capture
 from gateway.clock import SystemClock
+from gateway.commissioning.capture import capture
+from gateway.commissioning.reads import never
 from gateway.config.models import MeterConfig
 from gateway.errors import MetergateError
-from gateway.probe_reads import never
 from tests.unit.fake_bus import FakeBus, Memory, held
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from drivers.profiles import Profile
-    from gateway.capture import Capture
+    from gateway.commissioning.capture import Capture
 
 PROFILE = """
 schema = 1

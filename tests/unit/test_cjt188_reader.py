@@ -47,12 +47,12 @@ async def test_a_changed_unit_byte_is_never_taken_for_the_old_unit(rig: Rig) -> 
     await rig.flags()
     rig.station.unit_bytes[7] = 0x29
     assert await rig.flags() == await rig.flags() == [int(Flag.MISSING | Flag.DEVICE), 0]
-    (told,) = rig.notices.of("channel_off")
+    (told,) = rig.notices.of("channel_absent")
     assert (told["channels"], told["reason"]) == (["volume"], "unit_changed")
     assert "29 where 2C" in str(told["error"])
     rig.station.unit_bytes[7] = 0x2C
     assert await rig.flags() == [0, 0]
-    assert len(rig.notices.of("channel_on")) == 1
+    assert len(rig.notices.of("channel_found")) == 1
 
 
 async def test_the_unit_byte_is_read_at_connecting_and_makes_the_layout(rig: Rig) -> None:

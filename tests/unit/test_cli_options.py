@@ -11,8 +11,8 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from gateway import __version__
-from gateway.cli import app
-from gateway.cli_options import duration_s, one_of, reason, user
+from gateway.commands.cli import app
+from gateway.commands.options import duration_s, one_of, reason, user
 from gateway.errors import MetergateError
 
 

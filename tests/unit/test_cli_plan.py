@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from drivers import profiles
-from gateway.cli import app
+from gateway.commands.cli import app
 from gateway.errors import ConfigError
 from tests.unit.plan_sites import SERIAL, TCP, site_text
 

@@ -8,8 +8,8 @@ import signal
 
 import pytest
 
-from gateway.cli_bus_scan import ScanOptions, _settings
-from gateway.cli_bus_work import _again
+from gateway.commands.bus_work import _again
+from gateway.commands.scan import ScanOptions, _settings
 from gateway.config.links import SerialConfig
 from gateway.errors import LinkDown
 

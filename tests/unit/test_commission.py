@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gateway.commission import (
+from gateway.commissioning.judgements import (
     Reading,
     Step,
     Value,
@@ -17,7 +17,7 @@ from gateway.commission import (
     judge_display,
     judge_ratio,
 )
-from gateway.commission_record import record
+from gateway.commissioning.record import record
 from gateway.display import Shown, pairs, ratio, shown
 from gateway.errors import MetergateError
 from gateway.model import Flag

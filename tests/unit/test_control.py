@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytest
 
-from gateway.control import ControlServer, ask_async, check_path
+from gateway.control.server import ControlServer, ask_async, check_path
 from gateway.errors import ConfigError, MetergateError
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ import pytest
 from drivers.dlt645.frame import AddressAsk
 from drivers.dlt645.reader import Dlt645Reader
 from drivers.failures import RequestFailed
-from gateway.errands import Question, ask, poll_of
-from gateway.requests import BadRequest
+from gateway.control.errands import Question, ask, poll_of
+from gateway.control.requests import BadRequest
 from simulators.dlt645_station import Dlt645Station, framed, low_first
 from tests.unit.identified_rig import NOON_NS, FakeLine, HandClock, Notices, site_of
 

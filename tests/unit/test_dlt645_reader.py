@@ -79,18 +79,18 @@ async def test_an_identifier_the_meter_has_not_is_left_alone_for_a_day(rig: Rig)
     for _ in range(3):
         assert await rig.flags() == [0, lacking, 0]
     assert rig.asked().count(VOLTAGE) == 2, "once more, because a refusal does not say what it refuses"
-    (told,) = rig.notices.of("channel_off")
+    (told,) = rig.notices.of("channel_absent")
     assert told["channels"] == ["voltage_ln_l1"]
     assert (told["reason"], told["where"]) == ("no_such_value", "02010100")
     assert "无请求数据" in str(told["error"])
     rig.clock.passed_s += DAY_S + 1
     assert await rig.flags() == [0, lacking, 0]
     assert VOLTAGE in rig.asked()
-    assert len(rig.notices.of("channel_off")) == 1, "told once"
+    assert len(rig.notices.of("channel_absent")) == 1, "told once"
     rig.station.absent.clear()
     rig.clock.passed_s += DAY_S + 1
     assert await rig.flags() == [0, 0, 0]
-    assert rig.notices.of("channel_on") == [{"channels": ["voltage_ln_l1"], "where": "02010100"}]
+    assert rig.notices.of("channel_found") == [{"channels": ["voltage_ln_l1"], "where": "02010100"}]
 
 
 async def test_a_meter_that_refuses_everything_is_told_by_its_error_byte(rig: Rig) -> None:

@@ -8,8 +8,8 @@ import pytest
 
 from drivers.identifiers import CjtSource, DltSource
 from drivers.registers import RegisterSource
-from gateway.errands import SOURCES_MAX, poll_of, question
-from gateway.requests import BadRequest
+from gateway.control.errands import SOURCES_MAX, poll_of, question
+from gateway.control.requests import BadRequest
 
 ASKED: dict[str, Any] = {"protocol": "modbus", "address": 1, "sources": [[3, 10, 2]], "timeout_s": 1}
 

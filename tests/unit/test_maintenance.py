@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytest
 
+from gateway.control.maintenance import FILE, Maintenance
 from gateway.errors import StorageError
 from gateway.health import Health, MeterHealth
-from gateway.maintenance import FILE, Maintenance
 from gateway.model import NS, Event, Flag
-from gateway.recorder import Recorder
+from gateway.polling.recorder import Recorder
 from simulators.virtual import VirtualClock, run
 from tests.unit.journal_rig import START_NS, disk_refuses, notes, open_journal
 

@@ -12,8 +12,8 @@ import structlog
 
 from gateway.health import Health, LinkHealth, MeterHealth
 from gateway.model import Event, Flag, Frame, Sample
-from gateway.poll import LinkPoller
-from gateway.recorder import Recorder, watch_clock
+from gateway.polling.poll import LinkPoller
+from gateway.polling.recorder import Recorder, watch_clock
 from simulators.fakes import FakeLink, Trouble, fake_layout, fake_site
 from simulators.virtual import VirtualClock, run
 from tests.sim.plant import FakeTarget

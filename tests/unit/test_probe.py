@@ -9,15 +9,15 @@ import pytest
 
 from drivers.profiles import Library, load, shipped_dir
 from gateway.clock import SystemClock
-from gateway.probe import candidates, diagnose, rank, verdict
-from gateway.probe_reads import SILENT_MAX, MeterReads
+from gateway.commissioning.probe import candidates, diagnose, rank, verdict
+from gateway.commissioning.reads import SILENT_MAX, MeterReads
 from tests.unit.fake_bus import FakeBus, Memory, held
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from drivers.profiles import Profile
-    from gateway.probe import Candidate, Verdict
+    from gateway.commissioning.probe import Candidate, Verdict
 
 UNIT = 3
 TOY = """

@@ -13,8 +13,8 @@ import pytest
 from gateway.errors import StorageError
 from gateway.layout import Gate, Layout, Part, Slot
 from gateway.model import Channel, Flag, Frame
-from gateway.replay import CannotReplay, Corrector, _compare, change
-from gateway.replay_rules import FILE, Rule, Rules
+from gateway.replay.corrector import CannotReplay, Corrector, _compare, change
+from gateway.replay.rules import FILE, Rule, Rules
 from gateway.sinks.line_protocol import Encoder
 from tests.fakes.frames import make_site
 

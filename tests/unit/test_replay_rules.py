@@ -10,7 +10,7 @@ import pytest
 
 from gateway.errors import StorageError
 from gateway.layout import Layout
-from gateway.replay_rules import FILE, Rule, Rules
+from gateway.replay.rules import FILE, Rule, Rules
 from tests.unit.journal_rig import small_layout
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import orjson
 import pytest
 
+from gateway.control.maintenance import FILE, LONGEST_S, Maintenance
+from gateway.control.requests import BadRequest, decimal
 from gateway.health import Health, MeterHealth
-from gateway.maintenance import FILE, LONGEST_S, Maintenance
-from gateway.recorder import Recorder
-from gateway.requests import BadRequest, decimal
+from gateway.polling.recorder import Recorder
 from simulators.virtual import VirtualClock, run
 from tests.unit.journal_rig import START_NS, open_journal
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.clock import SystemClock
+from gateway.commissioning.scan import Scan, proposal, remarks, scan_dlt645, scan_units, units
 from gateway.config.links import SerialConfig
 from gateway.errors import LinkDown
-from gateway.scan import Scan, proposal, remarks, scan_dlt645, scan_units, units
 from tests.unit.fake_bus import FakeBus, garbage, held, lost, refusal
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ async def test_a_stop_keeps_what_was_found() -> None:
 async def test_a_connection_that_breaks_is_tried_again_and_then_ends_the_scan(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("gateway.probe_reads.REOPEN_PAUSES_S", (0.0, 0.0))
+    monkeypatch.setattr("gateway.commissioning.reads.REOPEN_PAUSES_S", (0.0, 0.0))
     breaks = iter((True, False))
 
     def once() -> Exception:

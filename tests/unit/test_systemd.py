@@ -94,7 +94,7 @@ def test_only_state_and_runtime_are_written(service: dict[str, list[str]]) -> No
 def test_the_command_is_one_the_gateway_has(service: dict[str, list[str]]) -> None:
     from typer.main import get_command
 
-    from gateway.cli import app
+    from gateway.commands.cli import app
 
     (command,) = service["ExecStart"]
     words = command.split()

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from drivers import profiles
+from gateway.commands.tables import print_profile, print_profiles
 from gateway.config.site_file import from_toml
 from gateway.config.summary import CHANNELS_NAMED, summary
-from gateway.tables import print_profile, print_profiles
 
 if TYPE_CHECKING:
     from pathlib import Path

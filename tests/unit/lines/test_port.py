@@ -262,5 +262,5 @@ async def test_notices_reach_whoever_owns_the_link_now() -> None:
     await link.read(poll)
     link.notice = lambda kind, _subject, /, **_: told.append(kind)
     await link.read(poll)
-    assert told == ["channel_off"]
+    assert told == ["channel_absent"]
     await link.close()

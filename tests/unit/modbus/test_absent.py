@@ -47,7 +47,7 @@ async def test_an_illegal_address_disables_its_channel_only_and_is_told_once_r4(
         assert addresses(server) == [0, 10, 0, 1, 2, 10, 0, 2, 10, 0, 2, 10]
         ((kind, meter, detail),) = notices
         assert (kind, meter, detail["channels"], detail["reason"]) == (
-            "channel_off", "m-1", ["ch_1"], "illegal_address",
+            "channel_absent", "m-1", ["ch_1"], "illegal_address",
         )  # fmt: skip
         assert "address 1 " in str(detail["where"])
         assert "exception 2" in str(detail["error"])
@@ -72,7 +72,7 @@ async def test_it_is_tried_again_after_a_day_and_told_when_it_is_back() -> None:
         (sample,) = await link.read(poll)
         assert not any(sample.flags)
         assert [(kind, detail["channels"]) for kind, _, detail in notices] == [
-            ("channel_off", ["ch_1"]), ("channel_on", ["ch_1"]),
+            ("channel_absent", ["ch_1"]), ("channel_found", ["ch_1"]),
         ]  # fmt: skip
         assert link.figures()["channels_off"] == {}
 
@@ -100,7 +100,7 @@ async def test_a_channel_asked_alone_needs_two_refusals() -> None:
             (sample,) = await link.read(poll)
             assert list(sample.flags) == [Flag.OK, DEVICE, Flag.OK]
         assert addresses(server) == [0, 10, 20, 0, 10, 20, 0, 20]
-        assert [kind for kind, _, _ in notices] == ["channel_off"]
+        assert [kind for kind, _, _ in notices] == ["channel_absent"]
 
 
 async def test_a_meter_that_has_nothing_is_an_error_of_every_poll_and_nothing_is_disabled() -> None:

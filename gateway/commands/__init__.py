@@ -1,0 +1,1 @@
+"""What `metergate` says and is told: typer commands and their tables; the work is done elsewhere."""

@@ -1,0 +1,164 @@
+"""`metergate plan`: the budget of every link, as a table or as JSON."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+
+from gateway.assembly import library
+from gateway.commands.options import duration_s, print_json
+from gateway.commands.tables import console
+from gateway.config import site_file
+from gateway.errors import EXIT_CONFIG
+from gateway.planning.findings import SitePlan, examine
+from gateway.planning.links import FULL, TIGHT, percent
+from gateway.planning.wire_time import Assumptions
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from gateway.planning.links import LinkPlan, TargetPlan
+
+
+def main(path: Path, *, meters: bool, delay: str, round_trip: str, as_json: bool) -> int:
+    """Print the plan of a site file and return the exit code: 78 if a link cannot keep up or a meter cannot be read.
+
+    delay, round_trip: durations as typed, "" for the default. Raises ConfigError if the file cannot be used.
+    """
+    usual = Assumptions()
+    assumed = Assumptions(
+        duration_s(delay, "--delay") if delay else usual.delay_s,
+        duration_s(round_trip, "--round-trip") if round_trip else usual.round_trip_s,
+    )
+    site = site_file.load(path)
+    found = examine(site, library(site), assumed)
+    if as_json:
+        print_json(to_json(found, assumed))
+    else:
+        _print(found, assumed, meters)
+    return EXIT_CONFIG if found.findings else 0
+
+
+def to_json(found: SitePlan, assumed: Assumptions) -> dict[str, Any]:
+    """Return the plan as plain JSON values: figures of each link are those of one cycle, occupancy is a part of one."""
+    return {
+        "ok": not found.findings,
+        "assumed": {"delay_ms": 1e3 * assumed.delay_s, "round_trip_ms": 1e3 * assumed.round_trip_s},
+        "links": {
+            link_id: _link_json(plan)
+            | {
+                "proposals": [
+                    {"text": p.text, "occupancy": round(p.occupancy, 4), "change": p.change}
+                    for p in found.proposed[link_id]
+                ]
+            }
+            for link_id, plan in found.links.items()
+        },
+        "warnings": found.warnings,
+        "findings": site_file.to_json(found.findings),
+    }
+
+
+def _link_json(plan: LinkPlan) -> dict[str, Any]:
+    meters: dict[str, dict[str, Any]] = {}
+    for target in plan.targets:
+        polls = plan.polls(target)
+        meter = meters.setdefault(target.meter, {"requests": 0, "bytes": 0, "busy_ms": 0.0, "targets": []})
+        meter["requests"] += target.requests * polls
+        if target.exchanges is None:
+            meter["bytes"] = meter["busy_ms"] = None
+        else:
+            meter["bytes"] += target.size * polls
+            meter["busy_ms"] = round(meter["busy_ms"] + 1e3 * target.busy_s * polls, 3)
+        meter["targets"].append(_target_json(target))
+    return {
+        "kind": plan.link.kind,
+        "requests": plan.requests,
+        "bytes": plan.size,
+        "busy_ms": None if plan.busy_s is None else round(1e3 * plan.busy_s, 3),
+        "period_ms": round(1e3 * plan.cycle_s, 3),
+        "occupancy": None if plan.occupancy is None else round(plan.occupancy, 4),
+        "round_ms": round(1e3 * plan.round_s, 3) if plan.known else None,
+        "meters": meters,
+    }
+
+
+def _target_json(target: TargetPlan) -> dict[str, Any]:
+    known = target.exchanges is not None
+    return {
+        "period_ms": round(1e3 * target.period_s, 3),
+        "channels": len(target.keys),
+        "busy_ms": round(1e3 * target.busy_s, 3) if known else None,
+        "requests": [
+            {
+                **exchange.what,
+                "channels": exchange.channels,
+                "bytes": exchange.size,
+                "busy_ms": round(1e3 * exchange.busy_s, 3),
+            }
+            for exchange in target.exchanges or ()
+        ],
+    }
+
+
+def _print(found: SitePlan, assumed: Assumptions, meters: bool) -> None:
+    out = console()
+    out.print(_links_table(found.links))
+    if meters:
+        out.print(_meters_table(found.links))
+    out.print(
+        f"Assumed, not measured: a meter on a serial line answers after {1e3 * assumed.delay_s:g} ms (--delay, or read.delay "
+        f"of a meter), a request on TCP takes {1e3 * assumed.round_trip_s:g} ms (--round-trip).",
+        style="dim",
+        highlight=False,
+    )
+    for warning in found.warnings:
+        out.print(f"warning: {warning}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+    if found.findings:
+        out.print(site_file.report(found.findings), markup=False, highlight=False, soft_wrap=True)
+
+
+def _links_table(links: Mapping[str, LinkPlan]) -> Table:
+    table = Table(
+        "link", "kind", "meters", "requests", "bytes", "busy", "in", "occupancy", title="Plan 总线负荷"
+    )
+    table.title_justify = "left"
+    for column in table.columns[2:]:
+        column.justify = "right"
+    for link_id, plan in links.items():
+        table.add_row(
+            link_id,
+            plan.link.kind,
+            str(len({target.meter for target in plan.targets})),
+            f"{plan.requests:,}",
+            "–" if plan.size is None else f"{plan.size:,}",
+            "–" if plan.busy_s is None else f"{1e3 * plan.busy_s:,.1f} ms",
+            f"{plan.cycle_s:g} s",
+            "–" if plan.occupancy is None else percent(plan.occupancy),
+            style=_colour(plan.occupancy),
+        )
+    return table
+
+
+def _colour(occupancy: float | None) -> str:
+    if occupancy is None or occupancy <= TIGHT:
+        return ""
+    return "yellow" if occupancy <= FULL else "red"
+
+
+def _meters_table(links: Mapping[str, LinkPlan]) -> Table:
+    table = Table("link", "meter", "period", "request", "channels", "bytes", "busy", title="Requests 请求")
+    table.title_justify = "left"
+    for link_id, plan in links.items():
+        for target in plan.targets:
+            start = link_id, target.meter, f"{target.period_s:g} s"
+            if target.exchanges is None:
+                table.add_row(*start, "1 of the server's own making", str(len(target.keys)), "–", "–")
+            for exchange in target.exchanges or ():
+                what = ", ".join(f"{name} {value}" for name, value in exchange.what.items())
+                size, busy = f"{exchange.size:,}", f"{1e3 * exchange.busy_s:.1f} ms"
+                table.add_row(*start, what, str(len(exchange.channels)), size, busy)
+                start = "", "", ""
+    return table

@@ -1,0 +1,1 @@
+"""The local socket and what may be asked through it while the gateway runs."""

@@ -1,0 +1,1 @@
+"""What a site asks of its links, reckoned before anything is started."""

@@ -1,0 +1,353 @@
+"""Polling: one task per link reads its meters on the wall grid and appends frames to the journal.
+
+Isolation: a meter that fails costs its timeout once and is then probed at a growing pause; the others on its link
+keep their times. The link itself is closed only when it says so (LinkDown) or when all its meters are silent.
+A meter with several periods has a target for each, and failures are told apart: it is off when its most frequent
+target gets no answer, or when all of them fail; a single one that fails is "channels off" (`gateway.polling.trial`).
+Nothing here waits for a destination.
+
+Whoever else wants something of a link hands its owner an errand, done between two polls. A watch closes and reopens a
+link on which one thing (opening, a poll, an errand) takes longer than anything may, whatever the driver hangs on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, TypeVar
+
+import structlog
+
+from gateway.backoff import Backoff
+from gateway.errors import DeviceError, LinkDown
+from gateway.model import NS
+from gateway.polling.errand_queue import ErrandQueue
+from gateway.polling.recorder import STEP_NS
+from gateway.polling.trial import OVERRUN_TOLD_S, AllSilent, Breaker, Severed, Target
+from gateway.schedule import Timetable
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from gateway.health import Health, LinkHealth
+    from gateway.interfaces import Clock, Link
+    from gateway.polling.recorder import Recorder
+
+__all__ = ["LinkPoller", "Target"]
+
+T = TypeVar("T")
+
+SLEEP_MAX_S = 10.0  # a step of the wall clock is noticed at least this often
+LINK_PAUSE_FIRST_S = 0.5
+HANG_CYCLES = 3  # times the shortest period or the longest timeout that one thing on a link may take
+HANG_MIN_S = 60.0
+HANG_MAX_S = 600.0  # if no timeout is longer than a third of it
+CLOSE_S = 2.0  # patience with a driver that closes, or ends what it is at
+ERRAND_SHARE = 1 / 10  # of the link's time that errands may take once one has made a poll late
+IDLE_OPEN_S = 30.0  # a link without meters stays open for this long after an errand
+
+log = structlog.get_logger("poll")
+
+
+class Hung(LinkDown):
+    """One thing on the link took longer than anything may."""
+
+    reason = "hang"
+
+
+class LinkPoller:
+    """The owner of one link."""
+
+    def __init__(
+        self,
+        id_: str,
+        link: Link,
+        targets: list[Target],
+        recorder: Recorder,
+        clock: Clock,
+        health: Health,
+        *,
+        pause_max_s: float = 60.0,
+        timeout_s: float = 0.0,
+        spread: float = 0.0,
+        renew: Callable[[], Link] | None = None,
+    ) -> None:
+        """pause_max_s: longest pause between attempts to open the link. timeout_s: the link's own.
+
+        renew: makes another link in place of one that does not even let itself be closed.
+        """
+        self.id = id_
+        self._targets, self._recorder, self._clock = targets, recorder, clock
+        self._health = health
+        self._own: LinkHealth = health.links[id_]
+        self._renew = renew
+        self._take(link)
+        self._backoff = Backoff(LINK_PAUSE_FIRST_S, pause_max_s, spread)
+        self._breaker = Breaker(id_, targets, recorder, clock, health, spread)
+        self._mute = False  # the link was given up because no meter answered: it is up when one does
+        self._told_down = ""  # the reason of the last `link_down`
+        self._was_lost = False  # the link was down for a while: what was due last is read at once, not at the next due time
+        self._is_open = False
+        self._errands = ErrandQueue(id_, self._wake)
+        self._errands_from_s = 0.0  # when the next errand may begin
+        self._asleep: asyncio.Task[object] | None = None  # the task that sleeps and may be woken
+        self._busy_since_s: float | None = None  # since when it is at one thing
+        self._began_s = 0.0  # of the poll or errand under way
+        self._timeout_s = timeout_s  # the longest in use
+        self._timetable: Timetable | None = None  # what is due, kept while the link is opened anew at once
+        self._shortest_s = min((target.period_s for target in targets), default=0.0)
+
+    def _take(self, link: Link) -> None:
+        self._link = link
+        link.notice = self._notice
+        self._own.counts = link.figures
+
+    def _notice(self, kind: str, subject: str, /, **detail: object) -> None:
+        self._own.notices[kind] += 1
+        if kind in {"channel_absent", "channel_found"}:
+            self._health.channels(subject, off=kind == "channel_absent", **detail)
+        self._recorder.event(kind, subject, **detail)
+
+    async def errand(self, work: Callable[[Link], Awaitable[T]], *, timeout_s: float) -> T:
+        """Return what `work` returns, done on the open link between two polls; what it raises goes to the caller.
+
+        timeout_s: for waiting and working together. Raises LinkDown if the link cannot be used, Busy if too much
+        waits already or the time is up.
+        """
+        if self._targets and not self._is_open and not self._mute:
+            raise LinkDown(f"link {self.id} is down: {self._own.error or 'it is being opened'}")
+        return await self._errands.ask(work, timeout_s)
+
+    def _wake(self) -> None:
+        """End the owner's sleep; see `_sleep_until`."""
+        if self._asleep is not None:
+            self._asleep.cancel()
+            self._asleep = None
+
+    async def _sleep_until(self, when_s: float) -> None:
+        """Sleep until then, or until an errand comes.
+
+        A cancellation wakes the sleeper, which costs a sleep nothing, and is told from a real one by its count, as
+        `asyncio.timeout` does.
+        """
+        task = asyncio.current_task()
+        self._asleep = task
+        try:
+            await self._clock.sleep_until(when_s)
+        except asyncio.CancelledError:
+            if self._asleep is not None or task is None or task.uncancel():
+                raise
+        finally:
+            self._asleep = None
+
+    async def run(self) -> None:
+        """Keep the link open and its meters read, for ever."""
+        try:
+            while True:
+                at_once = False
+                try:
+                    await self._session()
+                except LinkDown as error:
+                    is_silent = isinstance(error, AllSilent)
+                    self._mute = self._mute or is_silent
+                    at_once = bool(self._breaker.served) and not is_silent
+                    self._breaker.served.clear()
+                    if not isinstance(error, Severed):
+                        self._down(error, lasting=not at_once)
+                await self._close()
+                if not at_once:
+                    self._timetable = None
+                    self._was_lost = True
+                    if not self._errands:
+                        await self._sleep_until(self._clock.monotonic() + self._backoff.next_s())
+        finally:
+            self._breaker.close()
+            self._errands.refuse(f"link {self.id}: the gateway stops")
+            await self._close()
+
+    async def _session(self) -> None:
+        """Open the link and serve it under the watch. Raises LinkDown; returns if nobody needs the link any more."""
+        if not self._targets:
+            while not self._errands:
+                await self._sleep_until(self._clock.monotonic() + SLEEP_MAX_S)
+        self._busy_since_s = self._clock.monotonic()
+        task = asyncio.create_task(self._open_and_serve())
+        try:
+            while not (await asyncio.wait({task}, timeout=HANG_MIN_S / 4))[0]:
+                self._look_for_a_hang()
+            await task
+        finally:
+            self._is_open = False
+            if not await _ended(task):
+                self._replace("what it was at could not be ended")
+
+    async def _open_and_serve(self) -> None:
+        await self._link.open()
+        self._is_open = True
+        self._opened()
+        await self._serve()
+
+    def _look_for_a_hang(self) -> None:
+        """Raise LinkDown if what the link is at has taken longer than anything may."""
+        since_s = self._busy_since_s
+        if since_s is None:
+            return
+        limit_s = max(
+            HANG_MIN_S, min(HANG_CYCLES * self._shortest_s, HANG_MAX_S), HANG_CYCLES * self._timeout_s
+        )
+        idle_s = round(self._clock.monotonic() - since_s, 3)
+        if idle_s < limit_s:
+            return
+        error = f"nothing was completed for {idle_s:g} s; the link is closed and opened anew"
+        self._own.rebuilt += 1
+        self._recorder.event("link_rebuilt", self.id, error=error, idle_s=idle_s)
+        raise Hung(error)
+
+    async def _close(self) -> None:
+        """Close the link, whatever it takes, within bounds."""
+        task = asyncio.create_task(self._link.close())
+        try:
+            done, _ = await asyncio.wait({task}, timeout=CLOSE_S)
+        finally:
+            await _ended(task)
+        if not done:
+            self._replace("it could not be closed")
+        elif not task.cancelled():
+            task.result()  # closing never raises; if it does, that is a bug to be seen
+
+    def _replace(self, why: str) -> None:
+        """Leave a link alone that obeys no more, and go on with another one in its place."""
+        self._breaker.warn("link replaced", self.id, error=why)
+        if self._renew is not None:
+            self._take(self._renew())
+
+    def _opened(self) -> None:
+        self._own.ups += 1
+        if self._targets and not self._mute:
+            self._up()
+        self._breaker.opened()
+
+    def _up(self) -> None:
+        self._mute = False
+        if self._own.state != "up":
+            self._own.state, self._own.error = "up", ""
+            log.info("link up", link=self.id)
+            self._recorder.event("link_up", self.id)
+
+    def _down(self, error: LinkDown, *, lasting: bool) -> None:
+        """Say that the link was lost. lasting: not opened anew at once, so nobody can tell how its meters are."""
+        self._own.downs += 1
+        reason = error.reason if isinstance(error, Hung | AllSilent) else "connection"
+        if self._own.state != "down" or not self._own.error or reason != self._told_down:
+            self._breaker.warn("link down", self.id, reason=reason, error=str(error))
+            self._recorder.event("link_down", self.id, reason=reason, error=str(error))
+        self._told_down = reason
+        self._own.state, self._own.error = "down", str(error)
+        if lasting:
+            self._breaker.link_down()
+        if not isinstance(error, AllSilent):  # a link nobody answers on still does errands
+            self._errands.refuse(f"link {self.id} is down: {error}")
+
+    async def _serve(self) -> None:
+        """Read every target at its times, and do errands between. Raises LinkDown."""
+        if not self._targets:
+            await self._serve_errands()
+            return
+        clock, breaker, errands = self._clock, self._breaker, self._errands
+        wall_ns, now_s = clock.wall_ns(), clock.monotonic()
+        timetable = self._timetable
+        if timetable is None or wall_ns - timetable.head()[0] > self._shortest_s * NS:
+            periods_ns = [round(t.period_s * NS) for t in self._targets]
+            timetable = self._timetable = Timetable(periods_ns, wall_ns, at_once=self._was_lost)
+        offset_ns = wall_ns - round(now_s * NS)
+        while True:
+            if errands and clock.monotonic() >= self._errands_from_s:
+                await self._do_errand()
+                if timetable.head()[0] < clock.wall_ns():
+                    self._errands_from_s = clock.monotonic() + self._cost_s() * (1 / ERRAND_SHARE - 1)
+            due_ns, index = timetable.head()
+            wall_ns, now_s = clock.wall_ns(), clock.monotonic()
+            before_ns, offset_ns = offset_ns, wall_ns - round(now_s * NS)
+            if abs(offset_ns - before_ns) > STEP_NS:  # nothing was missed, and nothing is due twice
+                timetable.restart(wall_ns)
+                continue
+            if wall_ns < due_ns:
+                self._busy_since_s = None
+                if not errands or self._errands_from_s > now_s:
+                    until_s = now_s + min((due_ns - wall_ns) / NS, SLEEP_MAX_S)
+                    await self._sleep_until(min(until_s, self._errands_from_s) if errands else until_s)
+                continue
+            self._busy_since_s = self._began_s = now_s
+            target = self._targets[index]
+            trial = breaker.trials[target]
+            try:
+                pause_s = await self._read(target)
+            except LinkDown as error:
+                pause_s = 0.0 if isinstance(error, AllSilent) else breaker.cut(trial, error, self._cost_s())
+                if not pause_s:
+                    raise
+                timetable.done(clock.wall_ns(), round(pause_s * NS))
+                raise Severed(str(error)) from error
+            skipped = timetable.done(clock.wall_ns(), round(pause_s * NS))
+            if skipped:
+                breaker.skipped(trial, due_ns, skipped)
+            if trial.skipped:
+                breaker.tell_skips(trial, OVERRUN_TOLD_S)
+
+    async def _serve_errands(self) -> None:
+        """Do errands on a link without meters until none has come for a while."""
+        until_s = self._clock.monotonic() + IDLE_OPEN_S
+        while self._errands or self._clock.monotonic() < until_s:
+            if self._errands:
+                await self._do_errand()
+                until_s = self._clock.monotonic() + IDLE_OPEN_S
+            else:
+                self._busy_since_s = None
+                await self._sleep_until(until_s)
+
+    async def _do_errand(self) -> None:
+        self._busy_since_s = self._began_s = self._clock.monotonic()
+        self._own.errands += 1
+        await self._errands.run_one(self._link)
+
+    async def _read(self, target: Target) -> float:
+        """Read one target; return the pause it has earned, 0 if it answered."""
+        meter = self._health.meters[target.meter]
+        trial = self._breaker.trials[target]
+        if trial.rest_until_s:
+            rest_s = self._breaker.rest_s(trial)
+            if rest_s > 0:  # another target of its meter met silence
+                return rest_s
+        meter.polls += 1
+        self._own.polls += 1
+        try:
+            poll = await target.poll(self._link)
+            self._timeout_s = max(self._timeout_s, poll.timeout_s)
+            samples = await self._link.read(poll)
+        except DeviceError as error:
+            return self._failed(target, error)
+        layout = poll.layout
+        for sample in samples:
+            self._recorder.record(layout, sample)
+        if self._own.state != "up":
+            self._up()
+        self._backoff.reset()
+        self._breaker.served.add(target.meter)
+        if trial.failing or meter.state != "on":
+            self._breaker.answered(trial)
+        return 0.0
+
+    def _failed(self, target: Target, error: DeviceError) -> float:
+        return self._breaker.failed(self._breaker.trials[target], error, self._cost_s())
+
+    def _cost_s(self) -> float:
+        return self._clock.monotonic() - self._began_s
+
+
+async def _ended(task: asyncio.Task[None]) -> bool:
+    """Return whether a task has ended, by itself or because it was told to."""
+    if not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=CLOSE_S)
+    if task.done() and not task.cancelled():
+        task.exception()  # looked at: it was raised to whoever waited, or came too late for anybody
+    return task.done()

@@ -1,0 +1,274 @@
+"""How the targets of one link fare: who is off, who is probed when, and when the link itself is to blame.
+
+State is kept for each (link, meter) and its targets, never by address alone. A meter that fails costs its timeout once
+and is then probed by one poll, which a driver ends with its first silent request, at a growing pause. On a
+link that cannot keep up, the pause from the second silence on is long enough that all silent meters together take at
+most a twentieth of the link's time.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Protocol
+
+import structlog
+
+from gateway.backoff import Backoff
+from gateway.errors import DeviceError, LinkDown
+from gateway.model import NS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gateway.health import Health
+    from gateway.interfaces import Clock, Link, Poll
+    from gateway.polling.recorder import Recorder
+
+METER_PAUSE_MAX_S = 60.0
+OVERRUN_TOLD_S = 60.0  # skipped polls of a target are one event in this time
+PROBE_PAUSE_MAX_S = 600.0  # between probes, on a link that does not keep up with its due times
+PROBE_SHARE = 1 / 20  # of the link's time that probing silent meters may take
+CUTS_TO_BLAME = 2  # times running that the connection broke at a meter, others having answered
+
+log = structlog.get_logger("poll")
+
+
+class Target(Protocol):
+    """One (meter, period) to read."""
+
+    meter: str
+    period_s: float
+    keys: tuple[str, ...]  # its channels
+
+    async def poll(self, link: Link) -> Poll:
+        """Return what to read; may read ratios from the meter first. Raises DeviceError, LinkDown."""
+
+    def reconnected(self) -> None:
+        """Forget what was read from the meter: its link was opened anew."""
+
+
+class Trial:
+    """How one target fares. told: its failure is journaled on its own, apart from its meter's."""
+
+    __slots__ = (
+        "backoff", "failing", "first_ns", "is_main", "last_ns", "rest_until_s", "skipped", "skips_told_s",
+        "target", "told", "yielded",
+    )  # fmt: skip
+
+    def __init__(self, target: Target, spread: float) -> None:
+        """target: the one on trial. spread: as in `Backoff`."""
+        self.target = target
+        self.backoff = Backoff(target.period_s, METER_PAUSE_MAX_S, spread)
+        self.is_main = False  # the most frequent one of its meter
+        self.failing = self.told = False
+        self.rest_until_s = 0.0
+        self.yielded = False  # it rested for another target that met silence: next time it is tried
+        self.skipped = self.first_ns = self.last_ns = 0  # due times skipped and not told yet
+        self.skips_told_s = -OVERRUN_TOLD_S
+
+
+class Breaker:
+    """The trials of one link."""
+
+    def __init__(
+        self,
+        link: str,
+        targets: Sequence[Target],
+        recorder: Recorder,
+        clock: Clock,
+        health: Health,
+        spread: float = 0.0,
+    ) -> None:
+        """link: its id. targets: all that are read on it."""
+        self._link, self._recorder, self._clock, self._health = link, recorder, clock, health
+        self.trials = {target: Trial(target, spread) for target in targets}
+        self._of_meter: dict[str, list[Trial]] = {}
+        for trial in self.trials.values():
+            self._of_meter.setdefault(trial.target.meter, []).append(trial)
+        for trials in self._of_meter.values():
+            min(trials, key=lambda trial: trial.target.period_s).is_main = True
+        self._silent: set[str] = set()
+        self.served: set[str] = set()  # meters that have answered since the link was opened
+        self._cuts: Counter[str] = (
+            Counter()
+        )  # meter -> times running that the connection broke while it was read
+        self._scarce_until_s = 0.0  # the link did not keep up with its due times lately
+
+    def warn(self, event: str, subject: str, **more: object) -> None:
+        """Log a warning about a link or meter, unless maintenance keeps it quiet."""
+        quiet = self._recorder.quiet
+        say = log.debug if quiet and (subject in quiet or self._link in quiet) else log.warning
+        say(event, link=self._link, **more)
+
+    def opened(self) -> None:
+        """Try everybody again, but for those to blame: the link was opened anew."""
+        self._silent.clear()
+        self.served.clear()
+        for target, trial in self.trials.items():
+            if self._cuts[target.meter] < CUTS_TO_BLAME:
+                trial.rest_until_s, trial.yielded = 0.0, False
+            target.reconnected()
+
+    def link_down(self) -> None:
+        """Say that nobody can tell how the meters are."""
+        for id_ in self._of_meter:
+            meter = self._health.meters[id_]
+            if meter.state == "on":
+                meter.state, meter.error = "unknown", f"link {self._link} is down"
+
+    def rest_s(self, trial: Trial) -> float:
+        """Return how long a target still rests because another one of its meter met silence; 0: it is tried now."""
+        rest_s = trial.rest_until_s - self._clock.monotonic()
+        if rest_s > 0:
+            return rest_s
+        trial.rest_until_s, trial.yielded = 0.0, False
+        return 0.0
+
+    def answered(self, trial: Trial) -> None:
+        """Note that a target answers again."""
+        id_ = trial.target.meter
+        self._cuts.pop(id_, None)
+        meter = self._health.meters[id_]
+        if meter.state != "on":
+            if meter.state == "off":
+                log.info("meter answers again", link=self._link, meter=id_)
+            self._recorder.event("meter_on", id_)
+            meter.state, meter.error = "on", ""
+            self._silent.clear()
+            for other in self._of_meter[id_]:
+                if other is not trial and not other.told:
+                    self._compare(other)
+        if trial.told:
+            log.info("channels answer again", link=self._link, meter=id_, period_s=trial.target.period_s)
+            self._event_of_channels("channels_on", trial)
+        trial.failing = trial.told = False
+        trial.backoff.reset()
+        if not any(other.failing for other in self._of_meter[id_]):
+            meter.error = ""
+
+    def _compare(self, other: Trial) -> None:
+        """Look at another target of a meter that answers again: is it only that one that fails?"""
+        if other.failing and other.is_main:  # its silence was taken for the meter's, and is its own
+            self._tell_channels(other, self._health.meters[other.target.meter].error, "timeout")
+        else:
+            other.failing, other.rest_until_s, other.yielded = False, 0.0, False
+            other.backoff.reset()
+
+    def failed(self, trial: Trial, error: DeviceError, cost_s: float) -> float:
+        """Return the pause a failure has earned; cost_s: what it took of the link's time. Raises LinkDown."""
+        id_ = trial.target.meter
+        meter = self._health.meters[id_]
+        meter.failures[error.reason] += 1
+        meter.error = str(error)
+        silent = error.reason == "timeout"
+        was_failing, trial.failing = trial.failing, True
+        if meter.state != "off":
+            if (silent and trial.is_main and not was_failing) or all(
+                other.failing for other in self._of_meter[id_]
+            ):
+                meter.state = "off"
+                self.warn("meter off", id_, meter=id_, error=str(error), raw=error.raw.hex() or None)
+                self._recorder.event("meter_off", id_, reason=error.reason, error=str(error))
+            elif not trial.told:
+                self._tell_channels(trial, str(error), error.reason)
+        first = not trial.backoff.failures
+        pause_s = trial.backoff.next_s()
+        if not silent:
+            self._silent.discard(id_)
+            if first:  # it did answer: one spoilt answer costs one poll
+                return 0.0
+        elif meter.state == "off":
+            if not first:
+                pause_s = max(pause_s, self._fair_s(cost_s))
+            self._met_silence(trial, pause_s, error)
+        return pause_s
+
+    def cut(self, trial: Trial, error: LinkDown, cost_s: float) -> float:
+        """Return the pause a meter has earned by breaking the connection; 0: it is not to blame."""
+        id_ = trial.target.meter
+        if self.served <= {id_}:
+            return 0.0
+        self._cuts[id_] += 1
+        trial.failing = True
+        if self._cuts[id_] < CUTS_TO_BLAME:
+            return 0.0
+        text = f"breaks the connection it shares: {error}"
+        pause_s = self.failed(trial, DeviceError(text, reason="garbage"), cost_s) or trial.backoff.next_s()
+        for other in self._of_meter[id_]:
+            other.failing, other.rest_until_s = True, self._clock.monotonic() + pause_s
+        return pause_s
+
+    def _fair_s(self, cost_s: float) -> float:
+        """Return the pause with which probes of all silent meters take their share of the link's time and no more.
+
+        Where the link keeps up with all its due times the share is free, so nobody waits for longer than usual.
+        """
+        fair_s = cost_s / PROBE_SHARE * max(len(self._silent), 1)
+        is_scarce = self._clock.monotonic() < self._scarce_until_s
+        return min(fair_s, PROBE_PAUSE_MAX_S if is_scarce else METER_PAUSE_MAX_S)
+
+    def _met_silence(self, trial: Trial, pause_s: float, error: DeviceError) -> None:
+        """Let the other targets of a silent meter rest once; raise LinkDown if all meters are silent."""
+        self._silent.add(trial.target.meter)
+        if len(self._silent) == len(self._of_meter):
+            for one in self.trials.values():  # the link's own pause grows instead
+                one.backoff.reset()
+            raise AllSilent(f"none of the {len(self._silent)} meters answers; last: {error}")
+        for other in self._of_meter[trial.target.meter]:
+            if other is not trial and not other.yielded:
+                other.rest_until_s, other.yielded = self._clock.monotonic() + pause_s, True
+
+    def _tell_channels(self, trial: Trial, error: str, reason: str) -> None:
+        trial.told = True
+        target = trial.target
+        self.warn(
+            "channels off", target.meter, meter=target.meter, period_s=target.period_s,
+            channels=",".join(target.keys), error=error,
+        )  # fmt: skip
+        self._event_of_channels("channels_off", trial, reason=reason, error=error)
+
+    def _event_of_channels(self, kind: str, trial: Trial, **detail: object) -> None:
+        target = trial.target
+        self._recorder.event(
+            kind, target.meter, period_s=target.period_s, channels=list(target.keys), **detail
+        )
+
+    def skipped(self, trial: Trial, due_ns: int, count: int) -> None:
+        """Note that `count` due times after `due_ns` passed while the link was busy."""
+        period_ns = round(trial.target.period_s * NS)
+        self._health.meters[trial.target.meter].skipped += count
+        self._scarce_until_s = self._clock.monotonic() + PROBE_PAUSE_MAX_S
+        trial.first_ns = trial.first_ns or due_ns + period_ns
+        trial.last_ns = due_ns + count * period_ns
+        trial.skipped += count
+
+    def tell_skips(self, trial: Trial, every_s: float = 0.0) -> None:
+        """Journal what was skipped, unless that was done within `every_s`."""
+        now_s = self._clock.monotonic()
+        if not trial.skipped or now_s < trial.skips_told_s + every_s:
+            return
+        self._recorder.event(
+            "overrun",
+            trial.target.meter,
+            period_s=trial.target.period_s,
+            count=trial.skipped,
+            first_ns=trial.first_ns,
+            last_ns=trial.last_ns,
+        )
+        trial.skipped = trial.first_ns = trial.last_ns = 0
+        trial.skips_told_s = now_s
+
+    def close(self) -> None:
+        """Journal what is still to be told."""
+        for trial in self.trials.values():
+            self.tell_skips(trial)
+
+
+class Severed(LinkDown):
+    """A meter broke the connection; nothing is wrong with the link, which is opened anew at once."""
+
+
+class AllSilent(LinkDown):
+    """The link is open and none of its meters answers: it is opened anew, in case it is to blame."""
+
+    reason = "silent"

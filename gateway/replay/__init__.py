@@ -1,0 +1,1 @@
+"""Journaled samples decoded again after a corrected profile."""
