@@ -98,6 +98,10 @@ class ModbusRtu:
         stale = (
             rng.choice(others) if rng.random() < 0.1 else b""
         )  # from before the request: nobody waits for it
+        if earlier is not None and lawful(stale, earlier):
+            others = [
+                other for other in others if other != late_frame
+            ]  # its answer has come, as far as anybody can tell
         broken = mutated(
             rng, frame, [other for other in others if other != stale]
         )  # nothing comes late twice
