@@ -19,6 +19,7 @@ from unittest import mock
 import structlog
 
 from gateway.app import GC_YOUNG, Gateway
+from gateway.model import NS
 from simulators.fakes import FakeLink, FakeSink
 from simulators.virtual import VirtualClock, run
 from tests.sim import site
@@ -111,7 +112,7 @@ class SoakSink(FakeSink):
 
 
 class LogWatch:
-    """Takes every log entry: counts it, and sees that what goes down is told once, and once that it is back."""
+    """Takes every log entry: counts it, and sees that what goes down is told once a reason, and once that it is back."""
 
     PAIRS = (
         ("link down", "link up", "link"),
@@ -124,16 +125,17 @@ class LogWatch:
         """Nothing was told yet."""
         self.counts: Counter[str] = Counter()
         self.twice: list[str] = []
-        self._states: dict[tuple[str, str], bool] = {}
+        self._states: dict[tuple[str, str], tuple[str, str]] = {}
 
     def __call__(self, logger: object, method: str, entry: Any) -> NoReturn:
         event = entry["event"]
         self.counts[event] += 1
         for down, up, who in self.PAIRS:
             if event in (down, up):
-                if self._states.get((down, entry[who])) is (event == up):
+                told = event, entry.get("reason", "")
+                if self._states.get((down, entry[who])) == told:
                     self.twice.append(f"{entry[who]}: {event}")
-                self._states[down, entry[who]] = event == up
+                self._states[down, entry[who]] = told
         raise structlog.DropEvent
 
 
@@ -229,10 +231,12 @@ class SoakPlant:
                 self._clock.synchronised = act.kind == "sync"
 
     async def _watch(self, every_s: float) -> None:
-        """Look at the gateway in the middle between two bursts of polls."""
-        at_s = every_s + self.plan.period_s / 2
+        """Look at the gateway in the middle between two bursts of polls, which come on the wall grid."""
+        period_ns, at_s = round(self.plan.period_s * NS), every_s
         while True:
             await self._clock.sleep_until(at_s)
+            short_ns = (period_ns // 2 - self._clock.wall_ns()) % period_ns
+            await self._clock.sleep_until(at_s + short_ns / NS)
             self.soak.hours.append(look(self.gateway, self._clock.monotonic()))
             at_s += every_s
 
@@ -280,11 +284,14 @@ def spared(logs: LogWatch) -> Iterator[None]:
     """Send the log to `logs` and the disk nothing to wait for; collect garbage as the gateway does."""
     before, thresholds = structlog.get_config(), gc.get_threshold()
     structlog.configure(processors=[logs])
+    gc.collect()
+    gc.freeze()
     gc.set_threshold(GC_YOUNG, 10, 10)
     try:
         with mock.patch.object(os, "fdatasync", _at_once):  # a Mock would keep every call
             yield
     finally:
+        gc.unfreeze()
         gc.set_threshold(*thresholds)
         structlog.configure(**before)
 
