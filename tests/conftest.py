@@ -10,6 +10,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
@@ -71,6 +72,17 @@ def no_task_left_behind(request: pytest.FixtureRequest) -> None:
     """Guard every async test; a plain test has no loop to guard."""
     if request.node.get_closest_marker("asyncio") is not None:
         request.getfixturevalue("_loop_without_leftovers")
+
+
+@pytest.fixture(autouse=True)
+def log_as_it_was() -> Iterator[None]:
+    """Undo what a command that ran in this process has set up for its own log: the next test looks at its lines."""
+    before, was_configured = structlog.get_config(), structlog.is_configured()
+    yield
+    if structlog.is_configured() and not was_configured:
+        structlog.reset_defaults()
+    elif was_configured:
+        structlog.configure(**before)
 
 
 @pytest.fixture(scope="session")
