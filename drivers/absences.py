@@ -33,9 +33,9 @@ class Absences:
         """Return whether a value is not to be asked for now."""
         return self._off.get(value, now_s) > now_s
 
-    def refused(self, value: Hashable, now_s: float) -> bool:
-        """Take note of a refusal; return whether the value is off from now on and was not before."""
-        count = self._refusals[value] = self._refusals.get(value, 0) + 1
+    def refused(self, value: Hashable, now_s: float, times: int = 1) -> bool:
+        """Take note that a value was refused so many times; return whether it is off from now on and was not before."""
+        count = self._refusals[value] = self._refusals.get(value, 0) + times
         if count < REFUSALS:
             return False
         was_off = value in self._off

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from gateway.model import Sample
+
 EXIT_CONFIG = 78  # EX_CONFIG of sysexits.h; systemd does not restart on it
 
 
@@ -70,7 +72,12 @@ class DeviceError(MetergateError):
 
 
 class LinkDown(MetergateError):
-    """The connection cannot be opened or was lost."""
+    """The connection cannot be opened or was lost. samples: what the poll that met it had brought before, to be kept."""
+
+    def __init__(self, message: str, *, samples: Sequence[Sample] = ()) -> None:
+        """message: names the link, what happened and what to do."""
+        super().__init__(message)
+        self.samples = tuple(samples)
 
 
 class SinkUnavailable(MetergateError):

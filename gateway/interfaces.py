@@ -60,7 +60,7 @@ class Link(Protocol):
     async def read(self, poll: Poll) -> list[Sample]:
         """Return the samples of one poll: one for a polled protocol, all since the last call for a subscription.
 
-        Raises DeviceError (this meter, this poll), LinkDown (connection gone).
+        Raises DeviceError (this meter, this poll), LinkDown (connection gone; with what the poll had brought before).
         """
 
     async def close(self) -> None:

@@ -88,14 +88,15 @@ class _Reading:
 
 
 class _Outcome:
-    """Values and failures of one poll by channel, and why the rest was not asked."""
+    """Values and failures of one poll by channel, and why the rest was not asked. lost: the connection went in the midst."""
 
-    __slots__ = ("ended", "failures", "time_ns", "values")
+    __slots__ = ("ended", "failures", "lost", "time_ns", "values")
 
     def __init__(self) -> None:
         self.values: dict[int, bytes] = {}
         self.failures: dict[int, RequestFailed] = {}
         self.ended: RequestFailed | None = None
+        self.lost: LinkDown | None = None
         self.time_ns = 0
 
 
@@ -120,6 +121,8 @@ class Dlt645Reader:
         if not outcome.values:
             raise self._device_error(poll, reading, outcome)
         sample = _sample(poll, outcome)
+        if outcome.lost is not None:
+            raise LinkDown(str(outcome.lost), samples=[sample])
         if poll.layout.period_s:  # not for what is read at connecting
             await self._read_further(poll, reading, outcome.time_ns)
         return [sample]
@@ -173,18 +176,19 @@ class Dlt645Reader:
         except ValueError as error:
             text = f"link {self._name}, meter {poll.meter}: cannot be read: {error}"
             raise DeviceError(text, reason="refused") from None
-        if len(self._readings) >= POLLS_MAX:
-            self._readings.clear()
-        self._readings[poll] = reading
+        if poll.layout.period_s:  # not what an errand asks
+            if len(self._readings) >= POLLS_MAX:
+                self._readings.clear()
+            self._readings[poll] = reading
         return reading
 
     async def _ask_all(self, poll: Poll, reading: _Reading) -> _Outcome:
-        """Ask one identifier after the other; stop when the meter is silent. Raises LinkDown if nothing came before it."""
+        """Ask one identifier after the other; stop when the meter is silent. Raises LinkDown if nothing came before; else it is `lost`."""
         outcome = _Outcome()
         now_s = self._clock.monotonic()
         for i in tuple(reading.order):
             ask = reading.asks[i]
-            if reading.meter.absences.skips(ask.di, now_s):
+            if poll.layout.period_s and reading.meter.absences.skips(ask.di, now_s):
                 outcome.failures[i] = RequestFailed("refused before; asked for again once a day")
                 continue
             try:
@@ -202,10 +206,11 @@ class Dlt645Reader:
             except RequestFailed as error:
                 self._count(error)
                 outcome.failures[i] = error
-            except LinkDown:
+            except LinkDown as error:
                 if not outcome.values:
                     raise
-                break  # what was read is kept; the next poll finds the connection gone
+                outcome.lost = error
+                break
         return outcome
 
     async def _ask(self, poll: Poll, ask: Ask) -> tuple[int, bytes]:
@@ -245,7 +250,8 @@ class Dlt645Reader:
     def _device_error(self, poll: Poll, reading: _Reading, outcome: _Outcome) -> DeviceError:
         i, error = next(iter(outcome.failures.items()))
         others = len(reading.asks) - 1
-        rest = f"; {others} other identifiers failed or were not asked" if others else ""
+        some = f"{others} other identifiers" if others > 1 else "another identifier"
+        rest = f"; {some} failed or {'were' if others > 1 else 'was'} not asked" if others else ""
         step = f"; {_STEP}" if isinstance(error, NoAnswer) else ""
         return DeviceError(
             f"link {self._name}, meter {poll.meter}: {reading.asks[i]}: {error}{step}{rest}",

@@ -107,14 +107,15 @@ class ModbusTcpLink:
     async def read(self, poll: Poll) -> list[Sample]:
         """Return the one sample of a poll, with the channels of failed requests flagged.
 
-        Raises DeviceError if no request brought values, LinkDown if the connection is gone and nothing was read.
+        Raises DeviceError if no request brought values, LinkDown if the connection is gone, with what was read before.
         """
         try:
             return await self._reader.read(poll)
         except LinkDown as error:
             if self._stream is None:
                 raise
-            raise LinkDown(f"link {self.name}, {self.host}:{self.port}: {error}") from None
+            text = f"link {self.name}, {self.host}:{self.port}: {error}"
+            raise LinkDown(text, samples=error.samples) from None
 
     def figures(self) -> dict[str, object]:
         """Return what the link has counted."""

@@ -76,11 +76,14 @@ class ModbusReader(Generic[AskT]):
     async def read(self, poll: Poll) -> list[Sample]:
         """Return the one sample of a poll, with the channels of failed requests flagged.
 
-        Raises DeviceError if no request brought values, LinkDown if the connection is gone and nothing was read.
+        Raises DeviceError if no request brought values, LinkDown if the connection is gone, with what was read before.
         """
-        reading = self._readings.get(poll) or self._prepare(poll)
         if self._tellings.held:
             self._tellings.flush(self._notice, self._clock.monotonic())
+        return await self._read(poll, self._readings.get(poll) or self._prepare(poll))
+
+    async def _read(self, poll: Poll, reading: Reading[AskT]) -> list[Sample]:
+        """Ask as the reading has it, and once more for each thing learned from that."""
         sole = reading.sole
         if sole is None:
             outcome = await self._ask_all(reading)
@@ -95,13 +98,16 @@ class ModbusReader(Generic[AskT]):
             else:
                 trips.answered(trip, clock.monotonic() - asked_s)
                 return [Sample(time_ns, None, raw, poll.layout.no_flags[:])]
-        if reading.learn(outcome):
-            return await self.read(poll)
+        if outcome.lost is None and reading.learn(outcome):
+            return await self._read(poll, reading)
         if not outcome.answers:
             raise self._device_error(poll, outcome)
         if poll.layout.period_s and (outcome.failures or reading.absences.off()):  # not what an errand asks
             self._note_absences(reading, outcome)
-        return [outcome.sample(poll)]
+        sample = outcome.sample(poll)
+        if outcome.lost is not None:
+            raise LinkDown(str(outcome.lost), samples=[sample])
+        return [sample]
 
     def figures(self) -> dict[str, object]:
         """Return what is off, meter -> count of channels."""
@@ -109,10 +115,11 @@ class ModbusReader(Generic[AskT]):
         return {"channels_off": {meter: count for meter, count in off.items() if count}}
 
     def _prepare(self, poll: Poll) -> Reading[AskT]:
-        absences = self._absences.get(poll.meter)
+        is_lasting = poll.layout.period_s > 0  # not what an errand asks, or what is read at connecting
+        absences = self._absences.get(poll.meter) if is_lasting else None
         if absences is None:
             absences = Absences()
-            if poll.layout.period_s:
+            if is_lasting:
                 if len(self._absences) >= METERS_MAX:
                     self._absences.clear()
                 self._absences[poll.meter] = absences
@@ -123,13 +130,14 @@ class ModbusReader(Generic[AskT]):
             raise DeviceError(
                 f"link {self._name}, meter {poll.meter}: cannot be read: {error}", reason="refused"
             ) from None
-        if len(self._readings) >= POLLS_MAX:
-            self._readings.clear()
-        self._readings[poll] = reading
+        if is_lasting:
+            if len(self._readings) >= POLLS_MAX:
+                self._readings.clear()
+            self._readings[poll] = reading
         return reading
 
     async def _ask_all(self, reading: Reading[AskT]) -> Outcome[AskT]:
-        """Ask block after block; stop when the meter is silent. Raises LinkDown if nothing was read before it."""
+        """Ask block after block; stop when the meter is silent. Raises LinkDown if nothing was read before; else it is `lost`."""
         off = reading.off(self._clock.monotonic())
         outcome = Outcome(reading, off)
         order = [n for n in reading.order if n not in off]
@@ -141,10 +149,10 @@ class ModbusReader(Generic[AskT]):
                 for n in order:
                     if not await self._ask_one(reading, outcome, n):
                         break
-        except LinkDown:
+        except LinkDown as error:
             if not outcome.answers:
                 raise
-            # What was read is kept; the next poll finds the connection gone.
+            outcome.lost = error
         return outcome
 
     async def _ask_one(self, reading: Reading[AskT], outcome: Outcome[AskT], n: int) -> bool:
@@ -223,8 +231,8 @@ class ModbusReader(Generic[AskT]):
             channels, where = block.channels, str(outcome.asks[n])
             if n in absent and len(channels) == 1:
                 source = poll.sources[channels[0]]
-                told = reading.unbundled.issuperset(channels) and absences.refused(source, now_s)
-                if absences.refused(source, now_s) or told:
+                times = 1 + reading.unbundled.issuperset(channels)  # as one of several, and alone
+                if absences.refused(source, now_s, times):
                     self._tell(poll, channels[0], where, is_off=True, error=str(outcome.failures[n]))
             elif n in outcome.answers:
                 for i in channels:

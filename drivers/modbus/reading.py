@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from drivers.absences import Absences
     from drivers.roundtrip import RoundTrip
+    from gateway.errors import LinkDown
     from gateway.interfaces import Poll
 
 PROTOCOL = "modbus"
@@ -126,7 +127,7 @@ class Reading(Generic[AskT]):
 class Outcome(Generic[AskT]):
     """Answers and failures of one poll, by block of the plan it was asked under. off: blocks not asked."""
 
-    __slots__ = ("answers", "asks", "ended", "failures", "off", "plan", "time_ns")
+    __slots__ = ("answers", "asks", "ended", "failures", "lost", "off", "plan", "time_ns")
 
     def __init__(self, reading: Reading[AskT], off: frozenset[int] = frozenset()) -> None:
         """Nothing has been asked yet."""
@@ -135,7 +136,8 @@ class Outcome(Generic[AskT]):
         self.off = off
         self.answers: dict[int, bytes] = {}
         self.failures: dict[int, RequestFailed] = {}
-        self.ended: RequestFailed | None = None  # why the rest was not asked; None: connection lost
+        self.ended: RequestFailed | None = None  # why the rest was not asked
+        self.lost: LinkDown | None = None  # the connection went in the midst
         self.time_ns = 0
 
     def complete(self) -> bool:

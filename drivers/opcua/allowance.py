@@ -28,6 +28,10 @@ SLOW_TIMES = 2
 """In a row: one alone may be the gateway's own machine at work."""
 
 
+class TooLong(UaError):
+    """An answer is longer than numbers need; it was not decoded."""
+
+
 class Allowance:
     """What the answers of one connection may be. is_browsing: no bound but the guard's; reported: values a report may hold."""
 
@@ -74,7 +78,7 @@ class Allowance:
     def watched(
         self, send: Callable[..., Awaitable[Any]], drop: Callable[[str], None]
     ) -> Callable[..., Awaitable[Any]]:
-        """Return `send` with answers that are too long refused: UaError, or, of reports, for which nobody waits, drop(why)."""
+        """Return `send` with answers that are too long refused: TooLong, and, of reports, for which nobody waits, drop(why)."""
 
         async def sent(request: Any, *rest: Any, **named: Any) -> Any:
             answer = await send(request, *rest, **named)
@@ -82,7 +86,7 @@ class Allowance:
             if fault:
                 if isinstance(request, ua.PublishRequest):
                     drop(fault)
-                raise UaError(fault)
+                raise TooLong(fault)
             self.arrived()
             return answer
 

@@ -191,6 +191,8 @@ class OpcUaLink:
             if feeding is None:
                 feeding = self._feedings[poll] = Feeding(poll, self._stale_ns)
             feeding.begin(sample, changes)
+            vast = self._reads.is_vast
+            feeding.missing = [i for i in feeding.missing if not vast(str(poll.sources[i]))]
             feeding.idle = 0
             self._begun.add(poll)
         if feeding.missing and self._clock.monotonic() >= feeding.retry_s:

@@ -8,8 +8,10 @@ import structlog
 from asyncua import ua
 from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.object_ids import ObjectIds
+from asyncua.ua.status_codes import StatusCodes as Code
 from asyncua.ua.uaerrors._base import UaStatusCodeError
 
+from drivers.opcua.allowance import TooLong
 from drivers.opcua.faults import TOO_LARGE, status_name
 from drivers.opcua_address import parse_id
 from gateway.errors import DeviceError
@@ -40,6 +42,11 @@ class Reads:
         """name: the link's id. limit: channels a Read may carry, 0: the server names none."""
         self._name, self._limit = name, limit
         self._plans: dict[Poll, _Plan] = {}
+        self._vast: set[ua.NodeId] = set()  # variables whose value is far longer than a number's
+
+    def is_vast(self, source: str) -> bool:
+        """Return whether a variable's value is so long that it cannot be a number; it is not asked for any more."""
+        return bool(self._vast) and value_id(source).NodeId in self._vast
 
     def _plan(self, poll: Poll) -> _Plan:
         """Return the poll's requests, made once. Raises DeviceError on a wrong node id: it costs one meter only."""
@@ -61,13 +68,17 @@ class Reads:
         return plan
 
     async def fetch(self, client: Client, poll: Poll) -> list[ua.DataValue]:
-        """Return the values in channel order; a server that finds the request too large is asked in halves."""
+        """Return the values in channel order; a server that finds the request too large is asked in halves.
+
+        A variable far longer than a number costs only itself: it gets the StatusCode BadEncodingLimitsExceeded, which is
+        what a stack says of a value beyond its own limits (Part 4, 7.39.2). Raises TooLong if every one is so.
+        """
         plan = self._plan(poll)
         while True:
             answers: list[ua.DataValue] = []
             try:
                 for request in plan.requests:
-                    answers += await client.uaclient.read(request)
+                    answers += await self._read(client, request.NodesToRead)
             except UaStatusCodeError as error:
                 if error.code not in TOO_LARGE or plan.per_request == 1:
                     raise
@@ -80,6 +91,42 @@ class Reads:
                 )  # fmt: skip
             else:
                 return answers
+
+    async def _read(self, client: Client, wanted: list[ua.ReadValueId]) -> list[ua.DataValue]:
+        """Return one value for each; what makes an answer too long is found by halves, and left out from then on."""
+        asked = [value for value in wanted if value.NodeId not in self._vast] if self._vast else wanted
+        if not asked:
+            return [_VAST] * len(wanted)
+        try:
+            answers = await client.uaclient.read(ua.ReadParameters(0, ua.TimestampsToReturn.Source, asked))
+        except TooLong:
+            if len(wanted) == 1:
+                raise
+            return await self._read_apart(client, wanted)
+        if len(asked) == len(wanted) or len(answers) != len(asked):
+            return answers
+        found = iter(answers)
+        return [_VAST if value.NodeId in self._vast else next(found) for value in wanted]
+
+    async def _read_apart(self, client: Client, wanted: list[ua.ReadValueId]) -> list[ua.DataValue]:
+        """Return one value for each, asked in halves. Raises TooLong if every one is too long."""
+        answers: list[ua.DataValue] = []
+        middle = len(wanted) // 2
+        failed: list[tuple[TooLong, list[ua.ReadValueId]]] = []
+        for half in (wanted[:middle], wanted[middle:]):
+            try:
+                answers += await self._read(client, half)
+            except TooLong as error:
+                failed.append((error, half))
+                answers += [_VAST] * len(half)
+        if len(failed) == 2:
+            raise failed[0][0]
+        for _, half in failed:
+            self._vast.update(value.NodeId for value in half)
+        return answers
+
+
+_VAST = ua.DataValue(StatusCode=ua.StatusCode(ua.UInt32(Code.BadEncodingLimitsExceeded)))
 
 
 def value_id(source: str) -> ua.ReadValueId:

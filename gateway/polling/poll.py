@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from gateway.health import Health, LinkHealth
-    from gateway.interfaces import Clock, Link
+    from gateway.interfaces import Clock, Link, Poll
+    from gateway.model import Sample
     from gateway.polling.recorder import Recorder
 
 __all__ = ["LinkPoller", "Target"]
@@ -42,6 +43,7 @@ HANG_CYCLES = 3  # times the shortest period or the longest timeout that one thi
 HANG_MIN_S = 60.0
 HANG_MAX_S = 600.0  # if no timeout is longer than a third of it
 CLOSE_S = 2.0  # patience with a driver that closes, or ends what it is at
+CUTS_TOLD_S = 60.0  # connections that broke and were opened anew at once are one event in this time
 ERRAND_SHARE = 1 / 10  # of the link's time that errands may take once one has made a poll late
 IDLE_OPEN_S = 30.0  # a link without meters stays open for this long after an errand
 
@@ -83,10 +85,11 @@ class LinkPoller:
         self._take(link)
         self._backoff = Backoff(LINK_PAUSE_FIRST_S, pause_max_s, spread)
         self._breaker = Breaker(id_, targets, recorder, clock, health, spread)
-        self._mute = False  # the link was given up because no meter answered: it is up when one does
+        self._mute = False  # the link was given up because no meter answered on it: it is up when one does
         self._told_down = ""  # the reason of the last `link_down`
         self._was_lost = False  # the link was down for a while: what was due last is read at once, not at the next due time
-        self._is_open = False
+        self._cuts, self._cut_by, self._cuts_told_s = 0, "", -CUTS_TOLD_S  # brief losses not told yet
+        self._is_open = self._was_opened = False  # now; in this session or the last
         self._errands = ErrandQueue(id_, self._wake)
         self._errands_from_s = 0.0  # when the next errand may begin
         self._asleep: asyncio.Task[object] | None = None  # the task that sleeps and may be woken
@@ -147,12 +150,13 @@ class LinkPoller:
                 try:
                     await self._session()
                 except LinkDown as error:
-                    is_silent = isinstance(error, AllSilent)
-                    self._mute = self._mute or is_silent
-                    at_once = bool(self._breaker.served) and not is_silent
-                    self._breaker.served.clear()
-                    if not isinstance(error, Severed):
-                        self._down(error, lasting=not at_once)
+                    is_served = bool(self._breaker.served)
+                    at_once = self._was_opened and is_served and not isinstance(error, AllSilent | Hung)
+                    self._mute |= isinstance(error, AllSilent) or (self._was_opened and not is_served)
+                    if at_once:
+                        self._cut(error)
+                    else:
+                        self._down(error)
                 await self._close()
                 if not at_once:
                     self._timetable = None
@@ -161,6 +165,7 @@ class LinkPoller:
                         await self._sleep_until(self._clock.monotonic() + self._backoff.next_s())
         finally:
             self._breaker.close()
+            self._tell_cuts()
             self._errands.refuse(f"link {self.id}: the gateway stops")
             await self._close()
 
@@ -170,6 +175,7 @@ class LinkPoller:
             while not self._errands:
                 await self._sleep_until(self._clock.monotonic() + SLEEP_MAX_S)
         self._busy_since_s = self._clock.monotonic()
+        self._was_opened = False
         task = asyncio.create_task(self._open_and_serve())
         try:
             while not (await asyncio.wait({task}, timeout=HANG_MIN_S / 4))[0]:
@@ -182,7 +188,7 @@ class LinkPoller:
 
     async def _open_and_serve(self) -> None:
         await self._link.open()
-        self._is_open = True
+        self._is_open = self._was_opened = True
         self._opened()
         await self._serve()
 
@@ -222,6 +228,7 @@ class LinkPoller:
 
     def _opened(self) -> None:
         self._own.ups += 1
+        self._tell_cuts(CUTS_TOLD_S)
         if self._targets and not self._mute:
             self._up()
         self._breaker.opened()
@@ -233,8 +240,24 @@ class LinkPoller:
             log.info("link up", link=self.id)
             self._recorder.event("link_up", self.id)
 
-    def _down(self, error: LinkDown, *, lasting: bool) -> None:
-        """Say that the link was lost. lasting: not opened anew at once, so nobody can tell how its meters are."""
+    def _cut(self, error: LinkDown) -> None:
+        """Note that the connection broke and is opened anew at once, which is told if that fails, or once a minute."""
+        self._own.downs += 1
+        if not isinstance(error, Severed):  # else the meter that broke it is told
+            self._cuts += 1
+            self._cut_by = str(error)
+
+    def _tell_cuts(self, every_s: float = 0.0) -> None:
+        now_s = self._clock.monotonic()
+        if not self._cuts or now_s < self._cuts_told_s + every_s:
+            return
+        self._breaker.warn("connection broke, open again", self.id, count=self._cuts, error=self._cut_by)
+        self._recorder.event("link_cut", self.id, count=self._cuts, error=self._cut_by)
+        self._cuts, self._cuts_told_s = 0, now_s
+
+    def _down(self, error: LinkDown) -> None:
+        """Say that the link was lost, and that nobody can tell how its meters are."""
+        self._tell_cuts()
         self._own.downs += 1
         reason = error.reason if isinstance(error, Hung | AllSilent) else "connection"
         if self._own.state != "down" or not self._own.error or reason != self._told_down:
@@ -242,8 +265,7 @@ class LinkPoller:
             self._recorder.event("link_down", self.id, reason=reason, error=str(error))
         self._told_down = reason
         self._own.state, self._own.error = "down", str(error)
-        if lasting:
-            self._breaker.link_down()
+        self._breaker.link_down()
         if not isinstance(error, AllSilent):  # a link nobody answers on still does errands
             self._errands.refuse(f"link {self.id} is down: {error}")
 
@@ -322,19 +344,27 @@ class LinkPoller:
         try:
             poll = await target.poll(self._link)
             self._timeout_s = max(self._timeout_s, poll.timeout_s)
-            samples = await self._link.read(poll)
+            samples = await self._ask(poll)
         except DeviceError as error:
             return self._failed(target, error)
-        layout = poll.layout
         for sample in samples:
-            self._recorder.record(layout, sample)
+            self._recorder.record(poll.layout, sample)
         if self._own.state != "up":
             self._up()
         self._backoff.reset()
-        self._breaker.served.add(target.meter)
+        self._breaker.serves(target.meter)
         if trial.failing or meter.state != "on":
             self._breaker.answered(trial)
         return 0.0
+
+    async def _ask(self, poll: Poll) -> list[Sample]:
+        """Return the samples of a poll; what came before the connection went is recorded, too."""
+        try:
+            return await self._link.read(poll)
+        except LinkDown as error:
+            for sample in error.samples:
+                self._recorder.record(poll.layout, sample)
+            raise
 
     def _failed(self, target: Target, error: DeviceError) -> float:
         return self._breaker.failed(self._breaker.trials[target], error, self._cost_s())

@@ -4,6 +4,10 @@ State is kept for each (link, meter) and its targets, never by address alone. A 
 and is then probed by one poll, which a driver ends with its first silent request, at a growing pause. On a
 link that cannot keep up, the pause from the second silence on is long enough that all silent meters together take at
 most a twentieth of the link's time.
+
+A meter that breaks the connection it shares, twice running while others answer, is to blame for it: it rests like one
+that fails, and the connection is opened anew at once. Where it breaks at one meter after the other and nobody
+answers between, the link is to blame.
 """
 
 from __future__ import annotations
@@ -88,10 +92,9 @@ class Breaker:
         for trials in self._of_meter.values():
             min(trials, key=lambda trial: trial.target.period_s).is_main = True
         self._silent: set[str] = set()
-        self.served: set[str] = set()  # meters that have answered since the link was opened
-        self._cuts: Counter[str] = (
-            Counter()
-        )  # meter -> times running that the connection broke while it was read
+        self.served: set[str] = set()  # meters that have answered since the link was down
+        self._cuts: Counter[str] = Counter()  # meter -> times running that the connection broke at it
+        self._cut_since: set[str] = set()  # at whom it broke since somebody answered
         self._scarce_until_s = 0.0  # the link did not keep up with its due times lately
 
     def warn(self, event: str, subject: str, **more: object) -> None:
@@ -103,7 +106,6 @@ class Breaker:
     def opened(self) -> None:
         """Try everybody again, but for those to blame: the link was opened anew."""
         self._silent.clear()
-        self.served.clear()
         for target, trial in self.trials.items():
             if self._cuts[target.meter] < CUTS_TO_BLAME:
                 trial.rest_until_s, trial.yielded = 0.0, False
@@ -111,6 +113,9 @@ class Breaker:
 
     def link_down(self) -> None:
         """Say that nobody can tell how the meters are."""
+        self.served.clear()
+        self._cuts.clear()
+        self._cut_since.clear()
         for id_ in self._of_meter:
             meter = self._health.meters[id_]
             if meter.state == "on":
@@ -123,6 +128,12 @@ class Breaker:
             return rest_s
         trial.rest_until_s, trial.yielded = 0.0, False
         return 0.0
+
+    def serves(self, meter: str) -> None:
+        """Note that a meter answered, so the connection is in order."""
+        self.served.add(meter)
+        if self._cut_since:
+            self._cut_since.clear()
 
     def answered(self, trial: Trial) -> None:
         """Note that a target answers again."""
@@ -184,9 +195,11 @@ class Breaker:
         return pause_s
 
     def cut(self, trial: Trial, error: LinkDown, cost_s: float) -> float:
-        """Return the pause a meter has earned by breaking the connection; 0: it is not to blame."""
+        """Return the pause a meter has earned by breaking the connection; 0: it is not to blame, or not yet."""
         id_ = trial.target.meter
-        if self.served <= {id_}:
+        self._cut_since.add(id_)
+        if self.served <= {id_} or len(self._cut_since) > 1:
+            self.served.clear()
             return 0.0
         self._cuts[id_] += 1
         trial.failing = True

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from drivers.opcua.driver import OpcUaLink
     from gateway.interfaces import Poll
+    from gateway.model import Sample
 
 FAST = Reporting(reporting_s=0.05, queue=2)
 
@@ -55,6 +56,36 @@ async def test_an_answer_far_longer_than_what_was_asked_is_garbage_of_that_meter
     assert caught.value.reason == "garbage"
     assert not any((await read_one(link, poll_of(flow))).flags)
     await link.close()
+
+
+@pytest.mark.parametrize("reporting", [None, FAST], ids=["polled", "subscribed"])
+async def test_a_variable_far_longer_than_a_number_costs_only_itself(
+    server: PlantServer, reporting: Reporting | None
+) -> None:
+    names = ["Level", "Long", "Pressure", "Longer", "Heat"]
+    sources = [
+        server.add(name, "x" * 30_000, ua.VariantType.String)
+        if "Long" in name
+        else server.add(name, float(n), ua.VariantType.Double)
+        for n, name in enumerate(names)
+    ]
+    link = new_link(server.url, reporting=reporting)
+    await link.open()
+    poll = poll_of(*sources)
+    for _ in range(2):
+        sample = (await link.read(poll) or await until_rows(link, poll))[0]
+        values = poll.layout.decode(sample.raw, sample.flags)
+        assert [values[0], values[2], values[4]] == [0.0, 2.0, 4.0]
+        assert [bool(flags) for flags in sample.flags] == [False, True, False, True, False]
+    await link.close()
+
+
+async def until_rows(link: OpcUaLink, poll: Poll) -> list[Sample]:
+    async with asyncio.timeout(5):
+        while True:
+            if rows := await link.read(poll):
+                return rows
+            await asyncio.sleep(0.02)
 
 
 async def test_a_report_far_longer_than_what_is_subscribed_ends_the_connection(server: PlantServer) -> None:

@@ -22,6 +22,7 @@ from gateway.journal.store import GroupRow, Store
 from gateway.layout import Layout
 from gateway.polling.poll import LinkPoller
 from gateway.polling.recorder import Recorder
+from gateway.polling.trial import Breaker
 from simulators.fakes import Trouble
 from tests.sim import oracles
 from tests.sim.plant import Act, Plan, play
@@ -298,6 +299,8 @@ def test_a_dead_meter_that_takes_its_link_down_is_seen(tmp_path: Path, monkeypat
         raise LinkDown(str(error))
 
     monkeypatch.setattr(LinkPoller, "_failed", wrong)
+    oracles.rate(play(dead, tmp_path / "blamed"), except_meters=["m-001"])  # the meter that does so rests
+    monkeypatch.setattr(Breaker, "cut", lambda *_: 0.0)
     with pytest.raises(AssertionError, match="polled"):
         oracles.rate(play(dead, tmp_path / "wrong"), except_meters=["m-001"])
 

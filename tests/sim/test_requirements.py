@@ -80,6 +80,74 @@ def test_r01_a_meter_that_breaks_the_connection_it_shares_costs_the_others_nothi
     run(main())
 
 
+def test_r01_the_meter_that_breaks_the_connection_is_blamed_though_it_answered_in_part(
+    tmp_path: Path,
+) -> None:
+    """The second of its requests breaks the connection, every time; what the first brought is kept."""
+
+    async def main() -> None:
+        line = Line(tmp_path, 3, [], period_s=2.0)
+        read = line.link.read
+
+        async def broken(poll: Poll) -> list[Sample]:
+            samples = await read(poll)
+            if poll.meter == "m-002":
+                await line.link.close()
+                raise LinkDown("closed by the peer", samples=samples)
+            return samples
+
+        line.link.read = broken  # type: ignore[method-assign]
+        await line.go(600.5)
+        got = Counter(r.layout.meter for r in uncommitted(line.journal) if isinstance(r, Frame))
+        assert got["m-001"] >= 299
+        assert got["m-003"] >= 299
+        assert got["m-002"] == line.link.read_count["m-002"] > 5, "what it said before is kept, every time"
+        assert line.health.meters["m-002"].state == "off"
+        assert line.health.meters["m-003"].failures.total() == 0, "the next one is not to blame"
+
+    run(main())
+
+
+def test_r01_connections_that_break_now_and_then_are_told_once_a_minute(tmp_path: Path) -> None:
+    async def main() -> None:
+        line = Line(tmp_path, 3, [Trouble("down", 15, who="m-002", share=0.3)], period_s=2.0)
+        logs = await line.go(600.5)
+        told = kinds(line.journal)
+        assert line.health.links["link-1"].downs > 30
+        assert 5 <= told["link_cut"] <= 11, "ten minutes"
+        assert logs.count("connection broke, open again") == told["link_cut"]
+        assert told["link_down"] == 0, "it never was"
+        cuts = [r for r in uncommitted(line.journal) if isinstance(r, Event) and r.kind == "link_cut"]
+        assert sum(int(str(cut.detail["count"])) for cut in cuts) <= line.health.links["link-1"].downs
+
+    run(main())
+
+
+def test_r24_a_peer_that_takes_connections_and_drops_them_is_a_link_that_is_down(tmp_path: Path) -> None:
+    """It breaks at one meter after the other with nobody answering between: no meter is to blame, nothing spins."""
+
+    async def main() -> None:
+        line = Line(tmp_path, 3, [], period_s=2.0)
+        read = line.link.read
+
+        async def dropped(poll: Poll) -> list[Sample]:
+            if 60 < line.clock.monotonic() < 360:
+                await line.link.close()
+                raise LinkDown("closed by the peer")
+            return await read(poll)
+
+        line.link.read = dropped  # type: ignore[method-assign]
+        await line.go(600.5)
+        told = kinds(line.journal)
+        assert told["link_down"] == 1
+        assert line.link.open_count < 40, "at a growing pause"
+        assert told["meter_off"] <= 1, "whom it met first; it is cleared with the link"
+        assert all(meter.state == "on" for meter in line.health.meters.values())
+        assert line.link.read_count["m-002"] > 120, "read again within two pauses"
+
+    run(main())
+
+
 def test_r08_everything_may_be_offline_at_the_start(tmp_path: Path) -> None:
     troubles = {f"link-{n}": [Trouble("down", 0, 300)] for n in (1, 2)}
     troubles["link-2"] = [Trouble("dead", 0, 300)]
