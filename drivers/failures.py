@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from gateway.errors import MetergateError
+
+Failure = Literal["garbage", "exception", "timeout"]
 
 
 class RequestFailed(MetergateError):
-    """One request brought no values; `raw` is what came instead, if anything did."""
+    """One request brought no values; `raw` is what came instead, if anything did.
+
+    failure: its name for counting, as `DeviceError.reason` has it: `garbage`, `exception` or `timeout`.
+    """
+
+    failure: Failure = "garbage"
 
     def __init__(self, message: str, *, raw: bytes = b"") -> None:
         """message: what happened, for engineers."""
         super().__init__(message)
         self.raw = raw
+
+
+class Refused(RequestFailed):
+    """The meter, or a gateway before it, answered that it will not give this."""
+
+    failure: Failure = "exception"
 
 
 class NoAnswer(RequestFailed):
@@ -21,6 +36,7 @@ class NoAnswer(RequestFailed):
         """discarded: late answers to earlier requests do not count. raw: the bytes that came, if they are no frame."""
         super().__init__(message, raw=raw)
         self.discarded = discarded
+        self.failure = "garbage" if discarded else "timeout"
 
 
 class InDoubt(NoAnswer):

@@ -78,15 +78,13 @@ def _line(config: LineTable, port: LinePort, clock: Clock, *, own_gaps: bool) ->
         connect_pause_s=config.connect_pause_s,
     )
     line = HalfDuplexLine(port, settings, clock, config.id)
-    return LineLink(line, clock, config.id, LINE_READERS, timeout_min_s=config.timeout_min_s)
+    return LineLink(line, clock, config.id, LINE_READERS)
 
 
-def _modbus_reader(
-    line: HalfDuplexLine, clock: Clock, name: str, notice: Notice, timeout_min_s: float
-) -> Reader:
+def _modbus_reader(line: HalfDuplexLine, clock: Clock, name: str, notice: Notice) -> Reader:
     from drivers.modbus.line import line_reader
 
-    return line_reader(line, clock, name, notice, timeout_min_s)
+    return line_reader(line, clock, name, notice)
 
 
 def _opcua(config: OpcuaConfig, clock: Clock, state_dir: Path | None = None) -> Link:
@@ -118,16 +116,16 @@ def _opcua(config: OpcuaConfig, clock: Clock, state_dir: Path | None = None) -> 
     )
 
 
-def _dlt645_reader(line: Line, clock: Clock, name: str, notice: Notice, timeout_min_s: float) -> Reader:
+def _dlt645_reader(line: Line, clock: Clock, name: str, notice: Notice) -> Reader:
     from drivers.dlt645.reader import reader
 
-    return reader(line, clock, name, notice, timeout_min_s)
+    return reader(line, clock, name, notice)
 
 
-def _cjt188_reader(line: Line, clock: Clock, name: str, notice: Notice, timeout_min_s: float) -> Reader:
+def _cjt188_reader(line: Line, clock: Clock, name: str, notice: Notice) -> Reader:
     from drivers.cjt188.reader import reader
 
-    return reader(line, clock, name, notice, timeout_min_s)
+    return reader(line, clock, name, notice)
 
 
 def _mqtt(config: MqttConfig, directory: Directory, clock: Clock) -> Sink:
@@ -183,7 +181,7 @@ LINE_READERS: dict[str, Callable[..., Reader]] = {
     "dlt645": _dlt645_reader,
     "cjt188": _cjt188_reader,
 }
-"""Protocol -> its reader on a line, made of (line, clock, link id, notice, timeout_min_s)."""
+"""Protocol -> its reader on a line, made of (line, clock, link id, notice)."""
 SINKS: dict[type[SinkConfig], Callable[..., Sink]] = {MqttConfig: _mqtt, InfluxConfig: _influx}
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from drivers.failures import RequestFailed
+from drivers.failures import Refused, RequestFailed
 from drivers.frames import (
     PREAMBLE,
     Telegram,
@@ -34,7 +34,7 @@ CLOCK_BYTES = 7
 _AROUND = 11 + 2  # bytes of a reply beside its data field
 
 
-class Refusal(RequestFailed):
+class Refusal(Refused):
     """The meter answered that it cannot. What its status bytes mean, no source at hand says."""
 
     def __init__(self, data: bytes, raw: bytes) -> None:

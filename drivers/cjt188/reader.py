@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from drivers.absences import METERS_MAX, RETRY_S, Tellings
-from drivers.cjt188.frame import CLOCK_BYTES, Ask, Refusal, clock_s
+from drivers.cjt188.frame import CLOCK_BYTES, Ask, clock_s
 from drivers.failures import InDoubt, NoAnswer, RequestFailed
 from drivers.identifiers import CjtSettings, CjtSource
 from gateway.errors import DeviceError
-from gateway.model import Flag, Sample
+from gateway.model import NS, Flag, Sample
 
 if TYPE_CHECKING:
     from drivers.lines.contract import Line
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 PROTOCOL = "cjt188"
 SERIAL_NUMBERS = 256
-NS = 1e9
+
 _ABSENT = int(Flag.MISSING | Flag.DEVICE)
 
 _STEP = "check the meter's power, address, type (variant) and wiring, baud and parity of the line, or raise timeout"
@@ -71,7 +71,7 @@ class Cjt188Reader:
                 text = f"a data field of {len(data)} bytes where the profile knows {known}"
                 raise RequestFailed(text, raw=frame)
         except RequestFailed as error:
-            self._counts[_COUNTED[_reason(error)]] += 1
+            self._counts[_COUNTED[error.failure]] += 1
             if not meter.settled and not isinstance(error, InDoubt):
                 meter.swapped = not meter.swapped
             raise self._device_error(poll, ask, error) from None
@@ -104,7 +104,7 @@ class Cjt188Reader:
     def _device_error(self, poll: Poll, ask: Ask, error: RequestFailed) -> DeviceError:
         step = f"; {_STEP}" if isinstance(error, NoAnswer) else ""
         text = f"link {self._name}, meter {poll.meter}: {ask}: {error}{step}"
-        return DeviceError(text, reason=_reason(error), raw=error.raw)
+        return DeviceError(text, reason=error.failure, raw=error.raw)
 
     def _sample(
         self, poll: Poll, sources: list[CjtSource], meter: _Meter, time_ns: int, data: bytes
@@ -149,13 +149,6 @@ class Cjt188Reader:
 _COUNTED = {"timeout": "timeouts", "exception": "refusals", "garbage": "garbage"}
 
 
-def _reason(error: RequestFailed) -> str:
-    """Return the failure's name for counting: `exception`, `timeout` or `garbage`."""
-    if isinstance(error, NoAnswer):
-        return "garbage" if error.discarded else "timeout"
-    return "exception" if isinstance(error, Refusal) else "garbage"
-
-
-def reader(line: Line, clock: Clock, name: str, notice: Notice, _timeout_min_s: float) -> Cjt188Reader:
+def reader(line: Line, clock: Clock, name: str, notice: Notice) -> Cjt188Reader:
     """Return the reader of CJ/T 188 for one line, which adapts timeouts itself."""
     return Cjt188Reader(line, clock, name, notice)

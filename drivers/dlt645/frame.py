@@ -5,7 +5,7 @@ Source: DL/T 645-2007 as quoted by public articles and code; which, says docs/de
 
 from __future__ import annotations
 
-from drivers.failures import RequestFailed
+from drivers.failures import Refused, RequestFailed
 from drivers.frames import (
     PREAMBLE,
     START,
@@ -43,7 +43,7 @@ _ERRORS = (
 """What each bit of the error byte means, lowest first. Source: DL/T 645-2007 annex C, 错误信息字 ERR, by three public codes."""
 
 
-class Refusal(RequestFailed):
+class Refusal(Refused):
     """The meter answered with an error byte."""
 
     def __init__(self, code: int, raw: bytes) -> None:

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from drivers.absences import METERS_MAX, Absences, Tellings
 from drivers.dlt645 import own_time
 from drivers.dlt645.frame import NO_SUCH_VALUE, AddressAsk, Ask, Refusal
-from drivers.failures import InDoubt, NoAnswer, RequestFailed
+from drivers.failures import InDoubt, NoAnswer, Refused, RequestFailed
 from drivers.identifiers import ANY_ADDRESS, DltSettings, DltSource
 from gateway.errors import DeviceError, LinkDown
-from gateway.model import Flag, Sample
+from gateway.model import NS, Flag, Sample
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -34,7 +34,7 @@ OUTAGE_S = 60.0
 POLLS_MAX = 4096
 BLOCK_MAX = 196
 """Bytes of the longest block: 200 bytes of data less the identifier. Source: DL/T 645-2007, L <= 200 for reading."""
-NS = 1e9
+
 
 _STEP = "check the meter's power, address and wiring, baud and parity of the line, or raise timeout"
 
@@ -189,7 +189,7 @@ class Dlt645Reader:
         for i in tuple(reading.order):
             ask = reading.asks[i]
             if poll.layout.period_s and reading.meter.absences.skips(ask.di, now_s):
-                outcome.failures[i] = RequestFailed("refused before; asked for again once a day")
+                outcome.failures[i] = Refused("refused before; asked for again once a day")
                 continue
             try:
                 outcome.time_ns, frame = await self._ask(poll, ask)
@@ -226,7 +226,7 @@ class Dlt645Reader:
         return time_ns, ask.value(frame, size if exact else -1)
 
     def _count(self, error: RequestFailed) -> None:
-        self._counts[{"timeout": "timeouts", "exception": "refusals"}.get(_reason(error), "garbage")] += 1
+        self._counts[{"timeout": "timeouts", "exception": "refusals"}.get(error.failure, "garbage")] += 1
 
     def _learn(self, poll: Poll, reading: _Reading, outcome: _Outcome) -> None:
         """Turn off what the meter has not, on what it has again, and tell each once."""
@@ -255,7 +255,7 @@ class Dlt645Reader:
         step = f"; {_STEP}" if isinstance(error, NoAnswer) else ""
         return DeviceError(
             f"link {self._name}, meter {poll.meter}: {reading.asks[i]}: {error}{step}{rest}",
-            reason=_reason(error),
+            reason=error.failure,
             raw=error.raw,
             code=error.code if isinstance(error, Refusal) else None,
         )
@@ -319,7 +319,7 @@ class Dlt645Reader:
             )
 
 
-def reader(line: Line, clock: Clock, name: str, notice: Notice, _timeout_min_s: float) -> Dlt645Reader:
+def reader(line: Line, clock: Clock, name: str, notice: Notice) -> Dlt645Reader:
     """Return the reader of DL/T 645 for one line, which adapts timeouts itself."""
     return Dlt645Reader(line, clock, name, notice)
 
@@ -334,13 +334,6 @@ def _spans_midnight(reading: _Reading, wall_s: float, usual_s: float) -> bool:
 
 def _hex(di: object) -> str:
     return f"{di:08X}"
-
-
-def _reason(error: RequestFailed) -> str:
-    """Return the failure's name for counting: `exception`, `timeout` or `garbage`."""
-    if isinstance(error, NoAnswer):
-        return "garbage" if error.discarded else "timeout"
-    return "exception" if isinstance(error, Refusal) or not error.raw else "garbage"
 
 
 def _exact(poll: Poll, i: int, value: bytes) -> Decimal | None:
@@ -361,6 +354,6 @@ def _sample(poll: Poll, outcome: _Outcome) -> Sample:
         raw += bytes(slot.size) if value is None else value
         if value is None:
             error = outcome.failures.get(i, outcome.ended)
-            silent = error is None or _reason(error) != "exception"
+            silent = error is None or error.failure != "exception"
             flags[i] |= int(Flag.MISSING | (Flag.COMMS if silent else Flag.DEVICE))
     return Sample(outcome.time_ns, None, bytes(raw), flags)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from gateway.interfaces import Clock, Notice, Poll
     from gateway.model import Sample
 
-    MakeReader = Callable[[HalfDuplexLine, Clock, str, Notice, float], Reader]
+    MakeReader = Callable[[HalfDuplexLine, Clock, str, Notice], Reader]
 
 
 class LineLink:
@@ -27,8 +27,6 @@ class LineLink:
         clock: Clock,
         name: str,
         readers: Mapping[str, MakeReader],
-        *,
-        timeout_min_s: float = 0.1,
     ) -> None:
         """name: the link's id. readers: protocol -> how its reader is made; it is made when first needed."""
         self.notice: Notice = unnoticed
@@ -37,7 +35,6 @@ class LineLink:
         self._clock = clock
         self._makers = readers
         self._readers: dict[str, Reader] = {}
-        self._timeout_min_s = timeout_min_s
 
     async def open(self) -> None:
         """Open the line. Raises LinkDown."""
@@ -66,7 +63,7 @@ class LineLink:
                 f"{', '.join(sorted(self._makers))}, not {poll.protocol}; correct the meter's profile or link",
                 reason="refused",
             )
-        reader = make(self.line, self._clock, self.name, self._note, self._timeout_min_s)
+        reader = make(self.line, self._clock, self.name, self._note)
         self._readers[poll.protocol] = reader
         return reader
 

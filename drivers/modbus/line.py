@@ -70,9 +70,7 @@ def _others(ask: RtuAsk) -> tuple[RtuAsk, ...]:
     return ask.others
 
 
-def line_reader(
-    line: HalfDuplexLine, clock: Clock, name: str, notice: Notice, _timeout_min_s: float
-) -> ModbusReader[RtuAsk]:
+def line_reader(line: HalfDuplexLine, clock: Clock, name: str, notice: Notice) -> ModbusReader[RtuAsk]:
     """Return the Modbus reader of a line. name: the link's id. The line adapts timeouts, so the reader does not."""
     timing = line.settings.timing
     return ModbusReader(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
-from drivers.failures import RequestFailed
+from drivers.failures import Refused, RequestFailed
 
 READ_COILS = 1
 READ_DISCRETE_INPUTS = 2
@@ -82,7 +82,7 @@ EXCEPTIONS: dict[int, _Meaning] = {
 """Exception code -> its name in the specification and what to do next. 7: older editions only."""
 
 
-class ExceptionAnswer(RequestFailed):
+class ExceptionAnswer(Refused):
     """The meter, or a gateway before it, answered with an exception code."""
 
     def __init__(self, code: int, *, raw: bytes = b"") -> None:

@@ -255,7 +255,7 @@ class ModbusReader(Generic[AskT]):
         rest = f"; {some} failed or {'were' if others > 1 else 'was'} not asked" if others else ""
         return DeviceError(
             f"link {self._name}, meter {poll.meter}: {outcome.asks[n]}: {error}{self._next_step(error)}{rest}",
-            reason=_reason(error),
+            reason=error.failure,
             raw=error.raw,
             code=error.code if isinstance(error, ExceptionAnswer) else None,
         )
@@ -264,12 +264,5 @@ class ModbusReader(Generic[AskT]):
         """Return what the engineer may do, "" where the error's own text says it."""
         if isinstance(error, InDoubt):
             return ""
-        step = {"exception": "", "timeout": _TIMEOUT_STEP, "garbage": self._garbage_step}[_reason(error)]
+        step = {"exception": "", "timeout": _TIMEOUT_STEP, "garbage": self._garbage_step}[error.failure]
         return f"; {step}" if step else ""
-
-
-def _reason(error: RequestFailed) -> str:
-    """Return the failure's name for counting: `exception`, `timeout` or `garbage`."""
-    if isinstance(error, ExceptionAnswer):
-        return "exception"
-    return "timeout" if isinstance(error, NoAnswer) and not error.discarded else "garbage"

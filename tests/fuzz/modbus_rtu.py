@@ -117,8 +117,15 @@ class ModbusRtu:
         if earlier and len(port.requests) == 1 and accepted is not None:
             received = b""  # it was not sent, so nothing answers it
         said = lawful(received, ask)
-        if late is not None and late != true:
-            said.discard(late)  # that was said to another request
+        if (
+            earlier is not None
+            and late is not None
+            and late != true
+            and not lawful(received, earlier) - {late}
+        ):
+            said.discard(
+                late
+            )  # that was said to another request; unless another frame passed for its answer before
         return Verdict(received or broken, accepted, true, said, leaked=leaked())
 
     async def _silent(self, line: HalfDuplexLine, ask: RtuAsk) -> None:
