@@ -16,7 +16,7 @@ from gateway.backoff import Backoff
 from gateway.clock import sleep_for
 from gateway.errors import SinkUnavailable, StorageError
 from gateway.journal.store import RefusalRow
-from gateway.log import Seldom
+from gateway.log import Turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,9 +67,7 @@ class Deliverer:
         self._written_s = clock.monotonic() - flush_s
         self._failing_since_s: float | None = float("-inf") if reader.pending else None
         self._draining = asyncio.Event()
-        self._state = self._told = ""  # as it is, and as the log has it
-        self._changes = 0  # since the log told one
-        self._seldom = Seldom(clock.monotonic())
+        self._turns = Turns(clock.monotonic(), "")
 
     async def run(self) -> None:
         """Deliver for ever, through every outage of the destination."""
@@ -116,14 +114,9 @@ class Deliverer:
     def _turn(self, state: str, say: Callable[..., object], event: str, **more: object) -> None:
         """Note the state and tell a change; a sink that flaps is told seldom, with the changes left unsaid."""
         self._health.state = state
-        if state != self._state:
-            self._state = state
-            self._changes += 1
-        if state == self._told or not self._seldom.may(self._clock.monotonic()):
-            return
-        self._told = state
-        unsaid, self._changes = self._changes - 1, 0
-        say(event, sink=self.id, **more, **({"unsaid": unsaid} if unsaid else {}))
+        unsaid = self._turns.turn(state, self._clock.monotonic())
+        if unsaid is not None:
+            say(event, sink=self.id, **more, unsaid=unsaid or None)
 
     async def _pump(self) -> None:
         """Hand over batch after batch. Raises SinkUnavailable."""

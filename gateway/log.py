@@ -72,6 +72,32 @@ class Seldom:
         return True
 
 
+class Turns:
+    """The turns of something that may flap: each is told until they come too often, then seldom, with how many were not."""
+
+    def __init__(self, now_s: float, state: str) -> None:
+        """state: it has now, which is not told."""
+        self._seldom = Seldom(now_s)
+        self._state = self._told = state
+        self._changes = 0
+
+    @property
+    def is_untold(self) -> bool:
+        """Return whether what was told last is not how it is."""
+        return self._state != self._told
+
+    def turn(self, state: str, now_s: float) -> int | None:
+        """Take note of the state; return how many turns were left unsaid if it is to be told now, else None."""
+        if state != self._state:
+            self._state = state
+            self._changes += 1
+        if state == self._told or not self._seldom.may(now_s):
+            return None
+        self._told = state
+        unsaid, self._changes = self._changes - 1, 0
+        return unsaid
+
+
 _writer = Writer(None)
 
 
@@ -90,6 +116,11 @@ def configure(level: str = "info", style: Literal["text", "json"] = "text") -> N
         line = str(render(logger, method, event))
         return f"<{_PRIORITY.get(method, 6)}>{line}" if journald else line
 
+    def only_known(
+        _logger: object, _method: str, event: structlog.typing.EventDict
+    ) -> structlog.typing.EventDict:
+        return {key: value for key, value in event.items() if value is not None}
+
     stamp = [] if journald else [structlog.processors.TimeStamper("iso")]
     buffer = getattr(sys.stderr, "buffer", None)
     _writer.stream = getattr(buffer, "raw", buffer)
@@ -98,6 +129,7 @@ def configure(level: str = "info", style: Literal["text", "json"] = "text") -> N
             structlog.processors.add_log_level,
             *stamp,
             structlog.processors.format_exc_info,
+            only_known,
             finish,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),

@@ -388,5 +388,5 @@ class HalfDuplexLine:
             reason=reason,
             text=text,
             raw=raw[:256].hex(),
-            **({"unsaid": unsaid} if unsaid else {}),
+            unsaid=unsaid or None,
         )

@@ -304,7 +304,7 @@ class LinkPoller:
             try:
                 pause_s = await self._read(target)
             except LinkDown as error:
-                pause_s = 0.0 if isinstance(error, AllSilent) else breaker.cut(trial, error, self._cost_s())
+                pause_s = 0.0 if isinstance(error, AllSilent) else breaker.cut(trial, error)
                 if not pause_s:
                     raise
                 timetable.done(clock.wall_ns(), round(pause_s * NS))

@@ -19,6 +19,7 @@ import structlog
 
 from gateway.backoff import Backoff
 from gateway.errors import DeviceError, LinkDown
+from gateway.log import Turns
 from gateway.model import NS
 
 if TYPE_CHECKING:
@@ -95,6 +96,9 @@ class Breaker:
         self.served: set[str] = set()  # meters that have answered since the link was down
         self._cuts: Counter[str] = Counter()  # meter -> times running that the connection broke at it
         self._cut_since: set[str] = set()  # at whom it broke since somebody answered
+        self._suspect: tuple[Trial, DeviceError] | None = None  # it is to blame as soon as another answers
+        self._turns = {id_: Turns(clock.monotonic(), "on") for id_ in self._of_meter}
+        self._untold: set[str] = set()  # meters whose state the log does not have yet
         self._scarce_until_s = 0.0  # the link did not keep up with its due times lately
 
     def warn(self, event: str, subject: str, **more: object) -> None:
@@ -102,6 +106,19 @@ class Breaker:
         quiet = self._recorder.quiet
         say = log.debug if quiet and (subject in quiet or self._link in quiet) else log.warning
         say(event, link=self._link, **more)
+
+    def _say(self, id_: str, state: str, error: DeviceError | None = None) -> None:
+        """Log that a meter is on or off; one that flaps is told seldom, in the end how it is."""
+        turns = self._turns[id_]
+        unsaid = turns.turn(state, self._clock.monotonic())
+        (self._untold.add if turns.is_untold else self._untold.discard)(id_)
+        if unsaid is None:
+            return
+        if error is None:
+            log.info("meter answers again", link=self._link, meter=id_, unsaid=unsaid or None)
+            return
+        raw = error.raw.hex() or None
+        self.warn("meter off", id_, meter=id_, error=str(error), raw=raw, unsaid=unsaid or None)
 
     def opened(self) -> None:
         """Try everybody again, but for those to blame: the link was opened anew."""
@@ -116,6 +133,7 @@ class Breaker:
         self.served.clear()
         self._cuts.clear()
         self._cut_since.clear()
+        self._suspect = None
         for id_ in self._of_meter:
             meter = self._health.meters[id_]
             if meter.state == "on":
@@ -134,6 +152,11 @@ class Breaker:
         self.served.add(meter)
         if self._cut_since:
             self._cut_since.clear()
+            if self._suspect is not None and self._suspect[0].target.meter != meter:
+                self._note(*self._suspect)
+            self._suspect = None
+        if meter in self._untold:
+            self._say(meter, "on")
 
     def answered(self, trial: Trial) -> None:
         """Note that a target answers again."""
@@ -142,7 +165,7 @@ class Breaker:
         meter = self._health.meters[id_]
         if meter.state != "on":
             if meter.state == "off":
-                log.info("meter answers again", link=self._link, meter=id_)
+                self._say(id_, "on")
             self._recorder.event("meter_on", id_)
             meter.state, meter.error = "on", ""
             self._silent.clear()
@@ -169,22 +192,10 @@ class Breaker:
         """Return the pause a failure has earned; cost_s: what it took of the link's time. Raises LinkDown."""
         id_ = trial.target.meter
         meter = self._health.meters[id_]
-        meter.failures[error.reason] += 1
-        meter.error = str(error)
-        silent = error.reason == "timeout"
-        was_failing, trial.failing = trial.failing, True
-        if meter.state != "off":
-            if (silent and trial.is_main and not was_failing) or all(
-                other.failing for other in self._of_meter[id_]
-            ):
-                meter.state = "off"
-                self.warn("meter off", id_, meter=id_, error=str(error), raw=error.raw.hex() or None)
-                self._recorder.event("meter_off", id_, reason=error.reason, error=str(error))
-            elif not trial.told:
-                self._tell_channels(trial, str(error), error.reason)
+        self._note(trial, error)
         first = not trial.backoff.failures
         pause_s = trial.backoff.next_s()
-        if not silent:
+        if error.reason != "timeout":
             self._silent.discard(id_)
             if first:  # it did answer: one spoilt answer costs one poll
                 return 0.0
@@ -194,8 +205,31 @@ class Breaker:
             self._met_silence(trial, pause_s, error)
         return pause_s
 
-    def cut(self, trial: Trial, error: LinkDown, cost_s: float) -> float:
-        """Return the pause a meter has earned by breaking the connection; 0: it is not to blame, or not yet."""
+    def _note(self, trial: Trial, error: DeviceError) -> None:
+        """Count a failure, and tell if it means that the meter, or this target, is off."""
+        id_ = trial.target.meter
+        meter = self._health.meters[id_]
+        meter.failures[error.reason] += 1
+        meter.error = str(error)
+        silent = error.reason == "timeout"
+        was_failing, trial.failing = trial.failing, True
+        if meter.state != "off":
+            if (silent and trial.is_main and not was_failing) or all(
+                other.failing for other in self._of_meter[id_]
+            ):
+                meter.state = "off"
+                self._say(id_, "off", error)
+                self._recorder.event("meter_off", id_, reason=error.reason, error=str(error))
+            elif not trial.told:
+                self._tell_channels(trial, str(error), error.reason)
+        elif id_ in self._untold:
+            self._say(id_, "off", error)
+
+    def cut(self, trial: Trial, error: LinkDown) -> float:
+        """Return the pause a meter has earned by breaking the connection; 0: it is not to blame, or not yet.
+
+        It is told when another one answers on the new connection: only then the link is proved to be in order.
+        """
         id_ = trial.target.meter
         self._cut_since.add(id_)
         if self.served <= {id_} or len(self._cut_since) > 1:
@@ -205,8 +239,8 @@ class Breaker:
         trial.failing = True
         if self._cuts[id_] < CUTS_TO_BLAME:
             return 0.0
-        text = f"breaks the connection it shares: {error}"
-        pause_s = self.failed(trial, DeviceError(text, reason="garbage"), cost_s) or trial.backoff.next_s()
+        self._suspect = (trial, DeviceError(f"breaks the connection it shares: {error}", reason="garbage"))
+        pause_s = trial.backoff.next_s()
         for other in self._of_meter[id_]:
             other.failing, other.rest_until_s = True, self._clock.monotonic() + pause_s
         return pause_s
