@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
-from gateway.clock import iso
-from gateway.commands.tables import console
+from gateway.commands.tables import console, local
 from gateway.model import Flag
 
 if TYPE_CHECKING:
@@ -36,11 +35,11 @@ def flag_words(flags: int) -> str:
     return ", ".join(words for flag, words in WORDS.items() if flags & flag)
 
 
-def print_reading(found: Mapping[str, Any]) -> None:
-    """Print an extra read of a meter."""
+def print_reading(found: Mapping[str, Any], zone: str) -> None:
+    """Print an extra read of a meter. zone: the site's."""
     out = console()
     times = [channel["time_ns"] for channel in found["channels"]]
-    when = f" at {iso(max(times))}" if times else ""
+    when = f" at {local(max(times), zone)}" if times else ""
     table = Table("channel", title=f"{found['meter']}{when}, not recorded 抄读", title_justify="left")
     table.add_column("value", justify="right")
     for heading in ("unit", "doubts", "raw", "ms"):

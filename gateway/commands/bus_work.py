@@ -128,7 +128,7 @@ def read_meter(path: Path, names: list[str], *, every_s: float | None, as_json: 
 
             async def once() -> bool:
                 found = await bus.poll(meter.id)
-                print_json(found) if as_json else print_reading(found)
+                print_json(found) if as_json else print_reading(found, site.site.timezone)
                 return bool(found["channels"])
 
             return await _again(once, every_s)

@@ -10,10 +10,10 @@ import typer
 from rich.table import Table
 
 from gateway import assembly
-from gateway.clock import SystemClock, iso
+from gateway.clock import SystemClock
 from gateway.commands.loop import run
 from gateway.commands.options import duration_s, meter_of, one_of, print_json, reason
-from gateway.commands.tables import console
+from gateway.commands.tables import console, local, maintenance_table
 from gateway.config.site_file import load
 from gateway.control.errands import ERRAND_MAX_S
 from gateway.control.server import ask_async
@@ -69,7 +69,7 @@ def maintain(
     if subject is None:
         if for_ or end:
             raise typer.BadParameter("say which link or meter", param_hint="LINK|METER")
-        _list(ask_gateway(site, "status")["maintenance"], as_json)
+        _list(ask_gateway(site, "status"), site.site.timezone, as_json)
         return
     if end == bool(for_):
         raise typer.BadParameter("say --for 2h to begin it, or --end", param_hint="--for")
@@ -85,20 +85,18 @@ def maintain(
     elif answer["until_ns"] is None:
         typer.echo(f"{subject}: no maintenance (any more)")
     else:
-        typer.echo(f"{subject}: under maintenance until {iso(answer['until_ns'])}; end it with --end")
+        until = local(answer["until_ns"], site.site.timezone)
+        typer.echo(f"{subject}: under maintenance until {until}; end it with --end")
 
 
-def _list(found: list[dict[str, Any]], as_json: bool) -> None:
+def _list(figures: Mapping[str, Any], zone: str, as_json: bool) -> None:
+    table = maintenance_table(figures, zone)
     if as_json:
-        print_json(found)
-        return
-    if not found:
+        print_json(figures["maintenance"])
+    elif table is None:
         typer.echo("Nothing is under maintenance.")
-        return
-    table = Table("link or meter", "until", "why", "by", title="Maintenance 检修", title_justify="left")
-    for row in found:
-        table.add_row(row["subject"], iso(row["until_ns"]), row["why"], row["by"])
-    console().print(table)
+    else:
+        console().print(table)
 
 
 def readings(site: Site, meter: MeterConfig, texts: list[str], option: str) -> dict[str, str] | None:
@@ -144,8 +142,9 @@ def record_swap(
     if as_json:
         print_json(answer)
         return
-    typer.echo(f"{meter.id}: swapped at {iso(answer['effective_ns'])}, new meter {serial}; by {by}: {why}")
-    _print_sides(answer)
+    when = local(answer["effective_ns"], site.site.timezone)
+    typer.echo(f"{meter.id}: swapped at {when}, new meter {serial}; by {by}: {why}")
+    _print_sides(answer, site.site.timezone)
     typer.echo(f"Compare it with its display: metergate commission {meter.id} --serial {serial}")
 
 
@@ -183,15 +182,16 @@ def record_ratio(
     if as_json:
         print_json(answer)
         return
+    when = local(answer["effective_ns"], site.site.timezone)
     typer.echo(
-        f"{meter.id}: ratio {name} is {answer['after']} instead of {answer['before']} from {iso(answer['effective_ns'])} on; "
+        f"{meter.id}: ratio {name} is {answer['after']} instead of {answer['before']} from {when} on; "
         f"by {by}: {why}"
     )
-    _print_sides(answer)
+    _print_sides(answer, site.site.timezone)
     typer.echo(f"Still to be done: {answer['todo']}")
 
 
-def _print_sides(answer: Mapping[str, Any]) -> None:
+def _print_sides(answer: Mapping[str, Any], zone: str) -> None:
     """Print closing and opening readings, each with its time and where it is from."""
     table = Table("counter", "", "reading", "unit", "time", "from")
     for key in dict.fromkeys((*answer["closing"], *answer["opening"])):
@@ -200,5 +200,7 @@ def _print_sides(answer: Mapping[str, Any]) -> None:
             if one is None:
                 table.add_row(key, name, "–", "", "", "")
             else:
-                table.add_row(key, name, one["reading"], one["unit"], iso(one["time_ns"]), one["from"])
+                table.add_row(
+                    key, name, one["reading"], one["unit"], local(one["time_ns"], zone), one["from"]
+                )
     console().print(table)

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import typer
 from rich.table import Table
 
-from gateway.clock import SystemClock, iso, sleep_for
+from gateway.clock import SystemClock, sleep_for
 from gateway.commands.bus_work import STOPPED, execute, politely, progress
 from gateway.commands.meter_work import time_ns
 from gateway.commands.options import meter_of, print_json, reason
-from gateway.commands.tables import console
+from gateway.commands.tables import console, local
 from gateway.config.site_file import load
 from gateway.control.server import ask_async
 from gateway.errors import MetergateError
@@ -61,7 +61,7 @@ def main(
     if as_json:
         print_json(result)
     else:
-        _print(result)
+        _print(result, site.site.timezone)
     return 1 if any(sink["refused"] for sink in result["sinks"].values()) else 0
 
 
@@ -90,12 +90,12 @@ async def _watch(socket: Path, request: dict[str, Any]) -> dict[str, Any] | None
             await sleep_for(SystemClock(), LOOK_S)
 
 
-def _print(result: dict[str, Any]) -> None:
-    span = f"{iso(result['from_ns'])} to {iso(result['to_ns'])}"
+def _print(result: dict[str, Any], zone: str) -> None:
+    span = f"{local(result['from_ns'], zone)} to {local(result['to_ns'], zone)}"
     rows = [row for row in result["layouts"] if row["rev"]]
     oldest_ns = result["oldest_ns"]
     if oldest_ns is None or result["from_ns"] < oldest_ns:
-        begins = "is empty" if oldest_ns is None else f"begins at {iso(oldest_ns)}"
+        begins = "is empty" if oldest_ns is None else f"begins at {local(oldest_ns, zone)}"
         typer.echo(f"The journal {begins}; what is older has gone from it and stays as it was delivered.")
     if not result["layouts"]:
         typer.echo(f"{result['meter']}: nothing is journaled from {span}")

@@ -92,7 +92,7 @@ class Replays:
             request.get("dry_run") is True,
             request.get("same_addresses") is True,
             text(request, "by", ""),
-            text(request, "why", ""),
+            text(request, "why", "" if request.get("dry_run") is True else None),
         )
         self._figures = {"phase": "counting", "meter": wanted.meter, "done": 0.0}
         self._asked.put_nowait(wanted)

@@ -90,7 +90,7 @@ class Plant:
 
     async def replay(self, gateway: Gateway, **more: Any) -> dict[str, Any]:
         path = gateway.site.gateway.socket_path
-        await ask_async(path, "replay", **({"meter": "m-001"} | ALL | more))
+        await ask_async(path, "replay", **({"meter": "m-001", "why": "profile mended"} | ALL | more))
         while True:
             state: dict[str, Any] = await ask_async(path, "replay_state")
             if state["phase"] == "failed":
@@ -126,7 +126,9 @@ async def test_a_correction_is_counted_declared_written_and_written_again(
             pass
         wrong = points(influx.stored)
         async with plant.running() as gateway:
-            counted = await plant.replay(gateway, dry_run=True)
+            with pytest.raises(MetergateError, match="why: expected a text"):
+                await plant.replay(gateway, why=None)
+            counted = await plant.replay(gateway, dry_run=True, why="")
             assert events(gateway, "replay") == []
             done = await plant.replay(gateway, by="Li Wei", why="scale of energy")
             (rule,) = events(gateway, "replay")

@@ -25,6 +25,7 @@ TOLD = frozenset(
     (
         "channels answer again",
         "channels off",
+        "connection broke, open again",
         "gateway runs",
         "gateway stopped",
         "gateway stops: polling ends, what is journaled is delivered",
