@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
-import signal
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -13,22 +11,19 @@ import structlog
 
 from gateway import __version__, assembly
 from gateway.clock import sleep_for
-from gateway.config.summary import channels
-from gateway.control.changes import Changes, counters_of
-from gateway.control.errands import Errands
-from gateway.control.maintenance import Maintenance
 from gateway.control.server import ControlServer, check_path
+from gateway.control.verbs import Verbs
 from gateway.deliver import Deliverer
 from gateway.health import Health, LinkHealth, MeterHealth, SinkHealth
+from gateway.journal.event_log import EventLog
 from gateway.journal.journal import Journal
 from gateway.log import dropped_lines
 from gateway.model import Event
 from gateway.notify import notify, watchdog
+from gateway.plan_log import PlanLog
 from gateway.polling.poll import LinkPoller
 from gateway.polling.recorder import Recorder, watch_clock
-from gateway.replay.job import Replays
 from gateway.replay.rules import Rules
-from gateway.state_folder import state_lock
 from gateway.supervise import supervise
 from gateway.targets import SiteDirectory
 
@@ -39,15 +34,13 @@ if TYPE_CHECKING:
     from gateway.config.links import LinkConfig
     from gateway.config.models import Site
     from gateway.config.sinks import SinkConfig
+    from gateway.control.maintenance import Maintenance
     from gateway.control.server import Answer
     from gateway.interfaces import Clock, Directory, Link, Sink
-    from gateway.layout import Layout
-    from gateway.targets import RatioChanges
 
 STOP_S = 4.0  # of the 5 s a stop may take; the rest is for closing the journal and the interpreter
 CLOSE_LINKS_S = 1.0
 GOODBYE_S = 1.0
-GC_YOUNG = 10_000  # objects made since that start a round of the garbage collector; CPython's default is 700
 LAG_MAX_S = 10.0  # the event loop is called stuck when it has not come round for this long
 
 log = structlog.get_logger("gateway")
@@ -121,27 +114,29 @@ class Gateway:
         return self.figures()
 
     async def _run(self, stop: asyncio.Event, built: Callable[[], None]) -> None:
-        recorder = Recorder(self.journal, self._clock, self.health)
-        recorder.event(
+        events = EventLog(self.journal, self._clock)
+        recorder = Recorder(self.journal, events, self._clock, self.health)
+        events.note(
             "start", self.site.gateway.id, software=__version__, config=self.site.digest, pid=os.getpid()
         )
         self.journal.note_config(self.site.digest, self.site.gateway.id)
-        self._note_plans(recorder)
-        self.directory.replaced = lambda layout, changed: self._note_layout(recorder, layout, changed)
+        plans = PlanLog(self.site, self._library, events)
+        plans.note_plans()
+        self.directory.replaced = plans.note_layout
         self.directory.remember(self.journal.layouts())
         if self.journal.stepped_at_start:
             log.warning("the wall clock is behind the journal; a new epoch begins", epoch=self.journal.epoch)
         await self._make_deliverers()
         pollers = self._pollers(recorder)
-        maintenance, replays = self._take_requests(recorder, pollers)
+        verbs = self._verbs(recorder, events, pollers)
         async with asyncio.TaskGroup() as tasks:
             base = [
                 tasks.create_task(self._supervised("journal", self.journal.run)),
                 tasks.create_task(self._supervised("clock", lambda: watch_clock(self._clock, recorder))),
                 tasks.create_task(watchdog(self._clock, self._alive)),
                 tasks.create_task(self._rounds()),
-                tasks.create_task(self._supervised("maintenance", maintenance.run)),
-                tasks.create_task(self._supervised("replay", replays.run)),
+                tasks.create_task(self._supervised("maintenance", verbs.maintenance.run)),
+                tasks.create_task(self._supervised("replay", verbs.replays.run)),
             ]
             if self._control:
                 control = ControlServer(self.site.gateway.socket_path, self.answers)
@@ -158,7 +153,7 @@ class Gateway:
             notify("STOPPING=1")
             log.info("gateway stops: polling ends, what is journaled is delivered", stop_s=STOP_S)
             await _cancel(links, CLOSE_LINKS_S)
-            recorder.event("stop", self.site.gateway.id)
+            events.note("stop", self.site.gateway.id)
             await self._drain(sinks, end_s)
             await _cancel(base, max(end_s - self._clock.monotonic(), 0.0))
 
@@ -176,32 +171,6 @@ class Gateway:
         elif kind == "sink":
             self.health.sinks[id_].state, self.health.sinks[id_].error = "down", f"bug: {error}"
         self.journal.note(Event(self._clock.wall_ns(), "crash", name, {"error": error}))
-
-    def _note_plans(self, recorder: Recorder, only: str = "") -> None:
-        """Journal what each meter (or only one) is read for: expected counts come from here, not from readings."""
-        for meter in self.site.meters:
-            if only in ("", meter.id):
-                periods = assembly.by_period(meter, channels(meter, self._library))
-                for period_s, keys in periods.items():
-                    recorder.event(
-                        "plan",
-                        meter.id,
-                        link=meter.link,
-                        period_s=period_s,
-                        channels=list(keys),
-                        enabled=meter.enabled,
-                    )
-
-    def _note_layout(self, recorder: Recorder, layout: Layout, changed: RatioChanges) -> None:
-        recorder.event(
-            "layout",
-            layout.meter,
-            period_s=layout.period_s,
-            digest=layout.digest,
-            ratios=dict(layout.ratios),
-            changed=changed,
-        )
-        self._note_plans(recorder, layout.meter)
 
     async def _make_deliverers(self) -> None:
         for config in self.site.sinks:
@@ -237,41 +206,25 @@ class Gateway:
             for n, config in enumerate(self.site.links)
         ]
 
-    def _take_requests(self, recorder: Recorder, pollers: list[LinkPoller]) -> tuple[Maintenance, Replays]:
-        """Say who answers which request on the control socket."""
-        meters = {info.id: info.link for info in self.directory.meters}
-        site = self.site
-        self._maintenance = Maintenance(site.gateway.state_dir, meters, recorder, self._clock)
-        errands = Errands({poller.id: poller for poller in pollers}, self._targets, self._clock)
-        counters = counters_of(site, self._library)
-        ratios = {meter.id: {key: str(value) for key, value in meter.ratios.items()} for meter in site.meters}
-        changes = Changes(recorder, self.journal, self._clock, errands.read_meter, ratios, counters)
-        readers = {deliverer.id: deliverer.reader for deliverer in self._deliverers}
-        replays = Replays(
-            site,
+    def _verbs(self, recorder: Recorder, events: EventLog, pollers: list[LinkPoller]) -> Verbs:
+        """Make who answers requests on the control socket."""
+        verbs = Verbs(
+            self.site,
             self._library,
-            self.journal,
-            recorder,
             self._clock,
-            self.directory,
-            self._new_sink,
-            readers,
-            self.rules,
+            journal=self.journal,
+            events=events,
+            recorder=recorder,
+            pollers=pollers,
+            targets=self._targets,
+            directory=self.directory,
+            new_sink=self._new_sink,
+            readers={deliverer.id: deliverer.reader for deliverer in self._deliverers},
+            rules=self.rules,
         )
-        self.answers = {
-            "status": self._status,
-            "ask": errands.ask,
-            "poll": errands.poll,
-            "browse": errands.browse,
-            "maintenance": self._maintenance.answer,
-            "swap": changes.swap,
-            "ratio_change": changes.ratio_change,
-            "commissioned": changes.commissioned,
-            "replay": replays.start,
-            "replay_state": replays.state,
-            "replay_stop": replays.stop,
-        }
-        return self._maintenance, replays
+        self._maintenance = verbs.maintenance
+        self.answers = {"status": self._status} | verbs.answers()
+        return verbs
 
     async def _drain(self, sinks: dict[Deliverer, asyncio.Task[None]], end_s: float) -> None:
         """Commit what is open, give the sinks that are up a moment to take it, and let each say goodbye."""
@@ -339,25 +292,3 @@ async def _cancel(tasks: list[asyncio.Task[None]], patience_s: float) -> None:
     for task in late:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _spare_collector() -> None:
-    """Take what lasts as long as the process out of the garbage collector's sight, and start its rounds less often.
-
-    A full round looked at every object of site file, profiles and libraries: 43 ms of 500 meters, in the midst of a
-    burst of polls. What comes later goes by reference count; cycles are few.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(GC_YOUNG, 10, 10)
-
-
-async def serve(site: Site, library: Library, clock: Clock) -> dict[str, Any]:
-    """Run the gateway until SIGTERM or SIGINT; return its final figures. Raises ConfigError, StorageError."""
-    os.umask(0o077)  # journal and socket are the gateway's own
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    with state_lock(site.gateway.state_dir):
-        return await Gateway(site, library, clock).run(stop, _spare_collector)

@@ -56,13 +56,13 @@ def run(
 
     Starts with every meter and destination offline; only a site file that cannot be used is fatal (exit 78).
     """
-    from gateway import app as gateway_app
     from gateway import log
     from gateway.assembly import library
     from gateway.clock import SystemClock
     from gateway.commands.loop import run as run_loop
     from gateway.config.site_file import load
     from gateway.planning.findings import certain_findings
+    from gateway.serve import serve
 
     site = load(config_path(config))
     known = library(site)
@@ -71,7 +71,7 @@ def run(
     if summary is not None and not os.access(summary.parent, os.W_OK):
         raise MetergateError(f"--summary {summary}: its folder cannot be written")
     log.configure(site.gateway.log_level, log_style.value)
-    figures = run_loop(gateway_app.serve(site, known, SystemClock()))
+    figures = run_loop(serve(site, known, SystemClock()))
     if summary is not None:
         summary.write_bytes(orjson.dumps(figures))
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from drivers.profiles import Library
     from gateway.config.models import MeterConfig, Site
     from gateway.interfaces import Clock
+    from gateway.journal.event_log import EventLog
     from gateway.journal.journal import Journal
     from gateway.layout import Layout
     from gateway.polling.recorder import Recorder
@@ -40,6 +41,7 @@ class Changes:
     def __init__(
         self,
         recorder: Recorder,
+        events: EventLog,
         journal: Journal,
         clock: Clock,
         read_meter: ReadMeter,
@@ -50,7 +52,8 @@ class Changes:
 
         counters: meter -> the counters it is read for -> their canonical units.
         """
-        self._recorder, self._journal, self._clock, self._read_meter = recorder, journal, clock, read_meter
+        self._recorder, self._events, self._journal = recorder, events, journal
+        self._clock, self._read_meter = clock, read_meter
         self._ratios, self._counters = ratios, counters
 
     async def swap(self, request: Mapping[str, object]) -> dict[str, object]:
@@ -81,7 +84,7 @@ class Changes:
             self._complete(meter, opening, "opening")
         detail |= _sides(closing, opening) | {"effective_ns": effective_ns}
         self._recorder.swapped(meter)
-        durable = await self._recorder.event_for_good("meter_swap", meter, **detail)
+        durable = await self._events.note_for_good("meter_swap", meter, **detail)
         return {"meter": meter} | detail | {"durable": durable}
 
     async def ratio_change(self, request: Mapping[str, object]) -> dict[str, object]:
@@ -109,7 +112,7 @@ class Changes:
             self._complete(meter, closing, "closing")
         opening = await self._sides(meter, ratio, after).opening(effective_ns) | typed_opening
         detail |= _sides(closing, opening) | {"effective_ns": effective_ns} | who
-        durable = await self._recorder.event_for_good("ratio_change", meter, **detail)
+        durable = await self._events.note_for_good("ratio_change", meter, **detail)
         if ratio in self._ratios.get(meter, {}):
             todo = f'write ratios.{ratio} = "{after:f}" into the table of meter {meter}, then restart the gateway'
         else:
@@ -161,7 +164,7 @@ class Changes:
             "passed": request.get("passed") is True,
         }
         detail["by"] = text(request, "by", "")
-        durable = await self._recorder.event_for_good("commissioned", meter, **detail)
+        durable = await self._events.note_for_good("commissioned", meter, **detail)
         return {"meter": meter} | detail | {"durable": durable}
 
     def _effective(self, request: Mapping[str, object]) -> tuple[int, bool]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gateway.interfaces import Clock
+    from gateway.journal.event_log import EventLog
     from gateway.polling.recorder import Recorder
 
 FILE = "maintenance.json"
@@ -44,9 +45,12 @@ class Work(NamedTuple):
 class Maintenance:
     """What is under maintenance now."""
 
-    def __init__(self, folder: Path, meters: Mapping[str, str], recorder: Recorder, clock: Clock) -> None:
+    def __init__(
+        self, folder: Path, meters: Mapping[str, str], recorder: Recorder, events: EventLog, clock: Clock
+    ) -> None:
         """folder: of the state. meters: meter -> link, of all that are read."""
-        self._file, self._meters, self._recorder, self._clock = folder / FILE, meters, recorder, clock
+        self._file, self._meters, self._clock = folder / FILE, meters, clock
+        self._recorder, self._events = recorder, events
         self._subjects = frozenset(meters) | frozenset(meters.values())
         self._saving = asyncio.Lock()
         self._is_stale = False  # the file still names what was dropped when it was read
@@ -82,7 +86,7 @@ class Maintenance:
         """Forget maintenance that was declared before the start; in the journal it would stay open for ever."""
         self._is_stale = True
         log.error("maintenance is forgotten", subject=subject, why=why)
-        self._recorder.event("maintenance_end", subject, why=why)
+        self._events.note("maintenance_end", subject, why=why)
 
     def _apply(self) -> None:
         """Tell the recorder whose readings to mark and whom to keep quiet."""
@@ -105,10 +109,8 @@ class Maintenance:
         self._works[subject] = work
         self._apply()
         log.info("maintenance begins", subject=subject, for_s=for_s, why=work.why, by=work.by)
-        durable = await self._recorder.event_for_good("maintenance_begin", subject, **work._asdict())
-        await (
-            self._save()
-        )  # after the event: readings are marked from here on, whether the file takes it or not
+        durable = await self._events.note_for_good("maintenance_begin", subject, **work._asdict())
+        await self._save()  # after the event: readings are marked whether the file takes it or not
         return {"subject": subject, "until_ns": work.until_ns, "durable": durable}
 
     async def _end(self, subject: str, **more: object) -> bool:
@@ -118,7 +120,7 @@ class Maintenance:
             return True
         self._apply()
         log.info("maintenance ends", subject=subject, why=work.why)
-        durable = await self._recorder.event_for_good("maintenance_end", subject, **(work._asdict() | more))
+        durable = await self._events.note_for_good("maintenance_end", subject, **(work._asdict() | more))
         await self._save()
         return durable
 

@@ -108,7 +108,7 @@ class LinkPoller:
         self._own.notices[kind] += 1
         if kind in {"channel_absent", "channel_found"}:
             self._health.channels(subject, off=kind == "channel_absent", **detail)
-        self._recorder.event(kind, subject, **detail)
+        self._recorder.events.note(kind, subject, **detail)
 
     async def errand(self, work: Callable[[Link], Awaitable[T]], *, timeout_s: float) -> T:
         """Return what `work` returns, done on the open link between two polls; what it raises goes to the caller.
@@ -205,7 +205,7 @@ class LinkPoller:
             return
         error = f"nothing was completed for {idle_s:g} s; the link is closed and opened anew"
         self._own.rebuilt += 1
-        self._recorder.event("link_rebuilt", self.id, error=error, idle_s=idle_s)
+        self._recorder.events.note("link_rebuilt", self.id, error=error, idle_s=idle_s)
         raise Hung(error)
 
     async def _close(self) -> None:
@@ -238,7 +238,7 @@ class LinkPoller:
         if self._own.state != "up":
             self._own.state, self._own.error = "up", ""
             log.info("link up", link=self.id)
-            self._recorder.event("link_up", self.id)
+            self._recorder.events.note("link_up", self.id)
 
     def _cut(self, error: LinkDown) -> None:
         """Note that the connection broke and is opened anew at once, which is told if that fails, or once a minute."""
@@ -252,7 +252,7 @@ class LinkPoller:
         if not self._cuts or now_s < self._cuts_told_s + every_s:
             return
         self._breaker.warn("connection broke, open again", self.id, count=self._cuts, error=self._cut_by)
-        self._recorder.event("link_cut", self.id, count=self._cuts, error=self._cut_by)
+        self._recorder.events.note("link_cut", self.id, count=self._cuts, error=self._cut_by)
         self._cuts, self._cuts_told_s = 0, now_s
 
     def _down(self, error: LinkDown) -> None:
@@ -262,7 +262,7 @@ class LinkPoller:
         reason = error.reason if isinstance(error, Hung | AllSilent) else "connection"
         if self._own.state != "down" or not self._own.error or reason != self._told_down:
             self._breaker.warn("link down", self.id, reason=reason, error=str(error))
-            self._recorder.event("link_down", self.id, reason=reason, error=str(error))
+            self._recorder.events.note("link_down", self.id, reason=reason, error=str(error))
         self._told_down = reason
         self._own.state, self._own.error = "down", str(error)
         self._breaker.link_down()

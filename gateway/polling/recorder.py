@@ -9,7 +9,7 @@ import structlog
 
 from gateway.checks import Checker
 from gateway.clock import sleep_for
-from gateway.model import MS_NS, NS, Event, Flag, Frame
+from gateway.model import MS_NS, NS, Flag, Frame
 from gateway.polling.counter_log import CounterLog
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from gateway.health import Health
     from gateway.interfaces import Clock
+    from gateway.journal.event_log import EventLog
     from gateway.journal.journal import Journal
     from gateway.layout import Layout
     from gateway.model import Sample
@@ -34,9 +35,10 @@ class Recorder:
     logged. Both are set by `under_maintenance`.
     """
 
-    def __init__(self, journal: Journal, clock: Clock, health: Health) -> None:
+    def __init__(self, journal: Journal, events: EventLog, clock: Clock, health: Health) -> None:
         """Start with the journal's newest time, so that identities rise across restarts."""
         self._journal, self._clock, self._health = journal, clock, health
+        self.events = events
         self._last_ns: dict[str, int] = {}
         self._checkers: dict[Layout, Checker] = {}
         self._newest: dict[tuple[str, float], Layout] = {}
@@ -45,7 +47,7 @@ class Recorder:
         self.clock_flag = 0
         self.marks: dict[str, int] = {}
         self.quiet: frozenset[str] = frozenset()
-        self.counters = CounterLog(self.event)
+        self.counters = CounterLog(events.note)
         self.watch_clock()
 
     def _offset(self) -> int:
@@ -67,7 +69,7 @@ class Recorder:
             checker.clock_stepped()
         step_s = round(step_ns / NS, 3)
         log.error("wall clock stepped; a new epoch begins", step_s=step_s, epoch=epoch)
-        self.event("clock_step", "gateway", step_s=step_s, epoch=epoch)
+        self.events.note("clock_step", "gateway", step_s=step_s, epoch=epoch)
 
     def record(self, layout: Layout, sample: Sample) -> None:
         """Check one sample and append it."""
@@ -154,15 +156,6 @@ class Recorder:
         for layout, checker in self._checkers.items():
             if layout.meter == meter:
                 checker.swapped()
-
-    def event(self, kind: str, subject: str, /, **detail: object) -> None:
-        """Journal a transition (kinds: docs/specs/journal.md)."""
-        self._journal.note(Event(self._clock.wall_ns(), kind, subject, detail))
-
-    async def event_for_good(self, kind: str, subject: str, /, **detail: object) -> bool:
-        """Journal a transition; return whether it is on disk, else it waits in memory and the journal goes on trying."""
-        self.event(kind, subject, **detail)
-        return await self._journal.flush()
 
 
 async def watch_clock(clock: Clock, recorder: Recorder, *, every_s: float = 1.0) -> None:

@@ -166,7 +166,7 @@ class Breaker:
         if meter.state != "on":
             if meter.state == "off":
                 self._say(id_, "on")
-            self._recorder.event("meter_on", id_)
+            self._recorder.events.note("meter_on", id_)
             meter.state, meter.error = "on", ""
             self._silent.clear()
             for other in self._of_meter[id_]:
@@ -219,7 +219,7 @@ class Breaker:
             ):
                 meter.state = "off"
                 self._say(id_, "off", error)
-                self._recorder.event("meter_off", id_, reason=error.reason, error=str(error))
+                self._recorder.events.note("meter_off", id_, reason=error.reason, error=str(error))
             elif not trial.told:
                 self._tell_channels(trial, str(error), error.reason)
         elif id_ in self._untold:
@@ -276,7 +276,7 @@ class Breaker:
 
     def _event_of_channels(self, kind: str, trial: Trial, **detail: object) -> None:
         target = trial.target
-        self._recorder.event(
+        self._recorder.events.note(
             kind, target.meter, period_s=target.period_s, channels=list(target.keys), **detail
         )
 
@@ -294,7 +294,7 @@ class Breaker:
         now_s = self._clock.monotonic()
         if not trial.skipped or now_s < trial.skips_told_s + every_s:
             return
-        self._recorder.event(
+        self._recorder.events.note(
             "overrun",
             trial.target.meter,
             period_s=trial.target.period_s,

@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from gateway.config.models import MeterConfig, Site
     from gateway.config.sinks import SinkConfig
     from gateway.interfaces import Clock, Directory, Sink
+    from gateway.journal.event_log import EventLog
     from gateway.journal.journal import Journal
     from gateway.journal.reader import Reader
     from gateway.model import Frame
-    from gateway.polling.recorder import Recorder
     from gateway.replay.rules import Rule, Rules
     from gateway.sinks.influx import InfluxSink
 
@@ -61,7 +61,7 @@ class Replays:
         site: Site,
         library: Library,
         journal: Journal,
-        recorder: Recorder,
+        events: EventLog,
         clock: Clock,
         directory: Directory,
         new_sink: Callable[[SinkConfig, Directory, Clock], Sink],
@@ -69,7 +69,7 @@ class Replays:
         rules: Rules,
     ) -> None:
         """new_sink: makes a sink of its own for each replay. readers: by sink, as the deliverers advance them."""
-        self._site, self._library, self._journal, self._recorder = site, library, journal, recorder
+        self._site, self._library, self._journal, self._events = site, library, journal, events
         self._clock, self._directory, self._new_sink, self._readers = clock, directory, new_sink, readers
         self._rules = rules
         self._meters = {meter.id: meter for meter in site.meters}
@@ -202,7 +202,7 @@ class Replays:
                 detail = rule._asdict() | {"readings": survey.tallies[digest].readings}
                 del detail["meter"]
                 detail |= {"by": wanted.by, "why": wanted.why}
-                durable &= await self._recorder.event_for_good("replay", wanted.meter, **detail)
+                durable &= await self._events.note_for_good("replay", wanted.meter, **detail)
         return durable
 
     async def _write(

@@ -18,8 +18,9 @@ from unittest import mock
 
 import structlog
 
-from gateway.app import GC_YOUNG, Gateway
+from gateway.app import Gateway
 from gateway.model import NS
+from gateway.serve import spare_collector
 from simulators.fakes import FakeLink, FakeSink
 from simulators.virtual import VirtualClock, run
 from tests.sim import site
@@ -284,9 +285,7 @@ def spared(logs: LogWatch) -> Iterator[None]:
     """Send the log to `logs` and the disk nothing to wait for; collect garbage as the gateway does."""
     before, thresholds = structlog.get_config(), gc.get_threshold()
     structlog.configure(processors=[logs])
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(GC_YOUNG, 10, 10)
+    spare_collector()
     try:
         with mock.patch.object(os, "fdatasync", _at_once):  # a Mock would keep every call
             yield

@@ -132,6 +132,7 @@ class Recorder:
         self.quiet: set[str] = set()
         self.back: dict[str, float] = {}
         self._outage = outage
+        self.events = self
 
     def record(self, layout: Layout, sample: Sample) -> None:
         number = int(layout.meter.removeprefix("m-"))
@@ -140,7 +141,7 @@ class Recorder:
         if now_s >= self._outage.end_s:
             self.back.setdefault(layout.meter, now_s - self._outage.end_s)
 
-    def event(self, *_: object, **__: object) -> None:
+    def note(self, *_: object, **__: object) -> None:
         """Nobody reads events here."""
 
 

@@ -7,6 +7,7 @@ from array import array
 from typing import TYPE_CHECKING, Any
 
 from gateway.health import Health, MeterHealth
+from gateway.journal.event_log import EventLog
 from gateway.layout import Layout, Part, Slot
 from gateway.model import Channel, Event, Frame, Sample
 from gateway.polling.recorder import Recorder
@@ -48,7 +49,12 @@ class Meter:
         async def build() -> None:
             self.clock = VirtualClock(START_NS)
             self.journal = open_journal(folder, self.clock)
-            self.recorder = Recorder(self.journal, self.clock, Health(meters={"m-1": MeterHealth("l-1")}))
+            self.recorder = Recorder(
+                self.journal,
+                EventLog(self.journal, self.clock),
+                self.clock,
+                Health(meters={"m-1": MeterHealth("l-1")}),
+            )
 
         self._run(build)
 

@@ -7,9 +7,9 @@ import sys
 
 SCRIPT = """
 import gc
-from gateway import app
+from gateway.serve import spare_collector
 before = len(gc.get_objects())
-app._spare_collector()
+spare_collector()
 print(before, len(gc.get_objects()), gc.get_threshold()[0], gc.isenabled())
 """
 

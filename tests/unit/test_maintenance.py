@@ -11,6 +11,7 @@ import pytest
 from gateway.control.maintenance import FILE, Maintenance
 from gateway.errors import StorageError
 from gateway.health import Health, MeterHealth
+from gateway.journal.event_log import EventLog
 from gateway.model import NS, Event, Flag
 from gateway.polling.recorder import Recorder
 from simulators.virtual import VirtualClock, run
@@ -30,8 +31,9 @@ class Bench:
         self.clock = VirtualClock(START_NS)
         self.journal = open_journal(folder, self.clock)
         health = Health(meters={id_: MeterHealth("link-1") for id_ in METERS})
-        self.recorder = Recorder(self.journal, self.clock, health)
-        self.maintenance = Maintenance(folder, METERS, self.recorder, self.clock)
+        self.events = EventLog(self.journal, self.clock)
+        self.recorder = Recorder(self.journal, self.events, self.clock, health)
+        self.maintenance = Maintenance(folder, METERS, self.recorder, self.events, self.clock)
 
 
 def told(folder: Path, script: Callable[[Bench], Awaitable[None]]) -> list[tuple[str, str]]:
@@ -86,7 +88,7 @@ def test_what_a_start_drops_is_told_once(tmp_path: Path) -> None:
         task = asyncio.create_task(bench.maintenance.run())
         await asyncio.sleep(3)
         task.cancel()
-        again = Maintenance(tmp_path, METERS, bench.recorder, bench.clock)
+        again = Maintenance(tmp_path, METERS, bench.recorder, bench.events, bench.clock)
         assert [row["subject"] for row in again.figures()] == ["m-1"]
 
     assert told(tmp_path, twice) == [("maintenance_end", "m-9")]
@@ -109,6 +111,6 @@ def test_an_answer_says_whether_it_is_on_disk(tmp_path: Path) -> None:
         assert (await bench.maintenance.answer(asked))["durable"] is False
         assert (await bench.maintenance.answer({"subject": "m-1", "for_s": 0}))["durable"] is False
         disk_refuses(bench.journal, False)
-        assert await bench.recorder.event_for_good("stop", "gateway") is True
+        assert await bench.events.note_for_good("stop", "gateway") is True
 
     assert len(told(tmp_path, script)) == 3

@@ -11,6 +11,7 @@ import pytest
 import structlog
 
 from gateway.health import Health, LinkHealth, MeterHealth
+from gateway.journal.event_log import EventLog
 from gateway.model import Event, Flag, Frame, Sample
 from gateway.polling.poll import LinkPoller
 from gateway.polling.recorder import Recorder, watch_clock
@@ -44,7 +45,7 @@ class Bench:
         self.clock = VirtualClock(START_NS)
         self.journal = open_journal(folder, self.clock)
         self.health = Health(meters={"m-1": MeterHealth("link-1")})
-        self.recorder = Recorder(self.journal, self.clock, self.health)
+        self.recorder = Recorder(self.journal, EventLog(self.journal, self.clock), self.clock, self.health)
 
 
 def test_times_are_whole_milliseconds_and_rise_strictly(tmp_path: Path) -> None:
@@ -165,7 +166,7 @@ class Line:
         )
         self.journal = open_journal(folder, self.clock)
         self.link = FakeLink(self.clock, troubles)
-        recorder = Recorder(self.journal, self.clock, self.health)
+        recorder = Recorder(self.journal, EventLog(self.journal, self.clock), self.clock, self.health)
         targets = [FakeTarget(poll) for poll in self.polls]
         self.poller = LinkPoller("link-1", self.link, list(targets), recorder, self.clock, self.health)
 

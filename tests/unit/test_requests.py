@@ -11,6 +11,7 @@ import pytest
 from gateway.control.maintenance import FILE, LONGEST_S, Maintenance
 from gateway.control.requests import BadRequest, decimal
 from gateway.health import Health, MeterHealth
+from gateway.journal.event_log import EventLog
 from gateway.polling.recorder import Recorder
 from simulators.virtual import VirtualClock, run
 from tests.unit.journal_rig import START_NS, open_journal
@@ -40,8 +41,10 @@ def test_a_maintenance_that_cannot_end_is_forgotten(tmp_path: Path, until_ns: fl
             orjson.dumps({"m-1": {"until_ns": until_ns, "why": "w", "by": ""}, "m-2": {"until_ns": START_NS + 10**9, "why": "w", "by": ""}})
         )  # fmt: skip
         health = Health(meters={id_: MeterHealth("link-1") for id_ in ("m-1", "m-2")})
-        recorder = Recorder(open_journal(tmp_path, clock), clock, health)
-        Maintenance(tmp_path, {"m-1": "link-1", "m-2": "link-1"}, recorder, clock)
+        journal = open_journal(tmp_path, clock)
+        events = EventLog(journal, clock)
+        recorder = Recorder(journal, events, clock, health)
+        Maintenance(tmp_path, {"m-1": "link-1", "m-2": "link-1"}, recorder, events, clock)
         assert set(recorder.marks) == {"m-2"}
 
     run(main())

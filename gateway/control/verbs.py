@@ -1,0 +1,69 @@
+"""Who answers which request on the control socket."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gateway.control.changes import Changes, counters_of
+from gateway.control.errands import Errands
+from gateway.control.maintenance import Maintenance
+from gateway.replay.job import Replays
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from drivers.profiles import Library
+    from gateway.config.models import Site
+    from gateway.config.sinks import SinkConfig
+    from gateway.control.server import Answer
+    from gateway.interfaces import Clock, Directory, Sink
+    from gateway.journal.event_log import EventLog
+    from gateway.journal.journal import Journal
+    from gateway.journal.reader import Reader
+    from gateway.polling.poll import LinkPoller, Target
+    from gateway.polling.recorder import Recorder
+    from gateway.replay.rules import Rules
+
+
+class Verbs:
+    """What a running gateway does when asked; `maintenance` and `replays` are tasks to be run as well."""
+
+    def __init__(
+        self,
+        site: Site,
+        library: Library,
+        clock: Clock,
+        *,
+        journal: Journal,
+        events: EventLog,
+        recorder: Recorder,
+        pollers: Iterable[LinkPoller],
+        targets: Mapping[str, list[Target]],
+        directory: Directory,
+        new_sink: Callable[[SinkConfig, Directory, Clock], Sink],
+        readers: Mapping[str, Reader],
+        rules: Rules,
+    ) -> None:
+        """targets: by link. readers: by sink, as the deliverers advance them. new_sink: makes one for a replay."""
+        meters = {info.id: info.link for info in directory.meters}
+        self.maintenance = Maintenance(site.gateway.state_dir, meters, recorder, events, clock)
+        self.errands = Errands({poller.id: poller for poller in pollers}, targets, clock)
+        ratios = {meter.id: {key: str(value) for key, value in meter.ratios.items()} for meter in site.meters}
+        counters = counters_of(site, library)
+        self.changes = Changes(recorder, events, journal, clock, self.errands.read_meter, ratios, counters)
+        self.replays = Replays(site, library, journal, events, clock, directory, new_sink, readers, rules)
+
+    def answers(self) -> dict[str, Answer]:
+        """Return verb -> who answers it."""
+        return {
+            "ask": self.errands.ask,
+            "poll": self.errands.poll,
+            "browse": self.errands.browse,
+            "maintenance": self.maintenance.answer,
+            "swap": self.changes.swap,
+            "ratio_change": self.changes.ratio_change,
+            "commissioned": self.changes.commissioned,
+            "replay": self.replays.start,
+            "replay_state": self.replays.state,
+            "replay_stop": self.replays.stop,
+        }
