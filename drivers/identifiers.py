@@ -11,6 +11,15 @@ ANY_ADDRESS = "AAAAAAAAAAAA"
 Source: DL/T 645-2007, wildcard AA and control code 13H (读通信地址), as quoted by public articles and code.
 """
 ADDRESS_BYTES = 6
+CJT_ANY_ADDRESS = "AAAAAAAAAAAAAA"
+"""In place of a CJ/T 188 address: whoever is alone on the line. Its meter type and address are asked so and nothing else.
+
+Source: CJ/T 188-2004, broadcast address AA x 7 "only in point-to-point communication" (只能应用于点对点的通讯中) and control
+code 03H (读地址), as quoted by public articles (cnblogs cj94 18534595 and 18534598, csdn xuehu96 112055510).
+"""
+CJT_ADDRESS_DI = 0x810A
+CJT_TOLD_BYTES = 8
+"""Meter type, then the seven bytes of the address, the last two digits first."""
 
 
 class FrozenPlace(NamedTuple):

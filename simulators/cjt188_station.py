@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from simulators.site import SimulatedMeter, Site
 
 DELAY_S = 0.02
+ANYBODY = [0xAA] * 7
+ADDRESS_WANTED = [0x03, 3, 0x81, 0x0A]
+"""Asked of address AA…AA, type AA or the meter's own. Source: CJ/T 188-2004, control code 03H (读地址), by public articles."""
 
 
 def read_profile(
@@ -62,6 +65,7 @@ class Cjt188Station:
     """One meter. unit_bytes: byte -> what it holds, may be changed; low_first_di: answers only identifiers sent low byte first.
 
     keeps_ser: the reply carries the request's serial number. clock_offset_s: how far its clock is ahead.
+    any_type: it hears the meter type AA too when it is asked for its address.
     """
 
     def __init__(self, site: Site, meter: SimulatedMeter, clock: Clock) -> None:
@@ -71,6 +75,7 @@ class Cjt188Station:
         self.unit_bytes = dict(shown.unit_bytes)
         self.low_first_di = False
         self.keeps_ser = True
+        self.any_type = True
         self.clock_offset_s = 0.0
         self.requests = 0
         self._site, self._meter, self._clock, self._shown = site, meter, clock, shown
@@ -78,7 +83,10 @@ class Cjt188Station:
         self._delay_s = DELAY_S if meter.plan.delay_s is None else meter.plan.delay_s
 
     def hear(self, request: bytes) -> Reply | None:
-        """Return the reply to a read request for this meter; None for anything else."""
+        """Return the reply to a read request for this meter, or for the address of whoever is there; None for anything else."""
+        told = self._told(request)
+        if told is not None:
+            return told
         body = heard(request, self._start)
         if body is None or body[0] != 0x01 or body[1] != 3:
             return None
@@ -96,6 +104,18 @@ class Cjt188Station:
             field[place] = code
         self._put_clock(field)
         return Reply(framed(self._start, 0x81, bytes(field)), self._delay_s)
+
+    def _told(self, request: bytes) -> Reply | None:
+        """Return type and address, if they are asked of whoever is there."""
+        for meter_type in (self._shown.meter_type, 0xAA)[: 1 + self.any_type]:
+            body = heard(request, bytes([0x68, meter_type, *ANYBODY]))
+            if body is None or body[:2] != bytes(ADDRESS_WANTED[:2]):
+                continue
+            wanted = ADDRESS_WANTED[2:][:: -1 if self.low_first_di else 1]
+            if list(body[2:4]) == wanted:
+                self.requests += 1
+                return Reply(framed(self._start, 0x83, body[2:]), self._delay_s)
+        return None
 
     def refuse(self, request: bytes, code: int) -> Reply | None:
         """Return a refusal that carries `code`, None for a frame that is not for this meter."""

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from drivers.failures import Refused, RequestFailed
 from drivers.frames import (
     PREAMBLE,
+    START,
+    WRONG_MAX,
     Telegram,
     cjt188_frame,
     cjt188_head,
@@ -18,6 +20,7 @@ from drivers.frames import (
     lead_of,
     why_no_answer,
 )
+from drivers.identifiers import CJT_ADDRESS_DI, CJT_ANY_ADDRESS
 from drivers.lines.contract import Found
 
 if TYPE_CHECKING:
@@ -26,6 +29,10 @@ if TYPE_CHECKING:
 READ = 0x01
 VALUES = 0x81
 REFUSED = 0xC1
+READ_ADDRESS = 0x03
+ADDRESS_TOLD = 0x83
+ANY_TYPE = 0xAA
+"""In place of the meter type in a request to whoever is alone on the line. Source: as `identifiers.CJT_ANY_ADDRESS`."""
 DI_BYTES = 2
 SER_AT = 2
 HEAD_BYTES = 3
@@ -59,7 +66,7 @@ class Ask:
         self._ser = ser if settings.echoes_ser else -1
         self._head = cjt188_head(settings.meter_type, address)
         high_first = di.to_bytes(DI_BYTES, "big")
-        self._wanted = (high_first, high_first[::-1])
+        self._wanted: tuple[bytes, ...] = (high_first, high_first[::-1])
         body = self._wanted[swapped] + bytes((ser,))
         self.request = PREAMBLE * settings.preamble + cjt188_frame(self._head, READ, body)
         self.meter = ("cjt188", address)
@@ -101,6 +108,66 @@ class Ask:
         if telegram.control == REFUSED:
             raise Refusal(telegram.data, frame)
         return telegram.data
+
+
+class AddressAsk(Ask):
+    """A request for type and address (读地址) of the one meter on a line. Implements `LineAsk`.
+
+    An answer must have the identifier in the order asked and the request's serial number, so that none is mistaken for
+    that of another request: all public frames of this answer have both.
+    """
+
+    __slots__ = ("_type",)
+
+    def __init__(self, ser: int, meter_type: int, preamble: int = 4, *, swapped: bool = False) -> None:
+        """ser: serial number 0..255. meter_type: `ANY_TYPE`, or the only one that shall answer."""
+        self.address = CJT_ANY_ADDRESS
+        self.di = CJT_ADDRESS_DI
+        self._type = meter_type
+        self._ser = ser
+        self._head = bytes((START, meter_type)) + bytes.fromhex(CJT_ANY_ADDRESS)
+        high_first = CJT_ADDRESS_DI.to_bytes(DI_BYTES, "big")
+        self._wanted = (high_first[::-1] if swapped else high_first,)
+        body = self._wanted[0] + bytes((ser,))
+        self.request = PREAMBLE * preamble + cjt188_frame(self._head, READ_ADDRESS, body)
+        self.meter = ("cjt188", CJT_ANY_ADDRESS)
+        self.answer_size = preamble + _AROUND + HEAD_BYTES
+        self.signature = (self._wanted[0], ser)
+
+    def __str__(self) -> str:
+        """Return what is asked, for messages."""
+        return "the address"
+
+    def find(self, received: bytes) -> Found | None:
+        """Return where the first meter's answer lies, or None."""
+        size, told = len(self._head), bytes((ADDRESS_TOLD,))
+        start, wrong = received.find(START), 0
+        while start >= 0 and wrong < WRONG_MAX:
+            end = start + _AROUND + HEAD_BYTES
+            if received[start + size : start + size + 1] == told:
+                if self._told(received[start:end]):
+                    return Found(start, end, lead=lead_of(received, start))
+                wrong += 1
+            start = received.find(START, start + 1)
+        return None
+
+    def data(self, frame: bytes) -> bytes:
+        """Return the meter's type and the seven bytes of its address, the last two digits first. Raises RequestFailed."""
+        if not self._told(frame):
+            raise RequestFailed("no address in this answer", raw=frame)
+        return frame[1 : len(self._head)]
+
+    def _told(self, frame: bytes) -> bool:
+        head = frame[: len(self._head)]
+        if self._type not in (ANY_TYPE, *head[1:2]) or not head[2:].hex().isdecimal():
+            return False
+        telegram = next(cjt188_telegrams(frame, head), None)
+        return (
+            telegram is not None
+            and (telegram.start, telegram.end) == (0, len(frame))
+            and telegram.control == ADDRESS_TOLD
+            and telegram.data == self._wanted[0] + bytes((self._ser,))
+        )
 
 
 def clock_s(raw: bytes, utc_offset_min: int) -> float | None:

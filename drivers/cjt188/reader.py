@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from drivers.absences import METERS_MAX, RETRY_S, Tellings
-from drivers.cjt188.frame import CLOCK_BYTES, Ask, clock_s
+from drivers.cjt188.frame import CLOCK_BYTES, AddressAsk, Ask, clock_s
 from drivers.failures import InDoubt, NoAnswer, RequestFailed
-from drivers.identifiers import CjtSettings, CjtSource
+from drivers.identifiers import CJT_ANY_ADDRESS, CjtSettings, CjtSource
 from gateway.errors import DeviceError
 from gateway.model import NS, Flag, Sample
 
@@ -59,7 +59,7 @@ class Cjt188Reader:
             if len(self._meters) >= METERS_MAX:
                 self._meters.clear()
             meter = self._meters[address] = _Meter(poll.meter)
-        ask = Ask(address, sources[0].di, meter.ser, settings, swapped=meter.swapped)
+        ask = self._ask_of(poll, address, sources[0].di, meter, settings)
         meter.ser = (meter.ser + 1) % SERIAL_NUMBERS
         self._counts["requests"] += 1
         try:
@@ -76,7 +76,7 @@ class Cjt188Reader:
                 meter.swapped = not meter.swapped
             raise self._device_error(poll, ask, error) from None
         self._counts["answers"] += 1
-        meter.settled = True
+        meter.settled = address != CJT_ANY_ADDRESS  # that may be another meter every time
         if poll.layout.period_s:  # not for what an errand asks
             self._tellings.flush(self._notice, self._clock.monotonic())
             meter.name = poll.meter
@@ -100,6 +100,16 @@ class Cjt188Reader:
             text = f"link {self._name}, meter {poll.meter}: a poll that is not one of CJ/T 188"
             raise DeviceError(text, reason="refused")
         return poll.settings, sources
+
+    def _ask_of(self, poll: Poll, address: str, di: int, meter: _Meter, settings: CjtSettings) -> Ask:
+        """Return the request of a poll. Raises DeviceError."""
+        if address == CJT_ANY_ADDRESS:
+            return AddressAsk(meter.ser, settings.meter_type, settings.preamble, swapped=meter.swapped)
+        try:
+            return Ask(address, di, meter.ser, settings, swapped=meter.swapped)
+        except ValueError as error:
+            text = f"link {self._name}, meter {poll.meter}: cannot be read: {error}"
+            raise DeviceError(text, reason="refused") from None
 
     def _device_error(self, poll: Poll, ask: Ask, error: RequestFailed) -> DeviceError:
         step = f"; {_STEP}" if isinstance(error, NoAnswer) else ""

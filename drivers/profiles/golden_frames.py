@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from drivers.frames import cut_cjt188, cut_dlt645
+from drivers.frames import (
+    cjt188_frame,
+    cjt188_head,
+    cut_cjt188,
+    cut_dlt645,
+    dlt645_frame,
+    dlt645_head,
+)
 from drivers.identifiers import CjtSource, DltSource
 from drivers.profiles.identified import meter_types
 from gateway.errors import ConfigError, Finding
@@ -31,6 +38,16 @@ def gather_frames(profile: Profile, golden: GoldenTable, sources: Iterable[Hasha
             raise _wrong(golden, "frames", found, f"the {source.size} bytes of every expected value")
         raw += value
     return bytes(raw)
+
+
+def dlt645_answer(address: str, di: int, value: bytes) -> str:
+    """Return the frame in which a meter gave this value, as hexadecimal digits, preamble aside: nothing else fits. Raises ValueError."""
+    return dlt645_frame(dlt645_head(address), DLT_VALUES, di.to_bytes(DLT_DI, "little") + value).hex()
+
+
+def cjt188_answer(meter_type: int, address: str, field: bytes) -> str:
+    """Return the frame in which a meter gave this data field, as hexadecimal digits, preamble aside. Raises ValueError."""
+    return cjt188_frame(cjt188_head(meter_type, address), CJT_VALUES, field).hex()
 
 
 def _answer(profile: Profile, golden: GoldenTable, i: int) -> tuple[int, bytes]:

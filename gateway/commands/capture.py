@@ -13,6 +13,7 @@ from gateway.commands.bus_work import execute, politely, progress
 from gateway.commands.options import meter_of, print_json
 from gateway.commissioning.bus import connect
 from gateway.commissioning.capture import capture as make
+from gateway.config.links import LineTable
 from gateway.config.site_file import load
 from gateway.errors import MetergateError
 
@@ -76,7 +77,9 @@ async def _run(site: Site, meter: MeterConfig, serial: str, by: str) -> Capture:
     source = (
         f"captured from {profile.maker} {profile.model} {number} by {by} on {day}, metergate {__version__}"
     )
-    timeout_s = meter.timeout_s or site.link(meter.link).timeout_s
+    link = site.link(meter.link)
+    timeout_s = meter.timeout_s or link.timeout_s
+    late_s = link.late_max_s if isinstance(link, LineTable) else 0.0
     with progress() as bar, politely() as stop:
         task = bar.add_task(f"capture {meter.id}", total=None)
         async with connect(site, meter.link, clock) as bus:
@@ -87,6 +90,7 @@ async def _run(site: Site, meter: MeterConfig, serial: str, by: str) -> Capture:
                 clock,
                 source=source,
                 timeout_s=timeout_s,
+                late_s=late_s,
                 told=lambda: bar.update(task, advance=1),
                 stopped=stop.is_set,
             )

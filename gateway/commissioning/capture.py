@@ -1,4 +1,7 @@
-"""A golden capture from a live meter: the bytes it answers, and the exact values its profile makes of them."""
+"""A golden capture from a live meter: the bytes it answers, and the exact values its profile makes of them.
+
+Of Modbus these are registers, of DL/T 645 and CJ/T 188 whole frames (`capture_frames`).
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,12 @@ from drivers.modbus.plan import plan
 from drivers.profiles import ratio_layout, stand_ins
 from drivers.profiles.compile import compile, text_of
 from drivers.profiles.golden import decode_golden
+from drivers.profiles.identified import IDENTIFIED
 from drivers.profiles.model import BIT_FUNCTIONS, BlockTable, GoldenTable
 from drivers.registers import ReadLimits
 from gateway.clock import sleep_for
+from gateway.commissioning.capture_frames import REBUILT, read_frames
+from gateway.commissioning.identified_reads import IdentifiedReads
 from gateway.commissioning.reads import MeterReads
 from gateway.config.meters import channel_overrides, limits_of
 from gateway.errors import ConfigError, DeviceError, MetergateError
@@ -99,42 +105,81 @@ async def capture(
     *,
     source: str,
     timeout_s: float,
+    late_s: float = 0.0,
     told: Callable[[], None] = lambda: None,
     stopped: Callable[[], bool],
 ) -> Capture:
     """Return what a live meter shows in every channel of its profile. Raises MetergateError, LinkDown, Busy, Stopped.
 
-    source: where the capture is from, for the profile.
+    source: where the capture is from, for the profile. late_s: how late an answer may come on this link.
     """
-    limits = limits_of(meter, profile)
-    if profile.protocol != "modbus" or meter.unit is None or not isinstance(limits, ReadLimits):
-        raise MetergateError(
-            f"meter {meter.id}: captures are made of Modbus registers; {profile.protocol} is not captured yet: "
-            f"`metergate read {meter.id}` shows its raw bytes"
-        )
     left_out: dict[str, str] = {}
     layout, sources = _layout(meter, profile, left_out)
-    reads = MeterReads(bus, meter.unit, clock, timeout_s=timeout_s, reads_max=READS_MAX, stopped=stopped)
-    blocks = _Blocks(reads, clock, limits, told)
-    if limits.wake:
-        await reads.registers(*_first(sources))
-        reads = MeterReads(bus, meter.unit, clock, timeout_s=timeout_s, reads_max=READS_MAX, stopped=stopped)
-        blocks = _Blocks(reads, clock, limits, told)
-    small = ratio_layout(profile, meter.id)
-    if small is not None:
-        await blocks.read(*small, {})
-    await blocks.read(layout, sources, left_out)
+    body: dict[str, object]
+    if profile.protocol in IDENTIFIED:
+        reads = IdentifiedReads(
+            bus, profile.protocol, meter.address, clock,
+            timeout_s=timeout_s, late_s=late_s, reads_max=READS_MAX, told=told, stopped=stopped,
+        )  # fmt: skip
+        settings = limits_of(meter, profile)
+        frames = await read_frames(reads, settings, layout, sources, left_out, clock, late_s=late_s)
+        body = {"frames": list(frames), "source": f"{source}; {REBUILT}"}
+    else:
+        blocks = await _blocks(
+            bus, meter, profile, layout, sources, left_out, clock, timeout_s, told, stopped
+        )
+        body = {"blocks": [block.model_dump() for block in blocks], "source": source}
+    _leave_out_gated(profile, layout, left_out)
     keys = [channel.key for channel in layout.channels if channel.key not in left_out]
     if not keys:
         why = next(iter(left_out.values()), "no channel")
         raise MetergateError(f"meter {meter.id}: nothing could be captured: {why}")
-    golden = _golden(meter, profile, keys, blocks.tables(), source)
+    golden = _golden(meter, profile, keys, body)
     decoded = decode_golden(profile, golden)
     expect = {key: "absent" if d.exact is None else text_of(d.exact) for key, d in decoded.items()}
     golden = golden.model_copy(update={"expect": expect})
     channels = {channel.key: channel for channel in layout.channels}
     flagged = {key: why for key, d in decoded.items() if (why := _doubt(d, channels[key]))}
     return Capture(golden, flagged, left_out, to_toml(golden))
+
+
+async def _blocks(
+    bus: Bus,
+    meter: MeterConfig,
+    profile: Profile,
+    layout: Layout,
+    sources: tuple[Hashable, ...],
+    left_out: dict[str, str],
+    clock: Clock,
+    timeout_s: float,
+    told: Callable[[], None],
+    stopped: Callable[[], bool],
+) -> tuple[BlockTable, ...]:
+    """Return the registers of a Modbus meter. Raises MetergateError, LinkDown, Busy, Stopped."""
+    limits = limits_of(meter, profile)
+    if profile.protocol != "modbus" or meter.unit is None or not isinstance(limits, ReadLimits):
+        raise MetergateError(
+            f"meter {meter.id}: captures are made of registers and frames; {profile.protocol} has neither: "
+            f"`metergate read {meter.id}` shows its raw bytes"
+        )
+    reads = MeterReads(bus, meter.unit, clock, timeout_s=timeout_s, reads_max=READS_MAX, stopped=stopped)
+    if limits.wake:
+        await reads.registers(*_first(sources))
+        reads = MeterReads(bus, meter.unit, clock, timeout_s=timeout_s, reads_max=READS_MAX, stopped=stopped)
+    blocks = _Blocks(reads, clock, limits, told)
+    small = ratio_layout(profile, meter.id)
+    if small is not None:
+        await blocks.read(*small, {})
+    await blocks.read(layout, sources, left_out)
+    return blocks.tables()
+
+
+def _leave_out_gated(profile: Profile, layout: Layout, left_out: dict[str, str]) -> None:
+    """Leave out what nobody can judge: values whose status channel has no value."""
+    for channel in layout.channels:
+        gate = profile.channels[channel.key].valid_when
+        if gate is not None and gate.channel in left_out:
+            left_out.setdefault(channel.key, f"{gate.channel}, which says whether it counts, is not in it")
 
 
 def _first(sources: tuple[Hashable, ...]) -> tuple[int, int, int]:
@@ -163,21 +208,19 @@ def _layout(
 
 
 def _golden(
-    meter: MeterConfig, profile: Profile, keys: list[str], blocks: tuple[BlockTable, ...], source: str
+    meter: MeterConfig, profile: Profile, keys: list[str], captured: Mapping[str, object]
 ) -> GoldenTable:
     overrides = channel_overrides(meter)
-    body = {
+    body: dict[str, object] = {
         "name": f"captured: {profile.model}",
         "constructed": False,
-        "source": source,
         "variant": meter.variant,
         "ratios": {name: str(value) for name, value in meter.ratios.items()},
         "units": {key: o.unit for key, o in overrides.items() if o.unit and key in keys},
         "inputs": {key: o.input for key, o in overrides.items() if o.input is not None and key in keys},
-        "blocks": [block.model_dump() for block in blocks],
         "expect": dict.fromkeys(keys, "absent"),
     }
-    return GoldenTable.model_validate(body)
+    return GoldenTable.model_validate(body | dict(captured))
 
 
 def _doubt(decoded: Decoded, channel: Channel) -> str:
@@ -199,11 +242,15 @@ def to_toml(golden: GoldenTable) -> str:
     for name, table in (("ratios", ratios), ("units", dict(golden.units))):
         if table:
             lines.append(f"{name} = {_inline(table)}")
-    lines.append("blocks = [")
-    lines += [
-        f'    {{ function = {b.function}, address = {b.address}, hex = "{b.hex}" }},' for b in golden.blocks
-    ]
-    lines += ["]", "[golden.expect]"]
+    if golden.frames:
+        shown = (bytes.fromhex(frame).hex(" ").upper() for frame in golden.frames)
+        lines += ["frames = [", *(f'    "{frame}",' for frame in shown), "]"]
+    else:
+        blocks = (
+            f'{{ function = {b.function}, address = {b.address}, hex = "{b.hex}" }}' for b in golden.blocks
+        )
+        lines += ["blocks = [", *(f"    {block}," for block in blocks), "]"]
+    lines.append("[golden.expect]")
     lines += [f"{key} = {_text(value)}" for key, value in golden.expect.items()]
     for key, given in golden.inputs.items():
         lines.append(f"[golden.inputs.{key}]")

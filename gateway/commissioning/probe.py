@@ -23,6 +23,7 @@ from gateway.commissioning.neighbours import (
     telling_checks,
     value_in,
 )
+from gateway.commissioning.plausible import is_sane, with_unit, within
 from gateway.commissioning.reads import Stopped
 from gateway.errors import ConfigError, DeviceError
 from gateway.model import ABSENT
@@ -39,19 +40,6 @@ CHANNELS_MAX = 6  # of one type, looked at for plausibility
 FINALISTS_MAX = 14
 LEAD = 2.0
 """By so much the first must lead for the answer to be one type."""
-TINY = 1e-6
-HUGE = 1e12
-"""What is not zero and smaller, or larger, is a float of other bytes and no reading."""
-SANE: dict[str, tuple[float, float]] = {
-    "temperature": (-100, 1500),
-    "velocity": (0, 200),
-    "pressure": (-1000, 100_000),
-    "humidity": (0, 100),
-    "power_factor": (-1, 1),
-    "concentration_co2": (0, 100),
-    "concentration_o2": (0, 100),
-}
-"""Beginning of a quantity's name -> beyond these it is no reading, canonical unit."""
 TELLING_ENOUGH = 3
 PLACES_SHOWN = 3
 POSSIBLE_SHOWN = 6
@@ -72,7 +60,10 @@ _WEIGHTS = {"probe fits": 2.0, "probe out": -3.0, "refused": -3.0, "silent": -2.
 
 @dataclass(slots=True)
 class Candidate:
-    """One meter type on trial. reasons: for and against, in words. evidence: something speaks for it that few share."""
+    """One meter type on trial. reasons: for and against, in words. speaks: something speaks for it that few share.
+
+    variant, missing: of a type that is asked by identifier; missing: channel -> why it has no value.
+    """
 
     profile: str
     maker: str
@@ -84,6 +75,8 @@ class Candidate:
     good: int = 0
     bad: int = 0
     speaks: bool = False
+    variant: str = ""
+    missing: dict[str, str] = field(default_factory=dict)
 
     def note(self, weight: float, reason: str) -> None:
         """Add a reason."""
@@ -98,6 +91,8 @@ class Candidate:
             "model": self.model,
             "score": round(self.score, 2),
             "reasons": self.reasons,
+            "variant": self.variant,
+            "missing": self.missing,
         }
 
 
@@ -186,7 +181,7 @@ async def _plausible_first(reads: MeterReads, profile: Profile, candidate: Candi
     for name, raw, value, quantity in await _values(reads, profile, 1):
         if isinstance(raw, DeviceError):
             candidate.note(_weight_of(raw), f"{name}: {_short(raw)}")
-        elif math.isnan(value) or not _is_sane(value, quantity):
+        elif math.isnan(value) or not is_sane(value, quantity):
             candidate.note(-1.0, f"{name} is no reading")
 
 
@@ -219,7 +214,7 @@ async def _plausible(reads: MeterReads, profile: Profile, candidate: Candidate) 
         if isinstance(raw, DeviceError):
             bad += 1
             candidate.note(-1.0, f"{name}: {_short(raw)}")
-        elif math.isnan(value) or not _is_sane(value, quantity):
+        elif math.isnan(value) or not is_sane(value, quantity):
             bad += 1
             candidate.note(
                 -1.0, f"{name} is no reading" if math.isnan(value) else f"{name} would be {value:.3g}"
@@ -227,10 +222,10 @@ async def _plausible(reads: MeterReads, profile: Profile, candidate: Candidate) 
         elif value and window is not None and window[0] <= value <= window[1]:
             good += 1
             candidate.telling += 1
-            candidate.note(1.0, f"{name} is {_with_unit(value, quantity)}")
+            candidate.note(1.0, f"{name} is {with_unit(value, quantity)}")
         elif value:
             good += 1
-            candidate.note(0.25, f"{name} is {_with_unit(value, quantity)}, which may be")
+            candidate.note(0.25, f"{name} is {with_unit(value, quantity)}, which may be")
     candidate.good, candidate.bad = good, bad
     candidate.speaks = candidate.speaks or (candidate.telling >= TELLING_ENOUGH and good > bad)
 
@@ -264,27 +259,13 @@ async def _values(
             flags = layout.no_flags[:]
             value = layout.decode(raw, flags)[0]
             value = math.nan if flags[0] & ABSENT else value
-            value = value if _within(value, layout.channels[0].low, layout.channels[0].high) else math.nan
+            value = value if within(value, layout.channels[0].low, layout.channels[0].high) else math.nan
         found.append((key, raw, value, table.quantity))
     return found
 
 
-def _within(value: float, low: float | None, high: float | None) -> bool:
-    return not value or ((low is None or value >= low) and (high is None or value <= high))
-
-
 def _telling_rank(quantity: str) -> int:
     return next((n for n, start in enumerate(ORDER) if quantity.startswith(start)), len(ORDER))
-
-
-def _is_sane(value: float, quantity: str) -> bool:
-    low, high = next((w for start, w in SANE.items() if quantity.startswith(start)), (-HUGE, HUGE))
-    return not value or (abs(value) >= TINY and low <= value <= high)
-
-
-def _with_unit(value: float, quantity: str) -> str:
-    unit = QUANTITIES[quantity].unit
-    return f"{value:.6g}" if unit == "1" else f"{value:.6g} {unit}"
 
 
 def _weight_of(error: DeviceError) -> float:

@@ -11,7 +11,17 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from drivers.identifiers import ADDRESS_BYTES, ANY_ADDRESS, CjtSettings, CjtSource, DltSettings, DltSource
+from drivers.identifiers import (
+    ADDRESS_BYTES,
+    ANY_ADDRESS,
+    CJT_ADDRESS_DI,
+    CJT_ANY_ADDRESS,
+    CJT_TOLD_BYTES,
+    CjtSettings,
+    CjtSource,
+    DltSettings,
+    DltSource,
+)
 from drivers.registers import ReadLimits, RegisterSource
 from gateway.control.requests import BadRequest, number, one_of, only, text
 from gateway.errors import DeviceError, LinkDown
@@ -35,6 +45,10 @@ WAIT_S = 20.0  # for its turn, beside the time an errand may take
 ERRAND_MAX_S = 50.0  # less than the link's watch allows
 BROWSED_MAX = 2000
 BROWSE_MAX_S = 40.0
+PREAMBLE = 4
+PREAMBLE_MAX = 16
+CJT_TOLD = CjtSource(CJT_ADDRESS_DI, 0, CJT_TOLD_BYTES)
+"""What a CJ/T 188 meter that is alone on the line is asked for."""
 
 Parsed = tuple[Slot, "Hashable"]
 
@@ -42,12 +56,12 @@ Parsed = tuple[Slot, "Hashable"]
 class SourceKind(NamedTuple):
     """How one protocol writes a source in a request. parse: (source, wire type or "") -> slot and parts' sources.
 
-    address: int or str. settings: of the poll, from its sources as written.
+    address: int or str. settings: of the poll.
     """
 
     parse: Callable[[object, str], Parsed]
     address: type
-    settings: Callable[[Sequence[Any]], Hashable]
+    settings: Callable[[Question], Hashable]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +69,7 @@ class Question:
     """One raw read. sources: as the protocol writes them in JSON (Modbus: [function, address, count]).
 
     types: a wire type for each source, or empty: whole registers. timeout_s: of each request.
+    preamble: bytes FE before it (DL/T 645, CJ/T 188). echoes_ser: a CJ/T 188 meter sends the serial number back.
     """
 
     protocol: str
@@ -62,10 +77,14 @@ class Question:
     sources: tuple[tuple[int, ...] | str, ...]
     types: tuple[str, ...] = ()
     timeout_s: float = 1.0
+    preamble: int = PREAMBLE
+    echoes_ser: bool = True
 
     def to_request(self) -> dict[str, object]:
-        """Return it as the keys of a request."""
-        return {
+        """Return it as the keys of a request; those that are as usual are left out."""
+        unusual: dict[str, object] = {} if self.preamble == PREAMBLE else {"preamble": self.preamble}
+        unusual |= {} if self.echoes_ser else {"echoes_ser": False}
+        return unusual | {
             "protocol": self.protocol,
             "address": self.address,
             "sources": [list(source) if isinstance(source, tuple) else source for source in self.sources],
@@ -136,10 +155,18 @@ def placed(source: object, type_: str) -> Parsed:
 VALUE_BYTES_MAX = 196
 _ANY_LENGTH = tuple(range(3, 256))
 _SINGLE = ReadLimits(registers_max=125, split="single")
+
+
+def _cjt_settings(asked: Question) -> CjtSettings:
+    meter_type = asked.sources[0][0]
+    assert isinstance(meter_type, int)
+    return CjtSettings(meter_type, _ANY_LENGTH, asked.echoes_ser, asked.preamble)
+
+
 SOURCES: dict[str, SourceKind] = {
     "modbus": SourceKind(registers, int, lambda _: _SINGLE),
-    "dlt645": SourceKind(identified, str, lambda _: DltSettings()),
-    "cjt188": SourceKind(placed, str, lambda sources: CjtSettings(sources[0][0], _ANY_LENGTH)),
+    "dlt645": SourceKind(identified, str, lambda asked: DltSettings(asked.preamble)),
+    "cjt188": SourceKind(placed, str, _cjt_settings),
 }
 """Protocol -> how its sources are written. A new protocol is one line here."""
 
@@ -157,7 +184,11 @@ def question(request: Mapping[str, object]) -> Question:
         raise BadRequest("types: expected none, or one for each source")
     timeout_s = number(request, "timeout_s", 0.01, TIMEOUT_MAX_S)
     frozen = tuple(tuple(source) if isinstance(source, list) else str(source) for source in sources)
-    found = Question(protocol, address, frozen, tuple(map(str, types)), timeout_s)
+    preamble = round(number(request, "preamble", 0, PREAMBLE_MAX)) if "preamble" in request else PREAMBLE
+    echoes_ser = request.get("echoes_ser", True)
+    if not isinstance(echoes_ser, bool):
+        raise BadRequest(f"echoes_ser: expected true or false, found {echoes_ser!r:.80}")
+    found = Question(protocol, address, frozen, tuple(map(str, types)), timeout_s, preamble, echoes_ser)
     poll_of(found)
     return found
 
@@ -169,8 +200,6 @@ def poll_of(asked: Question) -> Poll:
         raise BadRequest(f"{asked.protocol}: no raw reads; known: {', '.join(SOURCES)}")
     if not isinstance(asked.address, kind.address):
         raise BadRequest(f"address: {asked.address!r} is none of {asked.protocol}")
-    if (asked.address == ANY_ADDRESS) != ("address" in asked.sources):
-        raise BadRequest(f'address: {ANY_ADDRESS} is asked for its "address" and nothing else is')
     types = asked.types or ("",) * len(asked.sources)
     raw_sources = [list(source) if isinstance(source, tuple) else source for source in asked.sources]
     parsed = [kind.parse(source, type_) for source, type_ in zip(raw_sources, types, strict=True)]
@@ -178,9 +207,16 @@ def poll_of(asked: Question) -> Poll:
     channels = tuple(Channel(f"raw_{n}", "code", "1", "gauge") for n in range(len(parsed)))
     layout = Layout(meter, 0.0, channels, tuple(slot for slot, _ in parsed))
     sources = tuple(source for _, source in parsed)
-    return Poll(
-        meter, asked.protocol, asked.address, layout, sources, asked.timeout_s, kind.settings(raw_sources)
-    )
+    _check_anybody(asked, sources)
+    return Poll(meter, asked.protocol, asked.address, layout, sources, asked.timeout_s, kind.settings(asked))
+
+
+def _check_anybody(asked: Question, sources: Sequence[Hashable]) -> None:
+    """Ask whoever is alone on the line for the address and for nothing else. Raises BadRequest."""
+    if (asked.address == ANY_ADDRESS) != ("address" in asked.sources):
+        raise BadRequest(f'address: {ANY_ADDRESS} is asked for its "address" and nothing else is')
+    if asked.address == CJT_ANY_ADDRESS and sources != (CJT_TOLD,):
+        raise BadRequest(f"address: {CJT_ANY_ADDRESS} is asked for {CJT_TOLD} and nothing else")
 
 
 async def ask(link: Link, poll: Poll, clock: Clock) -> Answer:
@@ -283,8 +319,9 @@ class Errands:
                 self._of_meter.setdefault(target.meter, (link, []))[1].append(target)
 
     async def ask(self, request: Mapping[str, object]) -> dict[str, Any]:
-        """Answer {"link", "protocol", "address", "sources", "types", "timeout_s"}. Raises BadRequest."""
-        only(request, "link", "protocol", "address", "sources", "types", "timeout_s")
+        """Answer {"link", "protocol", "address", "sources", "types", "timeout_s"}, "preamble" and "echoes_ser" if unusual. Raises BadRequest."""
+        known = ("link", "protocol", "address", "sources", "types", "timeout_s", "preamble", "echoes_ser")
+        only(request, *known)
         poller = self._pollers[one_of(request, "link", self._pollers)]
         asked = question(request)
         poll = poll_of(asked)
