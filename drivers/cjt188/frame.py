@@ -24,6 +24,8 @@ from drivers.identifiers import CJT_ADDRESS_DI, CJT_ANY_ADDRESS
 from drivers.lines.contract import Found
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
+
     from drivers.identifiers import CjtSettings
 
 READ = 0x01
@@ -71,7 +73,7 @@ class Ask:
         self.request = PREAMBLE * settings.preamble + cjt188_frame(self._head, READ, body)
         self.meter = ("cjt188", address)
         self.answer_size = settings.preamble + _AROUND + max(settings.lengths)
-        self.signature = (di, self._ser)
+        self.signature: Hashable = (di, self._ser)
 
     def __str__(self) -> str:
         """Return what is asked, for messages."""
