@@ -4,7 +4,8 @@ Order of a request: what nobody asked is thrown away (flush), the lawful silence
 waited for, the request goes out, bytes are collected until the protocol finds its answer in them or the time is up.
 
 Silence is measured from the moment the last byte was read (never before it was on the wire) and from the computed end of
-what was sent. It can therefore be longer than lawful, never shorter.
+what was sent. Before it is believed, and before an answer is given up, the port is asked for what the loop has not yet read:
+it may have been busy elsewhere, or had no CPU. So silence can be longer than lawful, never shorter.
 The event loop's own time is used for deadlines because the loop is the timer; the clock's for silence.
 """
 
@@ -21,6 +22,7 @@ from drivers.failures import InDoubt, NoAnswer
 from drivers.lines.doubt import Doubts
 from drivers.lines.pause import Pause, pause_until
 from drivers.lines.stats import LineStats
+from drivers.lines.waiting import Waiting
 from drivers.roundtrip import RoundTrips
 from gateway.clock import SystemClock
 from gateway.errors import LinkDown
@@ -31,15 +33,11 @@ if TYPE_CHECKING:
     from drivers.lines.contract import LineAsk
     from drivers.lines.port import Port
     from drivers.lines.timing import Timing
+    from drivers.lines.waiting import Answer
     from gateway.interfaces import Clock
 
 RECEIVED_MAX = 2048
 """Bytes kept while waiting for one answer; the longest frame has 256. Of a babbling line only the newest are looked at."""
-HEARD_MAX = 8192
-LOOKS_MAX = 512
-UNBELIEVED_MAX = 16
-"""Of one request: bytes, pieces and refusals not believed. On a line that brings more, nothing is looked for until the next
-request: what a peer sends costs this much time and no more. The longest answer byte by byte has 256 pieces."""
 FRAME_MIN = 4  # fewer bytes are a disturbance (adapters make one or two when they turn round), no answer
 GRACE_S = 0.03  # an answer that is coming may pause so long: USB adapters pass bytes on every 16 ms
 SHOWN_MAX = 32  # bytes of what came instead of an answer, in the error's text
@@ -47,9 +45,6 @@ RESTLESS_S = 1.0  # a line that is not silent for so long is nobody's to talk on
 DISCARD_LOG_EVERY_S = 60.0
 
 _DROWNED = "noise", "far more than an answer: another master talks on, or a converter babbles"
-
-Answer = tuple[int, bytes]
-"""Wall time in ns at which the answer was complete, and its frame."""
 
 _log = structlog.get_logger(__name__)
 
@@ -71,35 +66,6 @@ class LineSettings:
     connect_pause_s: float = 0.0
 
 
-class _Waiting:
-    """A request on the line. sent_s: when its last byte is through; it expires at deadline_s, put off until hard_s."""
-
-    __slots__ = (
-        "answer",
-        "ask",
-        "deadline_s",
-        "echo",
-        "hard_s",
-        "heard",
-        "looks",
-        "sent_s",
-        "skip",
-        "timer",
-        "unbelieved",
-    )
-
-    def __init__(self, ask: LineAsk, answer: asyncio.Future[Answer | None], echo: bytes) -> None:
-        self.ask, self.answer, self.echo = ask, answer, echo
-        self.sent_s = self.deadline_s = self.hard_s = 0.0
-        self.skip = 0  # refusals up to here are not believed
-        self.heard = self.looks = self.unbelieved = 0
-        self.timer: asyncio.TimerHandle | None = None
-
-    def is_drowned(self) -> bool:
-        """Return whether so much came that nothing is looked for any more."""
-        return self.heard > HEARD_MAX or self.looks > LOOKS_MAX or self.unbelieved > UNBELIEVED_MAX
-
-
 class HalfDuplexLine:
     """A serial line with its port. Implements `Line`."""
 
@@ -117,7 +83,7 @@ class HalfDuplexLine:
         self._received = bytearray()
         self._busy_s = 0.0  # until when a byte was on the line, as far as known
         self._meter: Hashable = None  # asked last
-        self._waiting: _Waiting | None = None
+        self._waiting: Waiting | None = None
         self._pause: Pause | None = None
         self._judged = 0  # bytes received that were told as what came instead of an answer
         self._told: dict[str, tuple[float, int]] = {}
@@ -136,7 +102,7 @@ class HalfDuplexLine:
         except LinkDown as error:
             raise LinkDown(f"link {self.name}: {error}") from None
         # Somebody may just have spoken; and some converters lose what comes too soon.
-        self._busy_s = self._clock.monotonic() + self.settings.connect_pause_s
+        self._busy_s = max(self._busy_s, self._clock.monotonic() + self.settings.connect_pause_s)
         self.stats.connects += 1
 
     async def close(self) -> None:
@@ -164,7 +130,12 @@ class HalfDuplexLine:
         waiting = self._send(ask, timeout_s, ready_s)
         try:
             answer = await waiting.answer
-        except (asyncio.CancelledError, LinkDown):
+        except asyncio.CancelledError:
+            self.doubts.give_up(ask, now_s := self._clock.monotonic())
+            # The meter has heard it and will talk, whether anybody waits or not: nothing is sent into that.
+            self._busy_s = max(self._busy_s, now_s + waiting.deadline_s - asyncio.get_running_loop().time())
+            raise
+        except LinkDown:
             self.doubts.give_up(ask, self._clock.monotonic())
             raise
         finally:
@@ -212,7 +183,7 @@ class HalfDuplexLine:
                 max(waiting.deadline_s, now_s + GRACE_S, waiting.sent_s + self._timing.wire_s(len(received))),
             )
 
-    def _echoed(self, waiting: _Waiting) -> bool:
+    def _echoed(self, waiting: Waiting) -> bool:
         """Return whether the line's own bytes are off; what is no echo stays for the protocol to judge."""
         echo, received = waiting.echo, self._received
         if len(received) < len(echo) and echo.startswith(received):
@@ -226,7 +197,7 @@ class HalfDuplexLine:
         )
         return True
 
-    def _look(self, waiting: _Waiting) -> bool:
+    def _look(self, waiting: Waiting) -> bool:
         """Return whether the answer is complete; it is handed over then."""
         received = bytes(self._received)
         while True:
@@ -254,10 +225,13 @@ class HalfDuplexLine:
         if waiting is not None and not waiting.answer.done():
             waiting.answer.set_exception(LinkDown(self._lost_text()))
 
-    def _expire(self, waiting: _Waiting) -> None:
+    def _expire(self, waiting: Waiting) -> None:
+        loop = asyncio.get_running_loop()
+        if loop.time() >= waiting.deadline_s and not waiting.answer.done():
+            with suppress(LinkDown):  # told by _no_answer
+                self._port.check()  # what has come in time may not have been read in time
         if waiting.answer.done():
             return
-        loop = asyncio.get_running_loop()
         if loop.time() < waiting.deadline_s:
             waiting.timer = loop.call_at(waiting.deadline_s, self._expire, waiting)
         else:
@@ -291,38 +265,39 @@ class HalfDuplexLine:
         first_s = self._busy_s
         while True:
             ready_s = self._busy_s + silence_s
-            now_s = clock.monotonic()
-            if now_s >= ready_s:
-                break
-            if self._busy_s > since_s + RESTLESS_S and self._busy_s != first_s:
+            if clock.monotonic() >= ready_s:
+                self._check()  # hands over what has come; that begins the silence anew
+                if self._busy_s + silence_s <= ready_s:
+                    break
+            elif self._busy_s > since_s + RESTLESS_S and self._busy_s != first_s:
                 raise NoAnswer(
                     f"the line was not silent for {RESTLESS_S:g} s; find who else talks on it, or what disturbs it",
                     discarded=1,
                     raw=bytes(self._received[-64:]),
                 )
-            await pause_until(self._pause, clock, ready_s)
-        self._check()
+            else:
+                await pause_until(self._pause, clock, ready_s)
         self._flush()
         self.stats.silence_s += silence_s
         return ready_s
 
-    def _send(self, ask: LineAsk, timeout_s: float, ready_s: float) -> _Waiting:
+    def _send(self, ask: LineAsk, timeout_s: float, ready_s: float) -> Waiting:
         """Return the request on its way, its time running."""
         loop, timing, stats = asyncio.get_running_loop(), self._timing, self.stats
         request = ask.request
-        waiting = _Waiting(ask, loop.create_future(), request if self.settings.echo else b"")
+        waiting = Waiting(ask, loop.create_future(), request if self.settings.echo else b"")
         now_s = self._clock.monotonic()
         stats.gap_violations += now_s < self._busy_s + self._silence_s
         stats.late_s += now_s - ready_s
+        wire_s, answer_s = timing.wire_s(len(request)), timing.wire_s(ask.answer_size)
         try:
             self._port.write(request)
         except LinkDown:
             self.doubts.give_up(ask, now_s)  # part of it may have gone out
             raise LinkDown(self._lost_text()) from None
-        wire_s = timing.wire_s(len(request))
-        answer_s = timing.wire_s(ask.answer_size)
+        finally:  # only now: it began before, but this process may have been stopped in between
+            self._busy_s = waiting.sent_s = self._clock.monotonic() + wire_s
         self._meter = ask.meter
-        self._busy_s = waiting.sent_s = now_s + wire_s
         stats.requests += 1
         stats.bytes_sent += len(request)
         stats.wire_s += wire_s
@@ -334,7 +309,7 @@ class HalfDuplexLine:
         self._waiting = waiting
         return waiting
 
-    def _no_answer(self, waiting: _Waiting, timeout_s: float) -> NoAnswer | LinkDown:
+    def _no_answer(self, waiting: Waiting, timeout_s: float) -> NoAnswer | LinkDown:
         """Return the error of a request nothing answered; it is in doubt from now on."""
         now_s = self._clock.monotonic()
         self.stats.timeouts += 1

@@ -62,7 +62,7 @@ class Port(Protocol):
         """Send bytes. Raises LinkDown."""
 
     def check(self) -> None:
-        """Raise LinkDown if it is lost, also where nobody told yet."""
+        """Hand over what has come and was not read yet; raise LinkDown if it is lost, also where nobody told yet."""
 
     async def close(self) -> None:
         """Close it; never raises, may be called twice."""
@@ -126,12 +126,20 @@ class SerialPort:
             raise LinkDown(f"the port took {sent} of {len(data)} bytes; {_STUCK_STEP}")
 
     def check(self) -> None:
-        """Raise LinkDown if the port is gone."""
+        """Hand over what the system holds and the loop has not read yet; raise LinkDown if the port is gone."""
         if self.lost is None:
             try:
                 termios.tcgetattr(self._fd)
+                received = os.read(self._fd, READ_SIZE)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                raise LinkDown(self._lose(error)) from None
             except termios.error as error:  # its arguments are those of an OSError
                 raise LinkDown(self._lose(OSError(*error.args))) from None
+            if received:
+                self._empty_reads = 0
+                self._on_bytes(received)
         if self.lost is not None:
             raise LinkDown(self.lost)
 

@@ -13,7 +13,7 @@ from drivers.dlt645.frame import AddressAsk
 from drivers.dlt645.frame import Ask as DltAsk
 from drivers.failures import NoAnswer
 from drivers.frames import dlt645_head
-from drivers.lines.line import HEARD_MAX, LOOKS_MAX, UNBELIEVED_MAX
+from drivers.lines.waiting import HEARD_MAX, LOOKS_MAX, UNBELIEVED_MAX
 from drivers.modbus import rtu
 from drivers.modbus.rtu import WORK_MAX, RtuAsk, crc16, is_whole
 from tests.unit.lines.fake_port import own

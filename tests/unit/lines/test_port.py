@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import pty
+import select
 import tty
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -62,6 +63,21 @@ async def test_bytes_go_both_ways(terminal: tuple[int, str]) -> None:
     await asyncio.wait_for(seen.came.wait(), 5)
     assert seen.raw == b"\x03\x04\x11\x13\x0a\x0d\xff"
     await port.close()
+    await port.close()
+
+
+async def test_a_look_hands_over_what_the_loop_has_not_read(terminal: tuple[int, str]) -> None:
+    master, name = terminal
+    port, seen = SerialPort(name, TIMING), Seen()
+    await port.open(seen.bytes, seen.lost.set)
+    port.check()
+    assert seen.raw == b""
+    os.write(master, b"\x01\x02\x03")
+    assert select.select([port._fd], [], [], 5)[0]  # without a turn of the loop
+    port.check()
+    assert seen.raw == b"\x01\x02\x03"
+    await asyncio.sleep(0)
+    assert seen.raw == b"\x01\x02\x03"
     await port.close()
 
 
