@@ -120,10 +120,18 @@ def scan(
     ] = False,
     port: Annotated[str, typer.Option(help="Serial port, such as /dev/ttyUSB0, without a site file.")] = "",
     probe: Annotated[bool, typer.Option("--probe", help="Find the profile of each meter found too.")] = False,
+    protocol: Annotated[
+        str,
+        typer.Option(help="Look only for modbus, dlt645 or cjt188 meters. Default: all the link may carry."),
+    ] = "",
     config: Config = None,
     json: Json = False,
 ) -> None:
-    """Find the meters on a link: unit ids that answer, on a line the address of a single DL/T 645 meter too.
+    """Find the meters on a link: unit ids that answer, on a line the number of a lone DL/T 645 or CJ/T 188 meter too.
+
+    Those two have numbers of 12 and 14 digits, too many to ask one by one: only the number AA…AA calls them all, and a meter answers
+    it with its own. That works with one such meter on the line; the answers of two collide. Enter more from their plates, or
+    connect them one at a time. --protocol cjt188 also asks as each meter type (T) in turn, for meters that want their own.
 
     Any answer proves a meter, a refusal too. Ends with tables for the site file. Ctrl-C stops it and shows what was found.
     --bauds and --parities open the port anew for each, so no gateway may run on it; the first setting that finds a meter ends
@@ -149,6 +157,7 @@ def scan(
         bauds=tuple(number_of(text, "--bauds") for text in bauds.split(",") if text),
         parities=tuple(text.strip().upper() for text in parities.split(",") if text),
         probe=probe,
+        protocol=protocol,
     )
     raise typer.Exit(work(config_path(config), options, as_json=json, config_given=config is not None))
 
@@ -156,7 +165,10 @@ def scan(
 def probe(
     meter: Annotated[
         list[str],
-        typer.Argument(help="METER, or LINK UNIT; an OPC UA LINK alone.", metavar="LINK UNIT|METER"),
+        typer.Argument(
+            help="METER, or LINK UNIT, or LINK and a meter number; an OPC UA LINK alone.",
+            metavar="LINK UNIT|METER",
+        ),
     ],
     profile: Annotated[
         str,
@@ -172,10 +184,11 @@ def probe(
     """Find out which meter type answers: reads what tells all known types apart, ranks them and says why.
 
     It says so when types cannot be told apart. For a METER it also checks that the profile's registers are where the profile says,
-    and tries one higher and lower, the other function and other word orders. On an OPC UA link it lists the variables with
+    and tries one higher and lower, the other function and other word orders. Of a DL/T 645 or CJ/T 188 meter (12 or 14 digits) it reads
+    the identifiers of all types of that protocol and says which channels answer. On an OPC UA link it lists the variables with
     types and values and proposes channels.
 
-    Examples: `metergate probe hall-a 3` · `metergate probe feeder-1` · `metergate probe dcs`
+    Examples: `metergate probe hall-a 3` · `metergate probe line 000012345678` · `metergate probe feeder-1` · `metergate probe dcs`
     """
     from gateway.commands.probe import probe as work
 

@@ -8,8 +8,9 @@ from drivers.profiles import UnknownProfile
 from gateway.assembly import library
 from gateway.clock import SystemClock
 from gateway.commands.bus_tables import print_probe, print_variables
-from gateway.commands.bus_work import STOPPED, execute, politely, progress, unit_of
+from gateway.commands.bus_work import DIGITS, STOPPED, execute, politely, progress, unit_of
 from gateway.commands.options import link_of, meter_of, print_json
+from gateway.commands.probe_identified import of_protocol, probe_identified
 from gateway.commissioning.bus import connect
 from gateway.commissioning.probe import candidates, diagnose, rank, verdict
 from gateway.commissioning.reads import MeterReads, Stopped
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from drivers.profiles import Library, Profile
-    from gateway.config.models import Site
+    from gateway.config.models import MeterConfig, Site
 
 UNIT_MAX = 255
 
@@ -33,43 +34,49 @@ def probe(path: Path, names: list[str], profile: str, *, timeout_s: float, below
     links = {link.id: link for link in site.links}
     if len(names) == 1 and isinstance(links.get(names[0]), OpcuaConfig):
         return _browse(site, names[0], below, as_json=as_json)
-    link, unit, expected, variant = _whom(site, names)
-    wanted = None
-    if expected or profile:
-        wanted = _profile(known, profile or expected)
-    figures = execute(_run(site, known, link, unit, wanted, "" if profile else variant, timeout_s))
+    link, address, meter = _whom(site, names)
+    expected = profile or ("" if meter is None else meter.profile)
+    wanted = _profile(known, expected) if expected else None
+    if isinstance(address, str):
+        figures = execute(probe_identified(site, known, link, address, wanted, meter, timeout_s))
+    else:
+        of_protocol(wanted, "modbus")
+        variant = "" if profile or meter is None else meter.variant
+        figures = execute(_run(site, known, link, address, wanted, variant, timeout_s))
     print_json(figures) if as_json else print_probe(figures)
     if not figures["is_whole"]:
         return STOPPED
     return 1 if figures["outcome"] == "silent" else 0
 
 
-def _whom(site: Site, names: list[str]) -> tuple[str, int, str, str]:
-    """Return link, unit id, expected profile and variant. Raises MetergateError."""
+def _whom(site: Site, names: list[str]) -> tuple[str, int | str, MeterConfig | None]:
+    """Return link, unit id or meter number, and the meter of the site file if one was named. Raises MetergateError."""
     last = names[-1]
     if len(names) == 1 and last in {link.id for link in site.links}:
         raise MetergateError(
-            f"link {last}: which meter? `metergate probe {last} UNIT`; `metergate scan {last}` shows who answers"
+            f"link {last}: which meter? `metergate probe {last} UNIT` (or the number of a DL/T 645 or CJ/T 188 meter); "
+            f"`metergate scan {last}` shows who answers"
         )
     if len(names) == 2 and last.isdecimal():
         link = link_of(site, names[0])
+        if len(last) in DIGITS:
+            return link, last, None
         if int(last) > UNIT_MAX:
-            raise MetergateError(f"unit {last}: expected a unit id of 0 to {UNIT_MAX}")
-        return link, int(last), "", ""
+            raise MetergateError(
+                f"unit {last}: expected a unit id of 0 to {UNIT_MAX}, or a meter number of 12 digits (DL/T 645) or 14 (CJ/T 188)"
+            )
+        return link, int(last), None
     meter = meter_of(site, last)
     if len(names) > 2 or (len(names) == 2 and names[0] != meter.link):
         raise MetergateError(f"expected METER or LINK UNIT; meter {meter.id} is on link {meter.link}")
-    return meter.link, unit_of(meter), meter.profile, meter.variant
+    return meter.link, meter.address or unit_of(meter), meter
 
 
 def _profile(known: Library, name: str) -> Profile:
     try:
-        found = known.get(name)
+        return known.get(name)
     except UnknownProfile as error:
         raise MetergateError(f"{error}; `metergate profiles` lists them all") from error
-    if found.protocol != "modbus":
-        raise MetergateError(f"profile {name} is read by {found.protocol}: only Modbus registers are probed")
-    return found
 
 
 async def _run(

@@ -4,17 +4,28 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 from gateway.assembly import library
 from gateway.clock import SystemClock
 from gateway.commands.bus_tables import print_scan
 from gateway.commands.bus_work import STOPPED, execute, politely, progress
 from gateway.commands.options import link_of, print_json
+from gateway.commands.probe_identified import ANSWER_WAIT_S
+from gateway.commands.scan_types import Types, cjt188_meter_types, probe_found, tell_by_type
 from gateway.commissioning.bus import LiveBus, connect, offline, standalone
-from gateway.commissioning.probe import candidates, rank, verdict
-from gateway.commissioning.reads import MeterReads
-from gateway.commissioning.scan import DLT645_PROFILE, Scan, proposal, remarks, scan_dlt645, scan_units, units
+from gateway.commissioning.scan import (
+    DLT645_PROFILE,
+    Scan,
+    cjt188_types,
+    proposal,
+    remarks,
+    scan_cjt188,
+    scan_dlt645,
+    scan_units,
+    units,
+)
 from gateway.config.links import LineTable, ModbusTcpConfig, OpcuaConfig, SerialConfig, TcpSerialConfig
 from gateway.config.meters import address_of
 from gateway.config.site_file import load
@@ -33,16 +44,14 @@ if TYPE_CHECKING:
     from gateway.config.links import LinkConfig
     from gateway.config.models import Site
 
-DLT645_WAIT_S = 0.6
-"""A DL/T 645 meter may take 500 ms to answer. Source: DL/T 645-2007, 20 ms <= Td <= 500 ms (by public articles)."""
-PROBE_WAIT_S = 0.5
 NEW_LINK = "line-1"
 MODBUS_PORT = 502
+PROTOCOLS = ("modbus", "dlt645", "cjt188")
 
 
 @dataclass(frozen=True, slots=True)
 class ScanOptions:
-    """What was typed; exactly one of link, host and port is given."""
+    """What was typed; exactly one of link, host and port is given. protocol: "" for all the link may carry."""
 
     link: str
     host: str
@@ -54,6 +63,11 @@ class ScanOptions:
     bauds: tuple[int, ...]
     parities: tuple[str, ...]
     probe: bool
+    protocol: str = ""
+
+    def asks(self, protocol: str) -> bool:
+        """Return whether meters of a protocol are looked for."""
+        return self.protocol in ("", protocol)
 
 
 class Where(NamedTuple):
@@ -69,6 +83,12 @@ def scan(path: Path, options: ScanOptions, *, as_json: bool, config_given: bool)
     if isinstance(where.config, OpcuaConfig):
         raise MetergateError(
             f"link {where.config.id} is an OPC UA server, which has no unit ids: `metergate probe {where.config.id}` lists its variables"
+        )
+    if options.protocol not in ("", *PROTOCOLS):
+        raise MetergateError(f'--protocol: no "{options.protocol}"; expected {", ".join(PROTOCOLS)}')
+    if options.protocol not in ("", "modbus") and not isinstance(where.config, LineTable):
+        raise MetergateError(
+            f"link {where.config.id} is of kind {where.config.kind}: {options.protocol} meters are on serial lines"
         )
     settings = _settings(where.config, options)
     known_types = library(where.site)
@@ -137,19 +157,23 @@ async def _run(
     where: Where, options: ScanOptions, settings: list[LinkConfig], known_types: Library
 ) -> dict[str, Any]:
     found, clock = Scan(), SystemClock()
-    profiles: dict[object, tuple[str, ...]] = {}
+    types = Types()
     used = settings[0]
     with progress() as bar, politely() as stop:
         for config in settings:
             async with AsyncExitStack() as held:
                 bus = await _opened(held, where, config, own=bool(options.bauds or options.parities))
-                await _one_setting(bus, config, options, found, bar, stop.is_set)
+                asked = cjt188_meter_types(known_types) if options.protocol == "cjt188" else ()
+                await _one_setting(bus, config, options, asked, found, bar, stop.is_set)
                 if found.meters() and options.probe:
-                    await _probe_all(bus, found, known_types, profiles, bar, stop.is_set, options.timeout_s)
+                    task = bar.add_task("probe", total=len(found.meters()))
+                    told = partial(bar.update, task, advance=1)
+                    await probe_found(bus, found, known_types, types, told, stop.is_set, options.timeout_s)
             if found.meters() or not found.is_whole:
                 used = config
                 break
-    return _figures(where, used, found, profiles, known_types, clock.wall_ns())
+    tell_by_type(found, known_types, types)
+    return _figures(where, used, found, types, known_types, clock.wall_ns())
 
 
 async def _opened(held: AsyncExitStack, where: Where, config: LinkConfig, *, own: bool) -> Bus:
@@ -173,14 +197,21 @@ async def _one_setting(
     bus: Bus,
     config: LinkConfig,
     options: ScanOptions,
+    meter_types: tuple[int, ...],
     found: Scan,
     bar: Progress,
     stopped: Callable[[], bool],
 ) -> None:
-    """Ask everybody once. A line is asked for a DL/T 645 meter first: that is one request."""
-    words, wanted = _words(config), units(options.first, options.last)
+    """Ask everybody once. A line is asked for a lone DL/T 645 and CJ/T 188 meter first: that is three requests.
+
+    meter_types: of CJ/T 188, asked one by one beside the one that stands for all.
+    """
+    words = _words(config)
     is_line = isinstance(config, LineTable)
-    task = bar.add_task(f"scan {config.id} {words}".strip(), total=len(wanted) + is_line)
+    wanted = units(options.first, options.last) if options.asks("modbus") else ()
+    asks_dlt, asks_cjt = is_line and options.asks("dlt645"), is_line and options.asks("cjt188")
+    total = len(wanted) + asks_dlt + asks_cjt * len(cjt188_types(meter_types))
+    task = bar.add_task(f"scan {config.id} {words}".strip(), total=total)
 
     def told(scan: Scan) -> None:
         bar.update(
@@ -188,20 +219,14 @@ async def _one_setting(
         )
 
     clock = SystemClock()
+    alone = _Asking(timeout_s=max(options.timeout_s, ANSWER_WAIT_S), scan=found, settings=words, told=told)
     try:
-        if is_line and not stopped():
-            wait_s = max(options.timeout_s, DLT645_WAIT_S)
-            await scan_dlt645(bus, clock, timeout_s=wait_s, scan=found, settings=words, told=told)
-        await scan_units(
-            bus,
-            wanted,
-            clock,
-            timeout_s=options.timeout_s,
-            scan=found,
-            settings=words,
-            told=told,
-            stopped=stopped,
-        )
+        if asks_dlt and not stopped():
+            await scan_dlt645(bus, clock, **alone)
+        if asks_cjt:
+            await scan_cjt188(bus, clock, meter_types=meter_types, stopped=stopped, **alone)
+        each = _Asking(timeout_s=options.timeout_s, scan=found, settings=words, told=told)
+        await scan_units(bus, wanted, clock, stopped=stopped, **each)
     except (LinkDown, Busy, ConnectionError) as error:
         if not found.found:
             raise
@@ -209,45 +234,28 @@ async def _one_setting(
         found.ended = str(error)
 
 
-async def _probe_all(
-    bus: Bus,
-    found: Scan,
-    known_types: Library,
-    profiles: dict[object, tuple[str, ...]],
-    bar: Progress,
-    stopped: Callable[[], bool],
-    timeout_s: float,
-) -> None:
-    types = candidates(known_types)
-    meters = [one for one in found.meters() if isinstance(one.address, int)]
-    task = bar.add_task("probe", total=len(meters))
-    for one in meters:
-        if stopped() or not isinstance(one.address, int):
-            found.is_whole = False
-            return
-        reads = MeterReads(
-            bus, one.address, SystemClock(), timeout_s=max(timeout_s, PROBE_WAIT_S), stopped=stopped
-        )
-        ranked, is_whole = await rank(reads, types)
-        found.is_whole = found.is_whole and is_whole
-        said = verdict(ranked, reads)
-        profiles[one.address] = said.best if said.outcome in {"one", "several"} else ()
-        bar.update(task, advance=1)
+class _Asking(TypedDict):
+    """What every kind of scan takes."""
+
+    timeout_s: float
+    scan: Scan
+    settings: str
+    told: Callable[[Scan], None]
 
 
 def _figures(
     where: Where,
     config: LinkConfig,
     found: Scan,
-    profiles: dict[object, tuple[str, ...]],
+    types: Types,
     known_types: Library,
     time_ns: int,
 ) -> dict[str, Any]:
     """Return the result as plain JSON values."""
     meters = () if where.site is None else where.site.meters
     known = {address_of(meter): meter.id for meter in meters if meter.link == config.id}
-    kinds = {name: _kind(known_types.get(name).medium) for best in profiles.values() for name in best}
-    named = {name for best in profiles.values() for name in best} | {DLT645_PROFILE}
+    kinds = {name: _kind(known_types.get(name).medium) for best in types.profiles.values() for name in best}
+    named = {name for best in types.profiles.values() for name in best} | {DLT645_PROFILE}
     typed = {
         name: [ratio for ratio, table in known_types.get(name).ratios.items() if table.configured]
         for name in named
@@ -256,13 +264,15 @@ def _figures(
         found,
         config.id,
         known=known,
-        profiles=profiles,
+        profiles=types.profiles,
         kinds=kinds,
         ratios=typed,
+        variants=types.variants,
         link=config if where.site is None else None,
     )
     rows = [
-        one._asdict() | {"meter": known.get(one.address, ""), "profiles": list(profiles.get(one.address, ()))}
+        one._asdict()
+        | {"meter": known.get(one.address, ""), "profiles": list(types.profiles.get(one.address, ()))}
         for one in found.found
     ]
     return {

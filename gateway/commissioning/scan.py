@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from drivers.identifiers import ANY_ADDRESS
+from drivers.cjt188.frame import ANY_TYPE
+from drivers.identifiers import ANY_ADDRESS, CJT_ADDRESS_DI, CJT_ANY_ADDRESS, CJT_TOLD_BYTES
 from gateway.commissioning.reads import ask_steadily, is_silence, never
 from gateway.control.errands import Question
 from gateway.errors import DeviceError
@@ -22,12 +23,13 @@ FIRST, LAST = 1, 247
 MANY = 4  # so many different unit ids, all answering, are one device that does not look at them
 PERIOD = "10s"
 DLT645_PROFILE = "dlt645-2007"
+CJT_ORDERS = 2  # an identifier goes high or low byte first, by edition or maker
 
 
 class Answered(NamedTuple):
     """One meter that answered. how: "values", "exception" or "garbled" (something spoke, but not like a meter should).
 
-    settings: baud rate and parity it was found at, where several were tried.
+    settings: baud rate and parity it was found at, where several were tried. meter_type: the byte T of CJ/T 188.
     """
 
     protocol: str
@@ -36,6 +38,7 @@ class Answered(NamedTuple):
     text: str
     round_trip_ms: float | None
     settings: str = ""
+    meter_type: int | None = None
 
 
 @dataclass(slots=True)
@@ -107,6 +110,39 @@ async def scan_dlt645(
     told(scan)
 
 
+async def scan_cjt188(
+    bus: Bus,
+    clock: Clock,
+    *,
+    timeout_s: float,
+    scan: Scan,
+    settings: str = "",
+    meter_types: Sequence[int] = (),
+    told: Callable[[Scan], None],
+    stopped: Callable[[], bool] = never,
+) -> None:
+    """Ask the one CJ/T 188 meter of a line for its type and address (读地址) and add it to `scan`. Raises LinkDown, Busy.
+
+    Asked with the meter type AA, then with each of `meter_types`, until one answers; the reader sends the identifier high
+    byte first and low byte first in turn. With two such meters or more on the line their answers collide.
+    """
+    before = len(scan.found)
+    source = CJT_ADDRESS_DI, 0, CJT_TOLD_BYTES
+    for meter_type in cjt188_types(meter_types):
+        if stopped():
+            scan.is_whole = False
+            return
+        if len(scan.found) == before:
+            question = Question("cjt188", CJT_ANY_ADDRESS, ((meter_type, *source),), timeout_s=timeout_s)
+            await _ask(bus, question, clock, scan, settings)
+        told(scan)
+
+
+def cjt188_types(meter_types: Sequence[int]) -> list[int]:
+    """Return the meter types of the requests of `scan_cjt188`, in order."""
+    return [meter_type for meter_type in (ANY_TYPE, *meter_types) for _ in range(CJT_ORDERS)]
+
+
 async def _ask(bus: Bus, question: Question, clock: Clock, scan: Scan, settings: str) -> None:
     scan.asked += 1
     protocol, address = question.protocol, question.address
@@ -124,12 +160,16 @@ async def _ask(bus: Bus, question: Question, clock: Clock, scan: Scan, settings:
             where = f"{protocol} {address}" + (f" at {settings}" if settings else "")
             scan.noise.append(f"{where}: {error.raw.hex(' ')[:60]}")
         return
+    meter_type = None
     if protocol == "dlt645":
         address = answer.raw[::-1].hex()
         text = "tells its address 通信地址"
+    elif protocol == "cjt188":
+        meter_type, address = answer.raw[0], answer.raw[:0:-1].hex()
+        text = f"tells its address 通信地址, meter type {meter_type:02X}H"
     else:
         text = f"holding register 0 holds {int.from_bytes(answer.raw, 'big')}"
-    scan.found.append(Answered(protocol, address, "values", text, answer.round_trip_ms, settings))
+    scan.found.append(Answered(protocol, address, "values", text, answer.round_trip_ms, settings, meter_type))
 
 
 def remarks(scan: Scan, kind: str) -> list[str]:
@@ -153,7 +193,8 @@ def remarks(scan: Scan, kind: str) -> list[str]:
     if not scan.found:
         found.append(
             "nobody answers: check power, A and B (A/B 线), termination, baud rate and parity (--bauds, --parities), unit ids "
-            "beyond the range asked, and give slow meters time (--timeout 1s)"
+            "beyond the range asked, and give slow meters time (--timeout 1s); DL/T 645 and CJ/T 188 meters answer a scan "
+            "only if they are alone on the line: enter others from their plates"
             if kind != "modbus-tcp"
             else "nobody answers: check the address, unit ids beyond the range asked, and give slow meters time (--timeout 1s)"
         )
@@ -169,6 +210,7 @@ def proposal(
     profiles: Mapping[object, Sequence[str]],
     kinds: Mapping[str, str],
     ratios: Mapping[str, Sequence[str]],
+    variants: Mapping[object, str] | None = None,
     link: LinkConfig | None = None,
 ) -> str:
     """Return TOML tables for the meters found that the site file does not have yet; "" if there are none.
@@ -176,19 +218,22 @@ def proposal(
     A table that lacks what only a person knows is a comment, so that the file with all of it stays lawful.
 
     known: address -> meter id. profiles: address -> profile ids that fit, best first. kinds: profile -> energy kind.
-    ratios: profile -> ratios that must be typed in. link: described too, where the site file does not name it.
+    ratios: profile -> ratios that must be typed in. variants: address -> variant of its first profile.
+    link: described too, where the site file does not name it.
     """
     lines: list[str] = []
     taken = set(known.values())
     for one in scan.meters():
         if one.address in known:
             continue
-        fitting = (DLT645_PROFILE,) if one.protocol == "dlt645" else profiles.get(one.address, ())
+        fitting = profiles.get(one.address, (DLT645_PROFILE,) if one.protocol == "dlt645" else ())
         meter_id = _free(f"meter-{one.address}", taken)
         settings = f"   # answers at {one.settings}" if one.settings else ""
         table = ["[[meters]]", f'id = "{meter_id}"', f'link = "{link_id}"{settings}']
         table += [f'address = "{one.address}"' if isinstance(one.address, str) else f"unit = {one.address}"]
-        table += [_profile_line(fitting)]
+        table += [_profile_line(fitting, one.protocol)]
+        if variant := (variants or {}).get(one.address):
+            table += [f'variant = "{variant}"']
         table += [f'energy_kind = "{kinds.get(fitting[0], "electricity") if fitting else "electricity"}"']
         table += [f'period = "{PERIOD}"']
         typed = ratios.get(fitting[0], ()) if fitting else ()
@@ -224,10 +269,10 @@ def _unless_whole(table: list[str], lacking: str) -> list[str]:
     ]
 
 
-def _profile_line(fitting: Sequence[str]) -> str:
+def _profile_line(fitting: Sequence[str], protocol: str) -> str:
     if not fitting:
         return 'profile = "?"'
-    if fitting[0] == DLT645_PROFILE:
+    if len(fitting) == 1 and protocol != "modbus":
         return f'profile = "{fitting[0]}"'
     if len(fitting) == 1:
         return f'profile = "{fitting[0]}"   # as its registers read; compare with the plate'
