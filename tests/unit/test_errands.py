@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from drivers.identifiers import CjtSource, DltSource
+from drivers.identifiers import CjtSettings, CjtSource, DltSettings, DltSource
 from drivers.registers import RegisterSource
-from gateway.control.errands import SOURCES_MAX, poll_of, question
+from gateway.control.errands import SOURCES_MAX, Question, poll_of, question
 from gateway.control.requests import BadRequest
 
 ASKED: dict[str, Any] = {"protocol": "modbus", "address": 1, "sources": [[3, 10, 2]], "timeout_s": 1}
@@ -32,9 +32,22 @@ def test_identifiers_of_other_protocols() -> None:
     assert poll.layout.size == 22
 
 
+def test_how_a_meter_is_asked_goes_with_the_question() -> None:
+    asked = Question("cjt188", "00000000000001", ((0x10, 0x901F, 3, 4),), preamble=0, echoes_ser=False)
+    assert question(asked.to_request()) == asked
+    settings = poll_of(asked).settings
+    assert isinstance(settings, CjtSettings)
+    assert (settings.preamble, settings.echoes_ser, settings.meter_type) == (0, False, 0x10)
+    assert poll_of(Question("dlt645", "000000000001", ((0, 4),), preamble=9)).settings == DltSettings(9)
+    usual = Question("dlt645", "000000000001", ((0, 4),)).to_request()
+    assert {"preamble", "echoes_ser"}.isdisjoint(usual), "an older gateway may be asked"
+
+
 @pytest.mark.parametrize(
     ("change", "text"),
     [
+        ({"preamble": 17}, "preamble: expected a number from 0 to 16"),
+        ({"echoes_ser": "no"}, "echoes_ser: expected true or false"),
         ({"protocol": "telepathy"}, "known: cjt188, dlt645, modbus"),
         ({"address": "1"}, "is none of modbus"),
         ({"address": True}, "expected a number or text"),
