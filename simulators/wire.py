@@ -28,9 +28,11 @@ FIFO = 8
 TOLERANCE_S = 5e-6
 """Silence that may be missing before it counts as a violation: the dust of clocks counting whole microseconds.
 
-No more is needed, for the observer errs to one side only: a reply is taken to end when its last chunk is handed
-over, which is before the master can know of it; a request is taken to begin when it is seen, which is after it was
-written. So what is measured is never shorter than the silence the master kept.
+No more is needed, for the observer errs to one side only, also when its process gets no CPU. A reply is taken to end
+when its last chunk is handed over, which is before the master can know of it; a request is taken to begin when it is
+seen, which is after it was written, and to end so much earlier as it may have been written before it was seen. What the
+master wrote before a late chunk was handed over is seen before it. So what is measured is never shorter than the silence
+the master kept, as far as it could know; whoever speaks into a reply on its way makes a collision.
 """
 _FAST_BAUD = 19_200
 _FAST_GAP_S = 0.00175
@@ -98,7 +100,8 @@ class Tally:
 
     wire_s: bytes of both directions in time. lawful_s: what the same traffic takes at least: a gap before each
     request, the bytes, and the longer of gap and the meter's own delay before each reply. shortest_gap_s: before a
-    request; None until there was something before one.
+    request; None until there was something before one. late_s: how much later than they had come in, replies were handed
+    over: the simulator's own delay.
     """
 
     requests: int = 0
@@ -110,6 +113,7 @@ class Tally:
     gap_violations: int = 0
     shortest_gap_s: float | None = None
     collisions: int = 0
+    late_s: float = 0.0
 
 
 @dataclass(slots=True, eq=False)
@@ -160,18 +164,27 @@ class Wire:
         self._keeps_gap = keeps_gap
         self._rng = Random(seed)
         self._deliver: Callable[[bytes], None] | None = None
+        self._look: Callable[[], None] | None = None
         self._talks: deque[_Talk] = deque(maxlen=_REMEMBERED)
         self._request: _Request | None = None
         self._quiet_s: float | None = None  # when the last frame ended, as its receiver knew it
         self._busy_s = 0.0  # until when the master's own bytes go out
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def on_bytes(self, deliver: Callable[[bytes], None] | None) -> None:
-        """Hand what the master receives to `deliver` from now on; None: to nobody."""
-        self._deliver = deliver
+    def on_bytes(
+        self, deliver: Callable[[bytes], None] | None, look: Callable[[], None] | None = None
+    ) -> None:
+        """Hand what the master receives to `deliver` from now on; None: to nobody.
 
-    def feed(self, raw: bytes) -> None:
-        """Send bytes of the master; they go out at once, after those it sent before."""
+        look: feeds what the master has written and nobody has seen yet; called before something is handed over.
+        """
+        self._deliver, self._look = deliver, look
+
+    def feed(self, raw: bytes, late_s: float = 0.0) -> None:
+        """Send bytes of the master; they go out at once, after those it sent before.
+
+        late_s: how long before now they may have been written.
+        """
         if not raw:
             return
         now_s = self._clock.monotonic()
@@ -187,7 +200,7 @@ class Wire:
             self._measure(start_s)
         talk = self._talk(start_s, raw)
         self._busy_s = talk.end_s
-        self._quiet_s = talk.end_s
+        self._quiet_s = max(self._quiet_s or 0.0, talk.end_s - late_s)
         self.tally.bytes_sent += len(raw)
         self.tally.lawful_s += len(raw) * self.pace.char_s
         if self._echo or self._troubles.echoes():
@@ -203,7 +216,7 @@ class Wire:
         for task in list(self._tasks):
             task.cancel()
         self._request = None
-        self._deliver = None
+        self._deliver = self._look = None
 
     def _measure(self, start_s: float) -> None:
         """Count a request and the silence before it."""
@@ -251,10 +264,15 @@ class Wire:
         """Hand a transmission to the master as its bytes come in."""
         for first in range(0, len(talk.raw), FIFO):
             last = min(first + FIFO, len(talk.raw))
-            await self._clock.sleep_until(talk.start_s + last * self.pace.char_s)
+            end_s = talk.start_s + last * self.pace.char_s
+            await self._clock.sleep_until(end_s)
+            if self._look is not None:
+                self._look()
             received = self._received(talk, first, last)
             if first < frame_end:
-                self._quiet_s = max(self._quiet_s or 0.0, self._clock.monotonic())
+                now_s = self._clock.monotonic()
+                self._quiet_s = max(self._quiet_s or 0.0, now_s)
+                self.tally.late_s += now_s - end_s if last >= frame_end else 0.0
             if received and self._deliver is not None:
                 self._deliver(received)
 

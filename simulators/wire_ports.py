@@ -7,17 +7,19 @@ import contextlib
 import os
 import termios
 import tty
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gateway.model import NS
 from simulators.faults import LOOPBACK
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from simulators.wire import Wire
 
 _BLOCK = 4096
+_SCHEDSTAT = Path("/proc/thread-self/schedstat")
 
 
 class MemoryPort:
@@ -57,7 +59,8 @@ class PtyPort:
         self._wire = wire
         self._speed: int = getattr(termios, f"B{wire.pace.baud}")
         self._ends: tuple[int, int] | None = None
-        wire.on_bytes(self._receive)
+        self._looked_s = _awake_s()
+        wire.on_bytes(self._receive, self._send)
 
     def plug(self) -> None:
         """Make the port appear. Raises OSError."""
@@ -100,11 +103,18 @@ class PtyPort:
         return right
 
     def _send(self) -> None:
-        """Put what the master wrote onto the wire."""
-        assert self._ends is not None
+        """Put what the master wrote onto the wire.
+
+        It was written after the last look, and not while the loop slept, for that would have woken it.
+        """
+        if self._ends is None:
+            return
+        raw = b""
         with contextlib.suppress(BlockingIOError):
             raw = os.read(self._ends[0], _BLOCK)
-            self._wire.feed(raw if self._right_speed() else _garbled(raw))
+        looked_s, self._looked_s = self._looked_s, _awake_s()
+        if raw:
+            self._wire.feed(raw if self._right_speed() else _garbled(raw), self._looked_s - looked_s)
 
     def _receive(self, raw: bytes) -> None:
         """Hand what the line brings to the master."""
@@ -156,6 +166,18 @@ class TcpPort:
     def _receive(self, raw: bytes) -> None:
         for writer in self._writers:
             writer.write(raw)
+
+
+def _awake_s() -> float:
+    """Return how long this thread has been running or waiting for a core so far; 0 where the system does not tell.
+
+    Source: Linux, Documentation/scheduler/sched-stats.rst: ns on the processor, ns waiting for it.
+    """
+    try:
+        running_ns, waiting_ns, _ = _SCHEDSTAT.read_bytes().split()
+    except OSError:
+        return 0.0
+    return (int(running_ns) + int(waiting_ns)) / NS
 
 
 def _mark(terminal: int, speed: int) -> None:

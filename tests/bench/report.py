@@ -66,6 +66,8 @@ FIGURES: tuple[tuple[str, str, str], ...] = (
     ("gap_violations", "gap violations", ",.0f"),
     ("others_rate_fraction", "others, one dead", ".4f"),
     ("others_rate_fraction_first", "… first timeout incl.", ".4f"),
+    ("simulator_late_ms", "simulator late, ms", ".2f"),
+    ("load", "load", ".1f"),
     ("requests_per_s", "requests/s", ",.2f"),
     ("cpu_fraction", "CPU of one core", ".3f"),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import subprocess
 import sys
 import time
@@ -129,7 +130,7 @@ def measure(name: str, folder: Path, cores: str) -> dict[str, Any]:
         meters.ask("mark")
         began = {process.name: cpu_s(process.pid) for process in (gateway, meters)}
         _sleep_to_round(period_ms, LIVE_ROUNDS)
-        live = meters.ask("mark")
+        live, load = meters.ask("mark"), os.getloadavg()[0]
         spent = {process.name: cpu_s(process.pid) - began[process.name] for process in (gateway, meters)}
         meters.ask(f"kill {DEAD}")
         _sleep_to_round(period_ms, FIRST_ROUNDS)
@@ -150,6 +151,8 @@ def measure(name: str, folder: Path, cores: str) -> dict[str, Any]:
         "others_rate_fraction_first": fraction(
             {"answers": _sum(first, dead), "seconds": first["seconds"] + dead["seconds"]}, live
         ),
+        "simulator_late_ms": live["late_s"] / max(1, sum(live["answers"].values())) * 1000,
+        "load": load,
         "requests_per_s": live["requests"] / seconds,
         "answered_fraction": sum(live["answers"].values()) / (METERS * LIVE_ROUNDS),
         "line_taken_fraction": live["busy_s"] / seconds,

@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from drivers.lines.pause import Pause
 from gateway.clock import SystemClock
 from simulators.station import Reply
 from simulators.wire import Pace, Wire
@@ -34,6 +35,28 @@ def crc16(body: bytes) -> bytes:
         for _ in range(8):
             crc = crc >> 1 ^ (0xA001 if crc & 1 else 0)
     return crc.to_bytes(2, "little")
+
+
+class PunctualClock(SystemClock):
+    """The machine's clock; who sleeps wakes to a tenth of a millisecond.
+
+    asyncio's own timers count whole milliseconds: meters that answer 1.4 ms late cost a line 2 to 4 %.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._free: list[Pause] = []
+
+    async def sleep_until(self, monotonic_s: float) -> None:
+        if monotonic_s <= self.monotonic():
+            await super().sleep_until(monotonic_s)
+            return
+        pause = self._free.pop() if self._free else Pause()
+        try:
+            while self.monotonic() < monotonic_s:  # an earlier sleeper's alarm may still ring
+                await pause.sleep_until(monotonic_s)
+        finally:
+            self._free.append(pause)
 
 
 class RegisterStation:
@@ -121,12 +144,12 @@ async def serve(path: Path, baud: int, meters: int, delay_s: float) -> None:
     """Serve until stdin closes."""
     pace = Pace(baud, "E", 1)
     stations = {unit: RegisterStation(unit, delay_s) for unit in range(1, meters + 1)}
-    wire = BenchWire(SystemClock(), pace, {str(unit): station for unit, station in stations.items()})
+    wire = BenchWire(PunctualClock(), pace, {str(unit): station for unit, station in stations.items()})
     wire.exchanges = []
     port = PtyPort(wire, path)
     port.plug()
     print("ready", flush=True)
-    loop, since_s, violations = asyncio.get_running_loop(), time.monotonic(), 0
+    loop, since_s, violations, late_s = asyncio.get_running_loop(), time.monotonic(), 0, 0.0
     while line := await loop.run_in_executor(None, sys.stdin.readline):
         word, _, unit = line.strip().partition(" ")
         if word in ("kill", "revive"):
@@ -140,12 +163,13 @@ async def serve(path: Path, baud: int, meters: int, delay_s: float) -> None:
             "lawful_s": lawful_s,
             "busy_s": busy_s,
             "gap_violations": wire.tally.gap_violations - violations,
+            "late_s": wire.tally.late_s - late_s,
             "collisions": wire.tally.collisions,
             "overruns": port.overruns,
             "misheard": port.misheard,
         }
         if word == "mark":
-            since_s, violations = now_s, wire.tally.gap_violations
+            since_s, violations, late_s = now_s, wire.tally.gap_violations, wire.tally.late_s
             wire.exchanges.clear()
             wire.exchanges.append(Exchange(0, now_s, now_s, 0.0))  # takes what was under way
             for station in stations.values():

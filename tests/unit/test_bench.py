@@ -225,6 +225,22 @@ class TestSerial:
         station.alive = False
         assert station.hear(request + serial_meters.crc16(request)) is None
 
+    async def test_sleepers_of_the_punctual_clock_never_wake_early(self) -> None:
+        clock = serial_meters.PunctualClock()
+        woken_s: list[float] = []
+
+        async def sleeper(after_s: float) -> None:
+            until_s = clock.monotonic() + after_s
+            await clock.sleep_until(until_s)
+            woken_s.append(clock.monotonic() - until_s)
+
+        cut_short = asyncio.ensure_future(sleeper(0.002))
+        await asyncio.sleep(0)
+        cut_short.cancel()
+        await asyncio.gather(*(sleeper(after_s) for after_s in (0.004, 0.001, 0.0)))
+        assert len(woken_s) == 3
+        assert min(woken_s) >= 0
+
     def test_a_group_names_its_workloads(self) -> None:
         assert [workload.name for workload in chosen(["serial"])] == ["serial-9600", "serial-19200"]
         assert chosen(None) == list(WORKLOADS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import struct
 import tomllib
 from dataclasses import replace
@@ -14,11 +15,14 @@ from pymodbus.client import AsyncModbusSerialClient, AsyncModbusTcpClient
 from pymodbus.exceptions import ModbusIOException
 from pymodbus.framer import FramerType
 
+from gateway.clock import SystemClock
 from gateway.errors import ConfigError
 from simulators.faults import LOOPBACK, Fault
 from simulators.plan import load_plan
 from simulators.run import serve
 from simulators.site_file import site_toml
+from simulators.wire import Pace, Wire
+from simulators.wire_ports import PtyPort
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -115,6 +119,40 @@ async def test_at_another_baud_rate_nothing_is_understood(line_plan: Plan) -> No
     finally:
         client.close()
         await running.stop()
+
+
+@pytest.mark.asyncio
+async def test_what_the_pty_holds_is_seen_before_anything_is_handed_over(tmp_path: Path) -> None:
+    order: list[str] = []
+    handed = asyncio.Event()
+
+    class Noting(Wire):
+        def feed(self, raw: bytes, late_s: float = 0.0) -> None:
+            order.append(f"fed {raw.decode()}")
+            super().feed(raw, late_s)
+
+    def receive(raw: bytes) -> None:
+        order.append(f"handed {raw.decode()}")
+        handed.set()
+
+    wire = Noting(SystemClock(), Pace(BAUD), {}, echo=True)
+    port = PtyPort(wire, tmp_path / "line")
+    port.plug()
+    wire.on_bytes(receive, wire._look)
+    descriptor = os.open(port.path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+    assert port._ends is not None
+    asyncio.get_running_loop().remove_reader(port._ends[0])  # as when the loop is busy elsewhere
+    try:
+        wire.feed(b"A")
+        os.write(descriptor, b"B")
+        assert select.select([port._ends[0]], [], [], 5)[0]
+        async with asyncio.timeout(5):
+            await handed.wait()
+        assert order[:3] == ["fed A", "fed B", "handed A"]
+    finally:
+        os.close(descriptor)
+        port.close()
+        wire.close()
 
 
 @pytest.mark.asyncio

@@ -72,6 +72,7 @@ def test_every_byte_takes_its_time_and_comes_in_the_chunks_of_a_fifo() -> None:
         assert (tally.requests, tally.replies, tally.bytes_sent, tally.bytes_replied) == (1, 1, 8, 20)
         assert tally.wire_s == pytest.approx(28 * CHAR_S)
         assert tally.lawful_s == pytest.approx(28 * CHAR_S + GAP_S + 0.01)
+        assert 0 <= tally.late_s < 5e-6
 
     run(work())
 
@@ -136,6 +137,39 @@ def test_a_request_soon_after_ones_own_is_a_violation_and_both_become_one_frame(
         await asyncio.sleep(1)
         assert parrot.heard == [b"A1A2"]
         assert (rig.wire.tally.requests, rig.wire.tally.gap_violations) == (2, 1)
+
+    run(work())
+
+
+@pytest.mark.parametrize(("late_s", "violations"), [(0.0, 1), (2 * CHAR_S, 0)], ids=["at once", "late"])
+def test_a_request_that_was_seen_late_may_have_ended_earlier(late_s: float, violations: int) -> None:
+    async def work() -> None:
+        rig = Rig()
+        rig.wire.feed(b"A1", late_s)
+        await asyncio.sleep(2 * CHAR_S + 2 * CHAR_S)
+        rig.wire.feed(b"A2")
+        assert (rig.wire.tally.requests, rig.wire.tally.gap_violations) == (2, violations)
+
+    run(work())
+
+
+def test_what_was_written_before_a_chunk_was_handed_over_is_not_measured_from_that_chunk() -> None:
+    """The wire is late, for want of CPU or because its loop was busy: the master could not know of the chunk."""
+
+    async def work() -> None:
+        rig = Rig(Parrot(b"A"))
+        written: list[bytes] = []
+
+        def look() -> None:
+            while written:
+                rig.wire.feed(written.pop())
+
+        rig.wire.on_bytes(lambda raw: rig.got.append((rig.clock.monotonic(), raw)), look)
+        rig.port.write(b"A")
+        last_s = CHAR_S + 0.01 + len(ANSWER) * CHAR_S
+        asyncio.get_running_loop().call_later(last_s - 1e-5, written.append, b"A again")
+        await asyncio.sleep(1)
+        assert (rig.wire.tally.requests, rig.wire.tally.gap_violations) == (2, 0)
 
     run(work())
 
