@@ -18,6 +18,7 @@ from drivers.profiles.model import CONFIGURED
 from gateway.commissioning.plausible import is_sane, with_unit, within
 from gateway.commissioning.probe import LEAD, POSSIBLE_SHOWN, Candidate, Verdict
 from gateway.commissioning.reads import Stopped
+from gateway.config.meters import PROTOCOL_NAMES
 from gateway.errors import ConfigError, DeviceError
 from gateway.model import ABSENT
 from gateway.quantity import QUANTITIES
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
 NAMED_MAX = 6
 SILENCE = "no answer"
-PROTOCOL_NAMES = {"dlt645": "DL/T 645", "cjt188": "CJ/T 188"}
 _GOOD, _BAD, _MISSING = 1.0, -1.0, -0.02
 """What one channel weighs. One a meter has not says little: single-phase meters answer a third of the common identifiers."""
 

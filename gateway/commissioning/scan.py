@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from drivers.cjt188.frame import ANY_TYPE
 from drivers.identifiers import ANY_ADDRESS, CJT_ADDRESS_DI, CJT_ANY_ADDRESS, CJT_TOLD_BYTES
 from gateway.commissioning.reads import ask_steadily, is_silence, never
+from gateway.config.meters import PROTOCOL_NAMES
 from gateway.control.errands import Question
 from gateway.errors import DeviceError
 
@@ -180,7 +181,14 @@ def remarks(scan: Scan, kind: str) -> list[str]:
         found.append(
             "every unit id answers: this device does not look at the unit id; it is most likely one meter: take unit 1"
         )
-    if any(one.how == "garbled" for one in scan.found):
+    for one in scan.found:
+        if one.how == "garbled" and one.address in (ANY_ADDRESS, CJT_ANY_ADDRESS):
+            name = PROTOCOL_NAMES[one.protocol]
+            found.append(
+                f"something garbled answers the number AA…AA of {name}: most likely several such meters at once; connect one "
+                "at a time, or enter the numbers from their plates (表号)"
+            )
+    if any(one.how == "garbled" and isinstance(one.address, int) for one in scan.found):
         found.append(
             "a garbled answer means two meters with the same unit id, a wrong baud rate or parity, or a bad line: "
             "disconnect one meter, or try --bauds 9600,19200 --parities E,N"

@@ -7,7 +7,7 @@ import pytest
 from drivers.cjt188.frame import ANY_TYPE, AddressAsk
 from drivers.failures import RequestFailed
 from drivers.identifiers import CJT_ADDRESS_DI, CJT_ANY_ADDRESS, CJT_TOLD_BYTES
-from gateway.commissioning.scan import Scan, cjt188_types, proposal, scan_cjt188
+from gateway.commissioning.scan import Answered, Scan, cjt188_types, proposal, remarks, scan_cjt188
 from gateway.control.errands import Question, poll_of
 from gateway.control.requests import BadRequest
 from gateway.errors import DeviceError
@@ -121,6 +121,13 @@ async def test_a_scan_for_it_can_be_stopped_and_finds_no_electricity_meter() -> 
         bus, bus.clock, timeout_s=0.6, scan=scan, told=lambda _: None, stopped=lambda: scan.asked >= 1
     )
     assert (scan.found, scan.asked, scan.is_whole) == ([], 1, False)
+
+
+async def test_several_meters_at_once_are_called_so() -> None:
+    scan = Scan([Answered("cjt188", CJT_ANY_ADDRESS, "garbled", "garbled: 68", None)])
+    assert proposal(scan, "line", known={}, profiles={}, kinds={}, ratios={}) == ""
+    (said,) = remarks(scan, "serial")
+    assert "CJ/T 188: most likely several such meters at once" in said
 
 
 def test_only_the_address_is_asked_of_whoever_is_there() -> None:
