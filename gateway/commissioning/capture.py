@@ -122,7 +122,7 @@ async def capture(
             timeout_s=timeout_s, late_s=late_s, reads_max=READS_MAX, told=told, stopped=stopped,
         )  # fmt: skip
         settings = limits_of(meter, profile)
-        frames = await read_frames(reads, settings, layout, sources, left_out, clock, late_s=late_s)
+        frames = await read_frames(reads, settings, layout, sources, left_out)
         body = {"frames": list(frames), "source": f"{source}; {REBUILT}"}
     else:
         blocks = await _blocks(

@@ -11,14 +11,12 @@ from typing import TYPE_CHECKING
 
 from drivers.identifiers import CjtSettings, CjtSource, DltSettings, DltSource
 from drivers.profiles.golden_frames import cjt188_answer, dlt645_answer
-from gateway.clock import sleep_for
 from gateway.errors import DeviceError
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
 
     from gateway.commissioning.identified_reads import IdentifiedReads
-    from gateway.interfaces import Clock
     from gateway.layout import Layout
 
 REBUILT = (
@@ -33,17 +31,14 @@ async def read_frames(
     layout: Layout,
     sources: Sequence[Hashable],
     left_out: dict[str, str],
-    clock: Clock,
-    *,
-    late_s: float,
 ) -> tuple[str, ...]:
     """Return the frames of all channels, hexadecimal, and add to `left_out` the channels the meter does not answer.
 
-    late_s: what was not answered is asked again once after it. Raises Stopped, LinkDown, Busy.
+    What was not answered is asked again once, when no late answer can come any more. Raises Stopped, LinkDown, Busy.
     """
     errors = await _read_all(reads, settings, sources)
     if reads.answered and reads.forget_silence():
-        await sleep_for(clock, late_s)
+        await reads.rest()
         errors = await _read_all(reads, settings, sources)
     left_out |= {layout.channels[i].key: str(error) for i, error in errors.items()}
     frames: dict[str, None] = {}

@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 TRIES = 2
 """Requests for a CJ/T 188 reply until the meter has answered once: the identifier goes high byte first, then low byte first."""
 BYTES_MAX = 255  # of a data field
+STOP_EVERY_S = 0.5
 
 
 class IdentifiedReads:
-    """What one meter answers, each question once. asked: requests; answered: it has spoken, be it a refusal."""
+    """What one meter answers, each question once. asked: requests; answered: it has spoken, be it a refusal; garbled: last answer that is none."""
 
     def __init__(
         self,
@@ -46,6 +47,7 @@ class IdentifiedReads:
         self.protocol, self.address = protocol, address
         self.asked = 0
         self.answered = False
+        self.garbled = ""
         self._bus, self._clock, self._timeout_s, self._late_s = bus, clock, timeout_s, late_s
         self._reads_max, self._told, self._stopped = reads_max, told, stopped
         self._known: dict[Hashable, bytes | DeviceError] = {}
@@ -99,6 +101,14 @@ class IdentifiedReads:
         self._silent = 0
         return bool(silent)
 
+    async def rest(self) -> None:
+        """Wait until no late answer can come any more. Raises Stopped."""
+        end_s = self._clock.monotonic() + self._late_s
+        while (left_s := end_s - self._clock.monotonic()) > 0:
+            if self._stopped():
+                raise Stopped("stopped")
+            await sleep_for(self._clock, min(left_s, STOP_EVERY_S))
+
     async def _field(self, di: int, settings: CjtSettings) -> bytes | DeviceError:
         pieces = _pieces(settings.lengths)
         question = Question(
@@ -114,7 +124,7 @@ class IdentifiedReads:
             if not _is_silent(answer) or self.answered:
                 break
             if not settings.echoes_ser:
-                await sleep_for(self._clock, self._late_s)
+                await self.rest()
             answer = await self._ask(question)
         return answer if isinstance(answer, DeviceError) else _whole(pieces, answer, settings.lengths)
 
@@ -129,6 +139,7 @@ class IdentifiedReads:
         except DeviceError as error:
             self._silent += is_silence(error)
             self.answered = self.answered or error.reason == "exception"
+            self.garbled = str(error) if error.reason == "garbage" else self.garbled
             return error
         finally:
             if self._told is not None:

@@ -219,6 +219,7 @@ def verdict_identified(ranked: Sequence[Candidate], reads: IdentifiedReads) -> V
             f"{who} does not answer: check every digit of the number, power, A and B (A/B 线), baud rate and parity; "
             "`metergate scan` finds a meter that is alone on the line."
         )
+        text += f" What came is no answer: {reads.garbled}" if reads.garbled else ""
         return Verdict("silent", text, ())
     speaking = [c for c in ranked if c.speaks]
     if not speaking:

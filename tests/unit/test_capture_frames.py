@@ -159,6 +159,15 @@ async def test_what_was_silent_is_asked_again_when_no_late_answer_can_come() -> 
     assert station.asked
 
 
+async def test_a_stop_is_heard_while_late_answers_are_waited_for() -> None:
+    bus, _ = dlt645_bus()
+    bus.line.deaf_to = TOTAL
+    channels = len(shipped("dlt645-2007").keys())
+    with pytest.raises(Stopped):
+        await captured(bus, shipped("dlt645-2007"), DLT, stopped=lambda: len(bus.asked) == channels)
+    assert len(bus.asked) == channels
+
+
 async def test_a_value_out_of_its_limits_is_doubted() -> None:
     bus, _ = dlt645_bus()
     limits = {"voltage_ln_l1": {"high": 10}}

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from drivers.identifiers import DltSettings
 from drivers.profiles import Library, load, shipped_dir
 from gateway.commissioning.identified_reads import IdentifiedReads
 from gateway.commissioning.probe_identified import (
@@ -17,6 +18,7 @@ from gateway.commissioning.probe_identified import (
     verdict_identified,
 )
 from gateway.commissioning.reads import SILENT_MAX, never
+from gateway.errors import DeviceError
 from tests.unit.station_bus import cjt188_bus, dlt645_bus
 
 if TYPE_CHECKING:
@@ -117,6 +119,14 @@ async def test_silence_costs_few_requests_and_is_called_so() -> None:
     _, said, reads = await probed(water, CJT)
     assert said.outcome == "silent"
     assert reads.asked == 2 * steps_of(trials_of(identified_candidates(LIBRARY, "cjt188")))
+
+
+async def test_answers_that_are_none_are_no_plain_silence() -> None:
+    bus, _ = dlt645_bus()
+    reads = reads_of(bus, DLT)
+    found = await reads.value(0x00010000, 3, DltSettings())
+    assert isinstance(found, DeviceError)
+    assert "a value of 4 bytes where the profile's format has 3" in verdict_identified([], reads).text
 
 
 async def test_a_unit_nobody_knows_is_a_type_nobody_knows() -> None:
