@@ -99,6 +99,15 @@ async def test_a_lone_meter_is_found_and_proposed(low_first_di: bool) -> None:
     assert 'variant = "hot"' in text
 
 
+async def test_the_next_meter_may_want_the_identifier_the_other_way_round() -> None:
+    bus, station = cjt188_bus()
+    for low_first_di in (False, True, False):
+        station.low_first_di = low_first_di
+        scan = Scan()
+        await scan_cjt188(bus, bus.clock, timeout_s=0.6, scan=scan, told=lambda _: None)
+        assert [one.address for one in scan.found] == [ADDRESS]
+
+
 async def test_a_meter_that_wants_its_own_type_is_found_by_it() -> None:
     bus, station = cjt188_bus("cjt188-heat", "heat")
     station.any_type = False
