@@ -71,7 +71,7 @@ class Reads:
         """Return the values in channel order; a server that finds the request too large is asked in halves.
 
         A variable far longer than a number costs only itself: it gets the StatusCode BadEncodingLimitsExceeded, which is
-        what a stack says of a value beyond its own limits (Part 4, 7.39.2). Raises TooLong if every one is so.
+        what a stack says of a value beyond its own limits (Part 4, 7.39.2).
         """
         plan = self._plan(poll)
         while True:
@@ -93,37 +93,32 @@ class Reads:
                 return answers
 
     async def _read(self, client: Client, wanted: list[ua.ReadValueId]) -> list[ua.DataValue]:
-        """Return one value for each; what makes an answer too long is found by halves, and left out from then on."""
-        asked = [value for value in wanted if value.NodeId not in self._vast] if self._vast else wanted
+        """Return one value for each; what makes an answer too long is found by halves, and left out from then on.
+
+        Raises DeviceError if the server sends more or fewer values than it was asked for: nobody knows whose they are.
+        """
+        vast = self._vast
+        asked = [value for value in wanted if value.NodeId not in vast] if vast else wanted
         if not asked:
             return [_VAST] * len(wanted)
+        left_out = frozenset(vast)  # while halves are asked, more may be found
         try:
             answers = await client.uaclient.read(ua.ReadParameters(0, ua.TimestampsToReturn.Source, asked))
         except TooLong:
-            if len(wanted) == 1:
-                raise
-            return await self._read_apart(client, wanted)
-        if len(asked) == len(wanted) or len(answers) != len(asked):
+            if len(asked) == 1:
+                vast.add(asked[0].NodeId)
+                return [_VAST] * len(wanted)
+            middle = len(asked) // 2
+            answers = [
+                value for half in (asked[:middle], asked[middle:]) for value in await self._read(client, half)
+            ]
+        if len(answers) != len(asked):
+            text = f"link {self._name}: the server sent {len(answers)} values for {len(asked)} asked"
+            raise DeviceError(text, reason="garbage")
+        if len(asked) == len(wanted):
             return answers
         found = iter(answers)
-        return [_VAST if value.NodeId in self._vast else next(found) for value in wanted]
-
-    async def _read_apart(self, client: Client, wanted: list[ua.ReadValueId]) -> list[ua.DataValue]:
-        """Return one value for each, asked in halves. Raises TooLong if every one is too long."""
-        answers: list[ua.DataValue] = []
-        middle = len(wanted) // 2
-        failed: list[tuple[TooLong, list[ua.ReadValueId]]] = []
-        for half in (wanted[:middle], wanted[middle:]):
-            try:
-                answers += await self._read(client, half)
-            except TooLong as error:
-                failed.append((error, half))
-                answers += [_VAST] * len(half)
-        if len(failed) == 2:
-            raise failed[0][0]
-        for _, half in failed:
-            self._vast.update(value.NodeId for value in half)
-        return answers
+        return [_VAST if value.NodeId in left_out else next(found) for value in wanted]
 
 
 _VAST = ua.DataValue(StatusCode=ua.StatusCode(ua.UInt32(Code.BadEncodingLimitsExceeded)))
