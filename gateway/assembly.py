@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from gateway.config.models import MeterConfig, Site
     from gateway.config.sinks import SinkConfig, TlsConfig
     from gateway.interfaces import Clock, Directory, Link, Notice, Sink
-    from gateway.polling.poll import Target
+    from gateway.polling.target import Target
     from gateway.sinks.tls import TlsFiles
     from gateway.targets import SiteDirectory
 

@@ -5,7 +5,11 @@ Due times are multiples of the period since 1970 UTC. Missed ones are skipped, n
 
 from __future__ import annotations
 
-from heapq import heappush, heapreplace
+from heapq import heapify, heapreplace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Container
 
 
 def next_due(now_ns: int, period_ns: int) -> int:
@@ -16,28 +20,72 @@ def next_due(now_ns: int, period_ns: int) -> int:
 class Timetable:
     """Which target is due next; targets due together come in the order they were added."""
 
-    def __init__(self, periods_ns: list[int], now_ns: int, *, at_once: bool = False) -> None:
-        """periods_ns: one per target. The first due time of each is the next on its grid; at_once: the last one was."""
+    def __init__(self, periods_ns: list[int], now_ns: int) -> None:
+        """periods_ns: one per target. The first due time of each is the next on its grid."""
         self._periods_ns = periods_ns
-        self._heap: list[tuple[int, int]] = []
-        for target, period_ns in enumerate(periods_ns):
-            heappush(self._heap, (next_due(now_ns, period_ns) - (period_ns if at_once else 0), target))
+        self._read_ns = [0] * len(periods_ns)  # when each was read last
+        self._dues_ns = [next_due(now_ns, period_ns) for period_ns in periods_ns]
+        self._heap: list[tuple[int, int]] = []  # (when to look at it, target)
+        self.held: set[int] = set()  # targets whose turn is put off until others have had theirs
+        self._sort()
+
+    def _sort(self) -> None:
+        self.held.clear()
+        self._heap = [(due_ns, target) for target, due_ns in enumerate(self._dues_ns)]
+        heapify(self._heap)
 
     def head(self) -> tuple[int, int]:
-        """Return (due_ns, target) of what is due first."""
+        """Return (when_ns, target) of what is to be looked at first."""
         return self._heap[0]
 
+    def due_ns(self, target: int) -> int:
+        """Return for when a target is due, whether it is held or not."""
+        return self._dues_ns[target]
+
+    def due_now(self, now_ns: int) -> list[int]:
+        """Return the targets whose turn has come, those that are held left out."""
+        return [target for when_ns, target in self._heap if when_ns <= now_ns and target not in self.held]
+
     def done(self, now_ns: int, pause_ns: int = 0) -> int:
-        """Move the first target on to its next due time after now (+ pause); return the due times skipped."""
-        due_ns, target = self._heap[0]
-        period_ns = self._periods_ns[target]
+        """Move the first target on to its next due time after now (+ pause); return the due times skipped.
+
+        A target with a pause was not read: its due times are not skipped by the link, and `resume` tries it at once.
+        """
+        target = self._heap[0][1]
+        due_ns, period_ns = self._dues_ns[target], self._periods_ns[target]
         following = next_due(max(now_ns + pause_ns, due_ns), period_ns)
         heapreplace(self._heap, (following, target))
-        return 0 if pause_ns else (following - due_ns) // period_ns - 1
+        self._dues_ns[target] = following
+        if self.held:
+            self.held.discard(target)
+        if pause_ns:
+            return 0
+        self._read_ns[target] = now_ns
+        return (following - due_ns) // period_ns - 1
+
+    def hold(self, until_ns: int) -> None:
+        """Put the first target's turn off until then, or until `release`; it stays due."""
+        target = self._heap[0][1]
+        heapreplace(self._heap, (until_ns, target))
+        self.held.add(target)
+
+    def release(self) -> None:
+        """Give all that are held their turn."""
+        self._sort()
+
+    def resume(self, now_ns: int, resting: Container[int]) -> None:
+        """After a lost link: what was not read at its last due time is due now, once, in place of all it missed.
+
+        resting: targets that stay where their pause has put them.
+        """
+        for target, period_ns in enumerate(self._periods_ns):
+            last_ns = now_ns // period_ns * period_ns
+            if self._read_ns[target] < last_ns and target not in resting:
+                self._dues_ns[target] = last_ns
+        self._sort()
 
     def restart(self, now_ns: int) -> None:
-        """Forget all due times and take the next on each grid: after a step of the clock or a lost link."""
-        targets = sorted(target for _, target in self._heap)
-        self._heap = []
-        for target in targets:
-            heappush(self._heap, (next_due(now_ns, self._periods_ns[target]), target))
+        """Forget all due times and take the next on each grid: the clock was stepped."""
+        self._read_ns = [now_ns] * len(self._periods_ns)
+        self._dues_ns = [next_due(now_ns, period_ns) for period_ns in self._periods_ns]
+        self._sort()

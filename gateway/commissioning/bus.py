@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from gateway.config.links import LinkConfig
     from gateway.config.models import Site
     from gateway.interfaces import Clock, Link
-    from gateway.polling.trial import Target
+    from gateway.polling.target import Target
 
 
 class Bus(Protocol):

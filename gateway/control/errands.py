@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from gateway.interfaces import Clock, Link
     from gateway.model import Sample
     from gateway.polling.poll import LinkPoller
-    from gateway.polling.trial import Target
+    from gateway.polling.target import Target
 
 SOURCES_MAX = 64
 TIMEOUT_MAX_S = 10.0

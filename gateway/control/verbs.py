@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from gateway.journal.event_log import EventLog
     from gateway.journal.journal import Journal
     from gateway.journal.reader import Reader
-    from gateway.polling.poll import LinkPoller, Target
+    from gateway.polling.poll import LinkPoller
     from gateway.polling.recorder import Recorder
+    from gateway.polling.target import Target
     from gateway.replay.rules import Rules
 
 

@@ -21,8 +21,10 @@ from gateway.backoff import Backoff
 from gateway.errors import DeviceError, LinkDown
 from gateway.model import NS
 from gateway.polling.errand_queue import ErrandQueue
+from gateway.polling.link_state import LinkState
 from gateway.polling.recorder import STEP_NS
-from gateway.polling.trial import OVERRUN_TOLD_S, AllSilent, Breaker, Severed, Target
+from gateway.polling.trial import METER_PAUSE_MAX_S, OVERRUN_TOLD_S, AllSilent, Breaker
+from gateway.polling.watch import CLOSE_S, HANG_MIN_S, Hung, ended, limit_s
 from gateway.schedule import Timetable
 
 if TYPE_CHECKING:
@@ -32,28 +34,18 @@ if TYPE_CHECKING:
     from gateway.interfaces import Clock, Link, Poll
     from gateway.model import Sample
     from gateway.polling.recorder import Recorder
-
-__all__ = ["LinkPoller", "Target"]
+    from gateway.polling.target import Target
+    from gateway.polling.trial import Trial
 
 T = TypeVar("T")
 
 SLEEP_MAX_S = 10.0  # a step of the wall clock is noticed at least this often
 LINK_PAUSE_FIRST_S = 0.5
-HANG_CYCLES = 3  # times the shortest period or the longest timeout that one thing on a link may take
-HANG_MIN_S = 60.0
-HANG_MAX_S = 600.0  # if no timeout is longer than a third of it
-CLOSE_S = 2.0  # patience with a driver that closes, or ends what it is at
-CUTS_TOLD_S = 60.0  # connections that broke and were opened anew at once are one event in this time
 ERRAND_SHARE = 1 / 10  # of the link's time that errands may take once one has made a poll late
+HOLD_PERIODS = 2  # of its own for which a suspect waits for somebody else's answer
 IDLE_OPEN_S = 30.0  # a link without meters stays open for this long after an errand
 
 log = structlog.get_logger("poll")
-
-
-class Hung(LinkDown):
-    """One thing on the link took longer than anything may."""
-
-    reason = "hang"
 
 
 class LinkPoller:
@@ -85,18 +77,22 @@ class LinkPoller:
         self._take(link)
         self._backoff = Backoff(LINK_PAUSE_FIRST_S, pause_max_s, spread)
         self._breaker = Breaker(id_, targets, recorder, clock, health, spread)
-        self._mute = False  # the link was given up because no meter answered on it: it is up when one does
-        self._told_down = ""  # the reason of the last `link_down`
-        self._was_lost = False  # the link was down for a while: what was due last is read at once, not at the next due time
-        self._cuts, self._cut_by, self._cuts_told_s = 0, "", -CUTS_TOLD_S  # brief losses not told yet
+        self._state = LinkState(id_, self._own, recorder, clock, self._breaker.warn)
+        self._mute = False  # the link was given up though it could be opened: it is up when a meter answers
+        self._was_lost = self._is_anew = (
+            False  # the link was down for a while, before this connection or the next
+        )
         self._is_open = self._was_opened = False  # now; in this session or the last
         self._errands = ErrandQueue(id_, self._wake)
         self._errands_from_s = 0.0  # when the next errand may begin
+        self._errand_broke_s: float | None = None  # when that errand began at which the connection broke
         self._asleep: asyncio.Task[object] | None = None  # the task that sleeps and may be woken
         self._busy_since_s: float | None = None  # since when it is at one thing
         self._began_s = 0.0  # of the poll or errand under way
         self._timeout_s = timeout_s  # the longest in use
-        self._timetable: Timetable | None = None  # what is due, kept while the link is opened anew at once
+        self._asking: Trial | None = None  # the target that is being asked
+        self._timetable: Timetable | None = None
+        self._offset_ns = 0  # wall time less monotonic time, when last looked at
         self._shortest_s = min((target.period_s for target in targets), default=0.0)
 
     def _take(self, link: Link) -> None:
@@ -146,28 +142,34 @@ class LinkPoller:
         """Keep the link open and its meters read, for ever."""
         try:
             while True:
-                at_once = False
+                pause_s = 0.0
                 try:
                     await self._session()
                 except LinkDown as error:
-                    is_served = bool(self._breaker.served)
-                    at_once = self._was_opened and is_served and not isinstance(error, AllSilent | Hung)
-                    self._mute |= isinstance(error, AllSilent) or (self._was_opened and not is_served)
-                    if at_once:
-                        self._cut(error)
-                    else:
-                        self._down(error)
+                    pause_s = self._lost(error)
                 await self._close()
-                if not at_once:
-                    self._timetable = None
-                    self._was_lost = True
-                    if not self._errands:
-                        await self._sleep_until(self._clock.monotonic() + self._backoff.next_s())
+                if pause_s and not self._errands:
+                    await self._sleep_until(self._clock.monotonic() + pause_s)
         finally:
             self._breaker.close()
-            self._tell_cuts()
+            self._state.tell_cuts()
             self._errands.refuse(f"link {self.id}: the gateway stops")
             await self._close()
+
+    def _lost(self, error: LinkDown) -> float:
+        """Judge why the connection is gone; return the pause before the next, 0: it is opened anew at once."""
+        trial, self._asking = self._asking, None
+        if isinstance(error, Hung):
+            self._breaker.cut(trial, error, hung=True)
+        elif self._was_opened and not isinstance(error, AllSilent):
+            is_meters = self._breaker.cut(trial, error)
+            if not self._breaker.blame.is_the_links:
+                self._state.cut("" if is_meters else str(error))
+                return 0.0
+        self._mute |= self._was_opened and not isinstance(error, Hung)
+        self._was_lost = True
+        self._down(error)
+        return self._backoff.next_s()
 
     async def _session(self) -> None:
         """Open the link and serve it under the watch. Raises LinkDown; returns if nobody needs the link any more."""
@@ -183,7 +185,7 @@ class LinkPoller:
             await task
         finally:
             self._is_open = False
-            if not await _ended(task):
+            if not await ended(task):
                 self._replace("what it was at could not be ended")
 
     async def _open_and_serve(self) -> None:
@@ -197,11 +199,8 @@ class LinkPoller:
         since_s = self._busy_since_s
         if since_s is None:
             return
-        limit_s = max(
-            HANG_MIN_S, min(HANG_CYCLES * self._shortest_s, HANG_MAX_S), HANG_CYCLES * self._timeout_s
-        )
         idle_s = round(self._clock.monotonic() - since_s, 3)
-        if idle_s < limit_s:
+        if idle_s < limit_s(self._shortest_s, self._timeout_s):
             return
         error = f"nothing was completed for {idle_s:g} s; the link is closed and opened anew"
         self._own.rebuilt += 1
@@ -214,7 +213,7 @@ class LinkPoller:
         try:
             done, _ = await asyncio.wait({task}, timeout=CLOSE_S)
         finally:
-            await _ended(task)
+            await ended(task)
         if not done:
             self._replace("it could not be closed")
         elif not task.cancelled():
@@ -227,47 +226,43 @@ class LinkPoller:
             self._take(self._renew())
 
     def _opened(self) -> None:
+        now_s = self._clock.monotonic()
         self._own.ups += 1
-        self._tell_cuts(CUTS_TOLD_S)
+        self._state.look()
         if self._targets and not self._mute:
             self._up()
-        self._breaker.opened()
+        self._breaker.opened(anew=self._was_lost)
+        if self._errand_broke_s is not None:  # what it cost to open the link anew is the errand's
+            self._pay_errand(now_s - self._errand_broke_s)
+            self._errand_broke_s = None
 
     def _up(self) -> None:
         self._mute = False
-        if self._own.state != "up":
-            self._own.state, self._own.error = "up", ""
-            log.info("link up", link=self.id)
-            self._recorder.events.note("link_up", self.id)
-
-    def _cut(self, error: LinkDown) -> None:
-        """Note that the connection broke and is opened anew at once, which is told if that fails, or once a minute."""
-        self._own.downs += 1
-        if not isinstance(error, Severed):  # else the meter that broke it is told
-            self._cuts += 1
-            self._cut_by = str(error)
-
-    def _tell_cuts(self, every_s: float = 0.0) -> None:
-        now_s = self._clock.monotonic()
-        if not self._cuts or now_s < self._cuts_told_s + every_s:
-            return
-        self._breaker.warn("connection broke, open again", self.id, count=self._cuts, error=self._cut_by)
-        self._recorder.events.note("link_cut", self.id, count=self._cuts, error=self._cut_by)
-        self._cuts, self._cuts_told_s = 0, now_s
+        self._state.up()
 
     def _down(self, error: LinkDown) -> None:
         """Say that the link was lost, and that nobody can tell how its meters are."""
-        self._tell_cuts()
-        self._own.downs += 1
         reason = error.reason if isinstance(error, Hung | AllSilent) else "connection"
-        if self._own.state != "down" or not self._own.error or reason != self._told_down:
-            self._breaker.warn("link down", self.id, reason=reason, error=str(error))
-            self._recorder.events.note("link_down", self.id, reason=reason, error=str(error))
-        self._told_down = reason
-        self._own.state, self._own.error = "down", str(error)
+        self._state.down(reason, str(error))
         self._breaker.link_down()
         if not isinstance(error, AllSilent):  # a link nobody answers on still does errands
             self._errands.refuse(f"link {self.id} is down: {error}")
+
+    def _pay_errand(self, cost_s: float) -> None:
+        """Let errands wait for as long as keeps them within their share of the link's time."""
+        self._errands_from_s = self._clock.monotonic() + cost_s * (1 / ERRAND_SHARE - 1)
+
+    def _timetable_now(self) -> Timetable:
+        """Return what is due; after an outage what was missed is due once, after a step of the clock nothing is."""
+        wall_ns, now_s = self._clock.wall_ns(), self._clock.monotonic()
+        before_ns, self._offset_ns = self._offset_ns, wall_ns - round(now_s * NS)
+        timetable = self._timetable
+        if timetable is None or abs(self._offset_ns - before_ns) > STEP_NS:
+            timetable = self._timetable = Timetable([round(t.period_s * NS) for t in self._targets], wall_ns)
+        self._is_anew, self._was_lost = self._was_lost, False
+        if self._is_anew:
+            timetable.resume(wall_ns, self._breaker.resting())
+        return timetable
 
     async def _serve(self) -> None:
         """Read every target at its times, and do errands between. Raises LinkDown."""
@@ -275,45 +270,56 @@ class LinkPoller:
             await self._serve_errands()
             return
         clock, breaker, errands = self._clock, self._breaker, self._errands
-        wall_ns, now_s = clock.wall_ns(), clock.monotonic()
-        timetable = self._timetable
-        if timetable is None or wall_ns - timetable.head()[0] > self._shortest_s * NS:
-            periods_ns = [round(t.period_s * NS) for t in self._targets]
-            timetable = self._timetable = Timetable(periods_ns, wall_ns, at_once=self._was_lost)
-        offset_ns = wall_ns - round(now_s * NS)
+        suspects = breaker.blame.suspects
+        timetable = self._timetable_now()
         while True:
             if errands and clock.monotonic() >= self._errands_from_s:
                 await self._do_errand()
                 if timetable.head()[0] < clock.wall_ns():
-                    self._errands_from_s = clock.monotonic() + self._cost_s() * (1 / ERRAND_SHARE - 1)
-            due_ns, index = timetable.head()
+                    self._pay_errand(self._cost_s())
+            when_ns, index = timetable.head()
             wall_ns, now_s = clock.wall_ns(), clock.monotonic()
-            before_ns, offset_ns = offset_ns, wall_ns - round(now_s * NS)
-            if abs(offset_ns - before_ns) > STEP_NS:  # nothing was missed, and nothing is due twice
+            before_ns, self._offset_ns = self._offset_ns, wall_ns - round(now_s * NS)
+            if abs(self._offset_ns - before_ns) > STEP_NS:  # nothing was missed, and nothing is due twice
                 timetable.restart(wall_ns)
                 continue
-            if wall_ns < due_ns:
+            if wall_ns < when_ns:
                 self._busy_since_s = None
+                self._state.look()
                 if not errands or self._errands_from_s > now_s:
-                    until_s = now_s + min((due_ns - wall_ns) / NS, SLEEP_MAX_S)
+                    until_s = now_s + min((when_ns - wall_ns) / NS, SLEEP_MAX_S)
                     await self._sleep_until(min(until_s, self._errands_from_s) if errands else until_s)
                 continue
-            self._busy_since_s = self._began_s = now_s
             target = self._targets[index]
+            if target in suspects and self._holds(target, timetable, index):
+                continue
+            self._busy_since_s = self._began_s = now_s
             trial = breaker.trials[target]
-            try:
-                pause_s = await self._read(target)
-            except LinkDown as error:
-                pause_s = 0.0 if isinstance(error, AllSilent) else breaker.cut(trial, error)
-                if not pause_s:
-                    raise
-                timetable.done(clock.wall_ns(), round(pause_s * NS))
-                raise Severed(str(error)) from error
+            due_ns = timetable.due_ns(index)
+            pause_s = await self._read(target)
             skipped = timetable.done(clock.wall_ns(), round(pause_s * NS))
             if skipped:
                 breaker.skipped(trial, due_ns, skipped)
             if trial.skipped:
                 breaker.tell_skips(trial, OVERRUN_TOLD_S)
+            if timetable.held and breaker.blame.is_good:
+                timetable.release()
+
+    def _holds(self, target: Target, timetable: Timetable, index: int) -> bool:
+        """Put off a suspect's turn until others have shown that the connection is good; return whether that was done.
+
+        At its first cut, and after an outage, it goes behind those that are due now; later it waits for an answer.
+        """
+        trial, wall_ns = self._breaker.trials[target], self._clock.wall_ns()
+        if index in timetable.held or trial.rest_until_s > self._clock.monotonic():
+            return False
+        is_brief = self._is_anew or self._breaker.blame.suspects[target] == 1
+        others = [self._targets[i] for i in timetable.due_now(wall_ns)] if is_brief else self._targets
+        if not self._breaker.waits(trial, others):
+            return False
+        most_s = 0.0 if is_brief else min(HOLD_PERIODS * target.period_s, METER_PAUSE_MAX_S)
+        timetable.hold(wall_ns + round(most_s * NS))
+        return True
 
     async def _serve_errands(self) -> None:
         """Do errands on a link without meters until none has come for a while."""
@@ -329,31 +335,39 @@ class LinkPoller:
     async def _do_errand(self) -> None:
         self._busy_since_s = self._began_s = self._clock.monotonic()
         self._own.errands += 1
-        await self._errands.run_one(self._link)
+        try:
+            await self._errands.run_one(self._link)
+        except LinkDown:
+            self._errand_broke_s = self._began_s
+            raise
 
     async def _read(self, target: Target) -> float:
-        """Read one target; return the pause it has earned, 0 if it answered."""
+        """Read one target; return the pause it has earned, 0 if it answered. Raises LinkDown."""
         meter = self._health.meters[target.meter]
         trial = self._breaker.trials[target]
         if trial.rest_until_s:
             rest_s = self._breaker.rest_s(trial)
-            if rest_s > 0:  # another target of its meter met silence
+            if rest_s > 0:  # another target of its meter met silence, or it broke the connection
                 return rest_s
         meter.polls += 1
         self._own.polls += 1
+        self._asking = trial
         try:
             poll = await target.poll(self._link)
             self._timeout_s = max(self._timeout_s, poll.timeout_s)
             samples = await self._ask(poll)
         except DeviceError as error:
-            return self._failed(target, error)
+            pause_s = self._failed(trial, error)
+            self._asking = None
+            return pause_s
+        self._asking = None
         for sample in samples:
             self._recorder.record(poll.layout, sample)
         if self._own.state != "up":
             self._up()
         self._backoff.reset()
-        self._breaker.serves(target.meter)
-        if trial.failing or meter.state != "on":
+        self._breaker.serves(trial)
+        if trial.failing or trial.backoff.failures or meter.state != "on":
             self._breaker.answered(trial)
         return 0.0
 
@@ -366,18 +380,16 @@ class LinkPoller:
                 self._recorder.record(poll.layout, sample)
             raise
 
-    def _failed(self, target: Target, error: DeviceError) -> float:
-        return self._breaker.failed(self._breaker.trials[target], error, self._cost_s())
+    def _failed(self, trial: Trial, error: DeviceError) -> float:
+        """Return the pause that a failed poll has earned its target. Raises LinkDown."""
+        if error.reason == "exception":  # an answer, if not the one that was wanted
+            self._breaker.heard(trial)
+            self._backoff.reset()
+        elif error.reason == "garbage":
+            self._breaker.blame.garbled(trial.target)
+        if error.reason in {"exception", "garbage"} and self._own.state != "up":
+            self._up()
+        return self._breaker.failed(trial, error, self._cost_s())
 
     def _cost_s(self) -> float:
         return self._clock.monotonic() - self._began_s
-
-
-async def _ended(task: asyncio.Task[None]) -> bool:
-    """Return whether a task has ended, by itself or because it was told to."""
-    if not task.done():
-        task.cancel()
-        await asyncio.wait({task}, timeout=CLOSE_S)
-    if task.done() and not task.cancelled():
-        task.exception()  # looked at: it was raised to whoever waited, or came too late for anybody
-    return task.done()

@@ -5,15 +5,13 @@ and is then probed by one poll, which a driver ends with its first silent reques
 link that cannot keep up, the pause from the second silence on is long enough that all silent meters together take at
 most a twentieth of the link's time.
 
-A meter that breaks the connection it shares, twice running while others answer, is to blame for it: it rests like one
-that fails, and the connection is opened anew at once. Where it breaks at one meter after the other and nobody
-answers between, the link is to blame.
+A target that breaks good connections, twice running, is to blame for it (`gateway.polling.blame`): it rests like one that
+fails, and the connection is opened anew at once.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -21,35 +19,22 @@ from gateway.backoff import Backoff
 from gateway.errors import DeviceError, LinkDown
 from gateway.log import Turns
 from gateway.model import NS
+from gateway.polling.blame import Blame
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gateway.health import Health
-    from gateway.interfaces import Clock, Link, Poll
+    from gateway.interfaces import Clock
     from gateway.polling.recorder import Recorder
+    from gateway.polling.target import Target
 
 METER_PAUSE_MAX_S = 60.0
 OVERRUN_TOLD_S = 60.0  # skipped polls of a target are one event in this time
 PROBE_PAUSE_MAX_S = 600.0  # between probes, on a link that does not keep up with its due times
 PROBE_SHARE = 1 / 20  # of the link's time that probing silent meters may take
-CUTS_TO_BLAME = 2  # times running that the connection broke at a meter, others having answered
 
 log = structlog.get_logger("poll")
-
-
-class Target(Protocol):
-    """One (meter, period) to read."""
-
-    meter: str
-    period_s: float
-    keys: tuple[str, ...]  # its channels
-
-    async def poll(self, link: Link) -> Poll:
-        """Return what to read; may read ratios from the meter first. Raises DeviceError, LinkDown."""
-
-    def reconnected(self) -> None:
-        """Forget what was read from the meter: its link was opened anew."""
 
 
 class Trial:
@@ -93,10 +78,8 @@ class Breaker:
         for trials in self._of_meter.values():
             min(trials, key=lambda trial: trial.target.period_s).is_main = True
         self._silent: set[str] = set()
-        self.served: set[str] = set()  # meters that have answered since the link was down
-        self._cuts: Counter[str] = Counter()  # meter -> times running that the connection broke at it
-        self._cut_since: set[str] = set()  # at whom it broke since somebody answered
-        self._suspect: tuple[Trial, DeviceError] | None = None  # it is to blame as soon as another answers
+        self.blame = Blame()
+        self._accused: dict[Trial, DeviceError] = {}  # to blame, and told as soon as another target answers
         self._turns = {id_: Turns(clock.monotonic(), "on") for id_ in self._of_meter}
         self._untold: set[str] = set()  # meters whose state the log does not have yet
         self._scarce_until_s = 0.0  # the link did not keep up with its due times lately
@@ -120,20 +103,20 @@ class Breaker:
         raw = error.raw.hex() or None
         self.warn("meter off", id_, meter=id_, error=str(error), raw=raw, unsaid=unsaid or None)
 
-    def opened(self) -> None:
-        """Try everybody again, but for those to blame: the link was opened anew."""
-        self._silent.clear()
+    def opened(self, *, anew: bool) -> None:
+        """Take note of a new connection. anew: the link was lost, so everybody is tried again but those to blame."""
+        self.blame.opened()
+        if anew:
+            self._silent.clear()
         for target, trial in self.trials.items():
-            if self._cuts[target.meter] < CUTS_TO_BLAME:
+            if anew and not self.blame.is_proved(target):
                 trial.rest_until_s, trial.yielded = 0.0, False
             target.reconnected()
 
     def link_down(self) -> None:
         """Say that nobody can tell how the meters are."""
-        self.served.clear()
-        self._cuts.clear()
-        self._cut_since.clear()
-        self._suspect = None
+        if self.blame.is_the_links:
+            self._accused.clear()
         for id_ in self._of_meter:
             meter = self._health.meters[id_]
             if meter.state == "on":
@@ -147,21 +130,24 @@ class Breaker:
         trial.rest_until_s, trial.yielded = 0.0, False
         return 0.0
 
-    def serves(self, meter: str) -> None:
-        """Note that a meter answered, so the connection is in order."""
-        self.served.add(meter)
-        if self._cut_since:
-            self._cut_since.clear()
-            if self._suspect is not None and self._suspect[0].target.meter != meter:
-                self._note(*self._suspect)
-            self._suspect = None
-        if meter in self._untold:
-            self._say(meter, "on")
+    def heard(self, trial: Trial) -> None:
+        """Note that a target answered, be it a refusal, so the connection is good."""
+        self.blame.answered(trial.target)
+        if self._accused:
+            self._accused.pop(trial, None)
+            for other, error in self._accused.items():
+                self._judge(other, error)
+            self._accused.clear()
+
+    def serves(self, trial: Trial) -> None:
+        """Note that a target brought values."""
+        self.heard(trial)
+        if trial.target.meter in self._untold:
+            self._say(trial.target.meter, "on")
 
     def answered(self, trial: Trial) -> None:
         """Note that a target answers again."""
         id_ = trial.target.meter
-        self._cuts.pop(id_, None)
         meter = self._health.meters[id_]
         if meter.state != "on":
             if meter.state == "off":
@@ -192,7 +178,8 @@ class Breaker:
         """Return the pause a failure has earned; cost_s: what it took of the link's time. Raises LinkDown."""
         id_ = trial.target.meter
         meter = self._health.meters[id_]
-        self._note(trial, error)
+        meter.failures[error.reason] += 1
+        self._judge(trial, error)
         first = not trial.backoff.failures
         pause_s = trial.backoff.next_s()
         if error.reason != "timeout":
@@ -205,11 +192,10 @@ class Breaker:
             self._met_silence(trial, pause_s, error)
         return pause_s
 
-    def _note(self, trial: Trial, error: DeviceError) -> None:
-        """Count a failure, and tell if it means that the meter, or this target, is off."""
+    def _judge(self, trial: Trial, error: DeviceError) -> None:
+        """Tell if a failure means that the meter, or this target, is off."""
         id_ = trial.target.meter
         meter = self._health.meters[id_]
-        meter.failures[error.reason] += 1
         meter.error = str(error)
         silent = error.reason == "timeout"
         was_failing, trial.failing = trial.failing, True
@@ -225,25 +211,34 @@ class Breaker:
         elif id_ in self._untold:
             self._say(id_, "off", error)
 
-    def cut(self, trial: Trial, error: LinkDown) -> float:
-        """Return the pause a meter has earned by breaking the connection; 0: it is not to blame, or not yet.
+    def cut(self, trial: Trial | None, error: LinkDown, *, hung: bool = False) -> bool:
+        """Take note that the connection broke while a target (None: an errand) was asked; return whether one is to blame.
 
-        It is told when another one answers on the new connection: only then the link is proved to be in order.
+        hung: it did not break, but was given up because nothing happened any more.
+
+        At the first time it is asked again at once: nothing is lost. After that it rests. What it is to blame for is
+        told when another one answers on the new connection: only then the link is proved to be in order.
         """
-        id_ = trial.target.meter
-        self._cut_since.add(id_)
-        if self.served <= {id_} or len(self._cut_since) > 1:
-            self.served.clear()
-            return 0.0
-        self._cuts[id_] += 1
-        trial.failing = True
-        if self._cuts[id_] < CUTS_TO_BLAME:
-            return 0.0
-        self._suspect = (trial, DeviceError(f"breaks the connection it shares: {error}", reason="garbage"))
-        pause_s = trial.backoff.next_s()
-        for other in self._of_meter[id_]:
-            other.failing, other.rest_until_s = True, self._clock.monotonic() + pause_s
-        return pause_s
+        suspect = self.blame.broke(trial.target if trial is not None else None)
+        if suspect is None or (self.blame.suspects[suspect] == 1 and not self.blame.is_proved(suspect)):
+            return False
+        culprit = self.trials[suspect]
+        reason, does = ("timeout", "hangs the link") if hung else ("garbage", "breaks the connection")
+        self._health.meters[suspect.meter].failures[reason] += 1
+        culprit.rest_until_s, culprit.yielded = self._clock.monotonic() + culprit.backoff.next_s(), False
+        if not self.blame.is_proved(suspect):
+            return False
+        self._accused[culprit] = DeviceError(f"{does} it shares: {error}", reason=reason)
+        return True
+
+    def waits(self, trial: Trial, others: Sequence[Target]) -> bool:
+        """Return whether a suspect should be asked after one of these, on a connection that it has shown to be good."""
+        viable = (target for target in others if not self.trials[target].failing)
+        return self.blame.waits(trial.target, viable)
+
+    def resting(self) -> set[int]:
+        """Return the numbers of the targets that rest even when the link is opened anew: they break it."""
+        return {i for i, target in enumerate(self.trials) if self.blame.is_proved(target)}
 
     def _fair_s(self, cost_s: float) -> float:
         """Return the pause with which probes of all silent meters take their share of the link's time and no more.
@@ -309,10 +304,6 @@ class Breaker:
         """Journal what is still to be told."""
         for trial in self.trials.values():
             self.tell_skips(trial)
-
-
-class Severed(LinkDown):
-    """A meter broke the connection; nothing is wrong with the link, which is opened anew at once."""
 
 
 class AllSilent(LinkDown):

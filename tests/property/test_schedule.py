@@ -55,3 +55,45 @@ def test_targets_due_together_keep_their_order(now_ns: int, periods_ns: list[int
         order.append(timetable.head()[1])
         timetable.done(due_ns)
     assert order == list(range(len(same)))
+
+
+@given(
+    periods_ns=st.lists(st.sampled_from([NS, 2 * NS, 10 * NS, 60 * NS]), min_size=1, max_size=5),
+    acts=st.lists(
+        st.tuples(st.sampled_from(["done", "pause", "hold", "release", "resume"]), st.integers(0, 20 * NS)),
+        max_size=80,
+    ),
+)
+def test_holding_and_resuming_read_nothing_twice_and_forget_nobody(
+    periods_ns: list[int], acts: list[tuple[str, int]]
+) -> None:
+    """Each target is read at most once for each of its due times, whatever is held, released or missed between."""
+    now_ns = 1_700_000_000 * NS
+    timetable = Timetable(periods_ns, now_ns)
+    read: list[set[int]] = [set() for _ in periods_ns]
+    for act, ns in acts:
+        now_ns += ns
+        when_ns, target = timetable.head()
+        if act == "hold":
+            timetable.hold(max(now_ns, when_ns) + ns)
+        elif act == "release":
+            timetable.release()
+        elif act == "resume":
+            timetable.resume(now_ns, ())
+        elif act == "pause":
+            timetable.done(now_ns, ns + 1)
+        else:
+            now_ns = max(now_ns, when_ns)
+            due_ns = timetable.due_ns(target)
+            assert due_ns not in read[target]
+            assert due_ns <= now_ns
+            read[target].add(due_ns)
+            assert timetable.done(now_ns) >= 0
+    looked_at = {timetable.head()[1]}
+    timetable.release()
+    for _ in range(200):
+        when_ns, target = timetable.head()
+        looked_at.add(target)
+        timetable.done(when_ns)
+    assert timetable.held == set()
+    assert looked_at == set(range(len(periods_ns)))

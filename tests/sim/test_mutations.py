@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from gateway.journal.commit import Draft, Written
     from gateway.journal.store import Commit
     from gateway.model import Batch, Sample
-    from gateway.polling.trial import Target
+    from gateway.polling.trial import Trial
     from tests.sim.plant import Result
 
     Oracle = Callable[[Result], None]
@@ -188,8 +188,8 @@ def down_told_every_time(patch: Patch) -> None:
 def meter_given_up(patch: Patch) -> None:
     failed = LinkPoller._failed
 
-    def wrong(self: LinkPoller, target: Target, error: DeviceError) -> float:
-        return failed(self, target, error) + 1e6
+    def wrong(self: LinkPoller, trial: Trial, error: DeviceError) -> float:
+        return failed(self, trial, error) + 1e6
 
     patch.setattr(LinkPoller, "_failed", wrong)
 
@@ -295,12 +295,12 @@ def test_a_dead_meter_that_takes_its_link_down_is_seen(tmp_path: Path, monkeypat
     dead = Plan(400, meters=8, links=2, link_troubles={"link-1": [Trouble("dead", 100, 200, who="m-001")]})
     oracles.rate(play(dead, tmp_path / "right"), except_meters=["m-001"])
 
-    def wrong(self: LinkPoller, target: Target, error: DeviceError) -> float:
+    def wrong(self: LinkPoller, trial: Trial, error: DeviceError) -> float:
         raise LinkDown(str(error))
 
     monkeypatch.setattr(LinkPoller, "_failed", wrong)
     oracles.rate(play(dead, tmp_path / "blamed"), except_meters=["m-001"])  # the meter that does so rests
-    monkeypatch.setattr(Breaker, "cut", lambda *_: 0.0)
+    monkeypatch.setattr(Breaker, "cut", lambda *_: False)
     with pytest.raises(AssertionError, match="polled"):
         oracles.rate(play(dead, tmp_path / "wrong"), except_meters=["m-001"])
 

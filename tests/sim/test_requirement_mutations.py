@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from gateway.errors import DeviceError
     from gateway.interfaces import Link
     from gateway.model import Sample
-    from gateway.polling.trial import Target, Trial
+    from gateway.polling.trial import Trial
 
 Patch = pytest.MonkeyPatch
 FAILURES = (AssertionError, MetergateError, TimeoutError, ValueError, RuntimeError, pytest.fail.Exception)
@@ -75,14 +75,14 @@ class Mutant(NamedTuple):
 
 
 def link_dies_with_a_meter(patch: Patch) -> None:
-    def wrong(self: LinkPoller, target: Target, error: DeviceError) -> float:
+    def wrong(self: LinkPoller, trial: Trial, error: DeviceError) -> float:
         raise LinkDown(str(error))
 
     patch.setattr(LinkPoller, "_failed", wrong)
 
 
 def nobody_is_to_blame_for_a_connection(patch: Patch) -> None:
-    patch.setattr(Breaker, "cut", lambda *_: 0.0)
+    patch.setattr(Breaker, "cut", lambda *_: False)
 
 
 def absent_at_the_start_is_absent_for_ever(patch: Patch) -> None:

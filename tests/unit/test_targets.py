@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gateway.interfaces import Notice, Poll
-    from gateway.polling.trial import Target
+    from gateway.polling.target import Target
 
 SITE = """
 [gateway]

@@ -1,0 +1,79 @@
+"""Who broke the connection: one of the targets read on it, or the link itself.
+
+That it broke while a target was asked proves nothing by itself: servers restart, drop the idle and count old sessions.
+It proves something on a connection on which another target has answered, and twice running. So the target at which
+it broke is a suspect until it answers, and is asked again on a connection that another one has shown to be good.
+Where connection after connection breaks and nobody has answered on any, the link is to blame.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from gateway.polling.target import Target
+
+PROOFS = 2  # good connections running that broke at a target: it is to blame
+BARREN = 3  # connections running that broke before anybody answered: the link is to blame
+
+
+class Blame:
+    """What speaks against the targets of one link."""
+
+    def __init__(self) -> None:
+        """Nobody is suspected."""
+        self.suspects: dict[Target, int] = {}  # target -> times running that a connection broke at it
+        self._proofs: dict[Target, int] = {}  # target -> how many of them were good until then
+        self._answered: set[Target] = set()  # on this connection
+        self._garbled: Target | None = None  # its answer made no sense, and nobody has answered since
+        self._barren = 0
+
+    @property
+    def is_the_links(self) -> bool:
+        """Return whether the link is to blame: one connection after the other brought nothing."""
+        return self._barren >= BARREN
+
+    @property
+    def is_good(self) -> bool:
+        """Return whether somebody has answered on this connection."""
+        return bool(self._answered)
+
+    def opened(self) -> None:
+        """Begin with a new connection."""
+        self._answered.clear()
+        self._garbled = None
+
+    def answered(self, target: Target) -> None:
+        """Note that a target answered, so the connection is good and the target in order."""
+        self._answered.add(target)
+        self._garbled = None
+        self._barren = 0
+        if self.suspects:
+            self.suspects.pop(target, None)
+            self._proofs.pop(target, None)
+
+    def garbled(self, target: Target) -> None:
+        """Note an answer that made no sense: if the connection breaks at the next target, it was this one."""
+        self._garbled = target
+
+    def broke(self, target: Target | None) -> Target | None:
+        """Note that the connection broke while a target (None: an errand) was asked; return which one is suspected."""
+        suspect = self._garbled or target
+        if suspect is not None:
+            self._barren += not self._answered
+            self.suspects[suspect] = self.suspects.get(suspect, 0) + 1
+            if self._answered - {suspect}:
+                self._proofs[suspect] = self._proofs.get(suspect, 0) + 1
+        self.opened()
+        return suspect
+
+    def is_proved(self, target: Target) -> bool:
+        """Return whether a target is to blame: it has broken good connections."""
+        return self._proofs.get(target, 0) >= PROOFS
+
+    def waits(self, target: Target, others: Iterable[Target]) -> bool:
+        """Return whether one of `others`, less suspected, should be asked first to show that the connection is good."""
+        count = self.suspects.get(target, 0)
+        return not self._answered and any(self.suspects.get(one, 0) < count for one in others)

@@ -1,0 +1,86 @@
+"""How one link is, told to the log, the journal and the figures."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import structlog
+
+from gateway.log import Turns
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gateway.health import LinkHealth
+    from gateway.interfaces import Clock
+    from gateway.polling.recorder import Recorder
+
+CUTS_TOLD_S = 60.0  # connections that broke and were opened anew at once are one event in this time
+
+log = structlog.get_logger("poll")
+
+
+class LinkState:
+    """Up, down, or cut for a moment. Every turn is journaled, since gaps are explained by them; the log has those of a flapping link seldom."""
+
+    def __init__(
+        self, id_: str, own: LinkHealth, recorder: Recorder, clock: Clock, warn: Callable[..., None]
+    ) -> None:
+        """warn: logs a warning, unless maintenance keeps it quiet."""
+        self._id, self._own, self._recorder, self._clock, self._warn = id_, own, recorder, clock, warn
+        self._turns = Turns(clock.monotonic(), "")
+        self._reason = ""  # of the last `link_down`
+        self._cuts, self._cut_by, self._cuts_told_s = 0, "", -CUTS_TOLD_S  # not told yet
+
+    @property
+    def is_up(self) -> bool:
+        """Return whether somebody answers on it."""
+        return self._own.state == "up"
+
+    def up(self) -> None:
+        """Say that the link can be used."""
+        if not self.is_up:
+            self._own.state, self._own.error = "up", ""
+            self._recorder.events.note("link_up", self._id)
+        self._log()
+
+    def down(self, reason: str, error: str) -> None:
+        """Say that the link was lost."""
+        self._own.downs += 1
+        if self.is_up or not self._own.error or reason != self._reason:
+            self._recorder.events.note("link_down", self._id, reason=reason, error=error)
+        self._own.state, self._own.error, self._reason = "down", error, reason
+        self._log()
+
+    def _log(self) -> None:
+        is_up = self.is_up
+        unsaid = self._turns.turn("up" if is_up else self._reason, self._clock.monotonic())
+        if unsaid is None:
+            return
+        if is_up:
+            log.info("link up", link=self._id, unsaid=unsaid or None)
+        else:
+            self._warn(
+                "link down", self._id, reason=self._reason, error=self._own.error, unsaid=unsaid or None
+            )
+
+    def cut(self, error: str) -> None:
+        """Count a connection that broke and is opened anew at once. error: "" where its breaker is told."""
+        self._own.downs += 1
+        if error:
+            self._cuts += 1
+            self._cut_by = error
+
+    def look(self) -> None:
+        """Tell what waits to be told, if it is time."""
+        if self._turns.is_untold:
+            self._log()
+        if self._cuts and self._clock.monotonic() >= self._cuts_told_s + CUTS_TOLD_S:
+            self.tell_cuts()
+
+    def tell_cuts(self) -> None:
+        """Journal and log the cuts that were not told yet."""
+        if self._cuts:
+            self._warn("connection broke, open again", self._id, count=self._cuts, error=self._cut_by)
+            self._recorder.events.note("link_cut", self._id, count=self._cuts, error=self._cut_by)
+            self._cuts, self._cuts_told_s = 0, self._clock.monotonic()

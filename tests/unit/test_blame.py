@@ -1,0 +1,288 @@
+"""Who is to blame when a connection breaks: the meter that broke it rests, its neighbours lose nothing, innocents never rest."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from contextlib import suppress
+from dataclasses import replace
+from random import Random
+from typing import TYPE_CHECKING
+
+import pytest
+
+from gateway.errors import DeviceError, LinkDown
+from gateway.model import Event, Frame
+from gateway.polling.errand_queue import Busy
+from gateway.polling.poll import LinkPoller
+from simulators.fakes import fake_layout
+from simulators.virtual import run
+from tests.sim.plant import FakeTarget
+from tests.unit.journal_rig import uncommitted
+from tests.unit.test_poll import Line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from gateway.interfaces import Link, Poll
+    from gateway.model import Sample
+
+PERIOD_S = 2.0
+HOUR_S = 3600.5
+FINE = ""
+
+
+def meter(n: int) -> str:
+    return f"m-{n:03d}"
+
+
+class Plant(Line):
+    """A link whose peer does as it is told: "cut" the connection, send "garbage", refuse, be "silent", or answer."""
+
+    def __init__(self, folder: Path, meters: int, does: Callable[[Poll, float], str]) -> None:
+        super().__init__(folder, meters, [], period_s=PERIOD_S)
+        self._answer, self._does = self.link.read, does
+        self._is_broken = False  # after half an answer: whoever is asked next meets it
+        self.link.read = self._read  # type: ignore[method-assign]
+
+    async def _read(self, poll: Poll) -> list[Sample]:
+        if self._is_broken:
+            self._is_broken = False
+            await self._cut()
+        what = self._does(poll, self.clock.monotonic())
+        if what == "cut":
+            await asyncio.sleep(0.003)
+            await self._cut()
+        if what == "half":
+            self._is_broken = True
+            raise DeviceError("half an answer", reason="garbage")
+        if what == "silent":
+            await asyncio.sleep(poll.timeout_s)
+            raise DeviceError("no answer", reason="timeout")
+        if what == "refuses":
+            raise DeviceError("exception 2", reason="exception")
+        return await self._answer(poll)
+
+    async def _cut(self) -> None:
+        await self.link.close()
+        raise LinkDown("closed by the peer")
+
+    def periods(self, *periods_s: float) -> None:
+        """Give every meter these periods."""
+        targets = [
+            FakeTarget(replace(poll, layout=fake_layout(poll.meter, 2, period_s)))
+            for poll in self.polls
+            for period_s in periods_s
+        ]
+        poller = self.poller
+        self.poller = LinkPoller(
+            "link-1", self.link, list(targets), poller._recorder, self.clock, self.health
+        )
+
+    def got(self) -> Counter[tuple[str, float]]:
+        """Return (meter, period) -> frames."""
+        frames = [r.layout for r in uncommitted(self.journal) if isinstance(r, Frame)]
+        return Counter((layout.meter, layout.period_s) for layout in frames)
+
+    def told(self) -> Counter[tuple[str, str]]:
+        """Return (kind, subject) -> events."""
+        return Counter((r.kind, r.subject) for r in uncommitted(self.journal) if isinstance(r, Event))
+
+
+def played(
+    folder: Path, meters: int, does: Callable[[Poll, float], str], until_s: float = 600.5, *periods_s: float
+) -> Plant:
+    async def main() -> Plant:
+        plant = Plant(folder, meters, does)
+        if periods_s:
+            plant.periods(*periods_s)
+        await plant.go(until_s)
+        return plant
+
+    plant: Plant = run(main())
+    return plant
+
+
+@pytest.mark.parametrize("how", ["cut", "half"])
+@pytest.mark.parametrize("since_s", [0, 15])
+@pytest.mark.parametrize("bad", [(1,), (3,), (6,), (2, 3), (1, 6), (5, 6), (2, 3, 4), (1, 2, 3, 4, 5)])
+def test_meters_that_break_the_connection_rest_and_the_others_lose_nothing(
+    tmp_path: Path, bad: tuple[int, ...], since_s: float, how: str
+) -> None:
+    names = {meter(n) for n in bad}
+    plant = played(tmp_path, 6, lambda poll, now_s: how if poll.meter in names and now_s > since_s else FINE)
+    got, told = plant.got(), plant.told()
+    for n in range(1, 7):
+        if n not in bad:
+            assert got[meter(n), PERIOD_S] >= 299, (got, told)
+            assert told["meter_off", meter(n)] == 0
+            assert plant.health.meters[meter(n)].skipped == 0
+        else:
+            assert plant.health.meters[meter(n)].state == "off"
+            assert told["meter_off", meter(n)] == 1
+    assert plant.health.links["link-1"].state == "up"
+    assert told["link_down", "link-1"] <= len(bad)
+    assert told["link_cut", "link-1"] <= 3
+    assert plant.link.open_count <= 25 * len(bad) + 5
+
+
+@pytest.mark.parametrize("drops", [1, 2, 3, 4])
+def test_a_peer_that_drops_connections_now_and_then_is_no_meters_fault(tmp_path: Path, drops: int) -> None:
+    """Idle connections are dropped, and some peers drop the next ones as well, since they still count the old one."""
+    due_s, left = 30.0, 0
+
+    def does(_poll: Poll, now_s: float) -> str:
+        nonlocal due_s, left
+        if now_s >= due_s:
+            due_s, left = due_s + 30, drops
+        left -= 1
+        return "cut" if left >= 0 else FINE
+
+    plant = played(tmp_path, 6, does, HOUR_S, 10.0, 60.0)
+    got, told = plant.got(), plant.told()
+    assert not any(kind in {"meter_off", "channels_off"} for kind, _ in told), told
+    assert all(got[meter(n), 10.0] >= 359 and got[meter(n), 60.0] >= 59 for n in range(1, 7)), got
+    assert bool(told["link_down", "link-1"]) == (drops > 3), "what one more connection mends was no outage"
+    assert told["link_cut", "link-1"] <= 61, "once a minute"
+
+
+def test_only_the_block_that_breaks_the_connection_rests(tmp_path: Path) -> None:
+    bad = (meter(2), 60.0)
+    does = lambda poll, _: "cut" if (poll.meter, poll.layout.period_s) == bad else FINE  # noqa: E731
+    plant = played(tmp_path, 4, does, HOUR_S, 10.0, 60.0)
+    got, told = plant.got(), plant.told()
+    for n in range(1, 5):
+        assert got[meter(n), 10.0] == 360
+        assert got[meter(n), 60.0] == (60 if n != 2 else 0)
+    assert told["channels_off", meter(2)] == 1
+    assert told["meter_off", meter(2)] == 0
+    assert plant.health.meters[meter(2)].state == "on"
+    assert plant.link.open_count <= 50, "it is tried at its growing pause"
+
+
+def test_a_meter_alone_on_its_link_is_asked_again_at_once(tmp_path: Path) -> None:
+    """Its peer drops what is idle for 30 s: each poll meets a dead connection and is asked on a new one."""
+    opened, asked_s = 0, 0.0
+
+    def does(_poll: Poll, now_s: float) -> str:
+        nonlocal opened, asked_s
+        idle_s, asked_s = now_s - asked_s, now_s
+        is_old, opened = opened == plants[0].link.open_count, plants[0].link.open_count
+        return "cut" if is_old and idle_s > 30 else FINE
+
+    plants: list[Plant] = []
+
+    async def main() -> None:
+        plants.append(Plant(tmp_path, 1, does))
+        plants[0].periods(60.0)
+        await plants[0].go(HOUR_S)
+
+    run(main())
+    told = plants[0].told()
+    assert plants[0].got()[meter(1), 60.0] == 60
+    assert told["link_down", "link-1"] == told["meter_off", meter(1)] == 0
+    assert 50 <= told["link_cut", "link-1"] <= 60
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_a_link_on_which_nobody_is_heard_is_down(tmp_path: Path, alone: bool) -> None:
+    """One meter breaks the connection; the other, if there is one, is silent."""
+    quiet = "cut" if alone else "silent"
+
+    def does(poll: Poll, now_s: float) -> str:
+        return FINE if now_s < 15 else "cut" if poll.meter == meter(1) else quiet
+
+    plant = played(tmp_path, 1 if alone else 2, does)
+    assert plant.health.links["link-1"].state == "down"
+    assert plant.told()["link_down", "link-1"] == 1
+    assert plant.health.meters[meter(1)].state == "unknown"
+    assert plant.link.open_count <= 25, "at growing pauses"
+
+
+def test_a_refusal_shows_that_the_link_is_up(tmp_path: Path) -> None:
+    does = lambda _, now_s: FINE if now_s < 15 else "cut" if now_s < 30 else "refuses"  # noqa: E731
+    plant = played(tmp_path, 1, does)
+    assert plant.health.links["link-1"].state == "up"
+    assert plant.health.meters[meter(1)].state == "off"
+
+
+def test_polls_that_pass_while_a_connection_breaks_slowly_are_counted(tmp_path: Path) -> None:
+    async def main() -> None:
+        plant = Plant(tmp_path, 3, lambda *_: FINE)
+        answer, asked = plant.link.read, 0
+
+        async def slowly(poll: Poll) -> list[Sample]:
+            nonlocal asked
+            asked += poll.meter == meter(2)
+            if poll.meter == meter(2) and asked % 20 == 0:
+                await asyncio.sleep(3.5)
+                await plant._cut()
+            return await answer(poll)
+
+        plant.link.read = slowly  # type: ignore[method-assign]
+        await plant.go(600.5)
+        got = plant.got()
+        for n in (1, 2, 3):
+            assert got[meter(n), PERIOD_S] + plant.health.meters[meter(n)].skipped >= 299, got
+        assert plant.told()["overrun", meter(3)] > 0
+
+    run(main())
+
+
+def test_nothing_is_read_twice_after_cuts(tmp_path: Path) -> None:
+    """Whatever breaks when: no meter has more readings than due times, but for one after each outage."""
+    rng = Random(7)
+    plant = played(tmp_path, 4, lambda *_: "cut" if rng.random() < 0.3 else FINE, 3600.5, 10.0, 60.0)
+    got, told = plant.got(), plant.told()
+    outages = told["link_down", "link-1"]
+    for n in range(1, 5):
+        assert got[meter(n), 10.0] <= 360 + outages
+        assert got[meter(n), 60.0] <= 60 + outages
+        assert got[meter(n), 10.0] >= 200, "a link that breaks at one request in three still reads"
+
+
+def test_errands_that_break_the_connection_have_their_share_and_no_more(tmp_path: Path) -> None:
+    async def main() -> None:
+        plant = Plant(tmp_path, 4, lambda *_: FINE)
+
+        async def work(link: Link) -> None:
+            await asyncio.sleep(1.9)
+            await link.close()
+            raise LinkDown("closed by the peer")
+
+        async def client() -> None:
+            while True:
+                with suppress(LinkDown, Busy):
+                    await plant.poller.errand(work, timeout_s=10)
+                await asyncio.sleep(0.001)
+
+        clients = [asyncio.create_task(client()) for _ in range(4)]
+        await plant.go(600.5)
+        for task in clients:
+            task.cancel()
+        got, told = plant.got(), plant.told()
+        assert all(got[meter(n), PERIOD_S] >= 295 for n in range(1, 5)), got
+        assert plant.health.links["link-1"].errands >= 20, "they are done, if slowly"
+        assert told["link_down", "link-1"] == 0, "meters answer"
+
+    run(main())
+
+
+def test_a_driver_that_hangs_at_one_meter_leaves_the_others_their_turn(tmp_path: Path) -> None:
+    async def main() -> None:
+        plant = Plant(tmp_path, 3, lambda *_: FINE)
+        answer = plant.link.read
+
+        async def hangs(poll: Poll) -> list[Sample]:
+            if poll.meter == meter(1):
+                await asyncio.sleep(1e6)
+            return await answer(poll)
+
+        plant.link.read = hangs  # type: ignore[method-assign]
+        await plant.go(3600.5)
+        got = plant.got()
+        assert got[meter(2), PERIOD_S] >= 10, got
+        assert got[meter(3), PERIOD_S] >= 10, got
+
+    run(main())
