@@ -6,10 +6,6 @@ Due times are multiples of the period since 1970 UTC. Missed ones are skipped, n
 from __future__ import annotations
 
 from heapq import heapify, heapreplace
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Container
 
 
 def next_due(now_ns: int, period_ns: int) -> int:
@@ -42,9 +38,9 @@ class Timetable:
         """Return for when a target is due, whether it is held or not."""
         return self._dues_ns[target]
 
-    def due_now(self, now_ns: int) -> list[int]:
-        """Return the targets whose turn has come, those that are held left out."""
-        return [target for when_ns, target in self._heap if when_ns <= now_ns and target not in self.held]
+    def due_by(self, until_ns: int) -> list[int]:
+        """Return the targets whose turn comes until then, those that are held left out."""
+        return [target for when_ns, target in self._heap if when_ns <= until_ns and target not in self.held]
 
     def done(self, now_ns: int, pause_ns: int = 0) -> int:
         """Move the first target on to its next due time after now (+ pause); return the due times skipped.
@@ -73,14 +69,11 @@ class Timetable:
         """Give all that are held their turn."""
         self._sort()
 
-    def resume(self, now_ns: int, resting: Container[int]) -> None:
-        """After a lost link: what was not read at its last due time is due now, once, in place of all it missed.
-
-        resting: targets that stay where their pause has put them.
-        """
+    def resume(self, now_ns: int) -> None:
+        """After a lost link: what was not read at its last due time is due now, once, in place of all it missed."""
         for target, period_ns in enumerate(self._periods_ns):
             last_ns = now_ns // period_ns * period_ns
-            if self._read_ns[target] < last_ns and target not in resting:
+            if self._read_ns[target] < last_ns:
                 self._dues_ns[target] = last_ns
         self._sort()
 

@@ -30,6 +30,7 @@ class LinkState:
         self._id, self._own, self._recorder, self._clock, self._warn = id_, own, recorder, clock, warn
         self._turns = Turns(clock.monotonic(), "")
         self._reason = ""  # of the last `link_down`
+        self._broken = ""  # why the connection broke that is being opened anew
         self._cuts, self._cut_by, self._cuts_told_s = 0, "", -CUTS_TOLD_S  # not told yet
 
     @property
@@ -47,6 +48,7 @@ class LinkState:
     def down(self, reason: str, error: str) -> None:
         """Say that the link was lost."""
         self._own.downs += 1
+        self._broken = ""
         if self.is_up or not self._own.error or reason != self._reason:
             self._recorder.events.note("link_down", self._id, reason=reason, error=error)
         self._own.state, self._own.error, self._reason = "down", error, reason
@@ -65,11 +67,16 @@ class LinkState:
             )
 
     def cut(self, error: str) -> None:
-        """Count a connection that broke and is opened anew at once. error: "" where its breaker is told."""
+        """Note that the connection broke and is opened anew at once. error: "" where its breaker is told."""
         self._own.downs += 1
-        if error:
-            self._cuts += 1
-            self._cut_by = error
+        self._broken = error
+
+    def opened(self) -> None:
+        """Count a connection; one that broke a moment ago is open again."""
+        self._own.ups += 1
+        if self._broken:
+            self._cuts, self._cut_by, self._broken = self._cuts + 1, self._broken, ""
+        self.look()
 
     def look(self) -> None:
         """Tell what waits to be told, if it is time."""

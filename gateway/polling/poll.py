@@ -227,8 +227,7 @@ class LinkPoller:
 
     def _opened(self) -> None:
         now_s = self._clock.monotonic()
-        self._own.ups += 1
-        self._state.look()
+        self._state.opened()
         if self._targets and not self._mute:
             self._up()
         self._breaker.opened(anew=self._was_lost)
@@ -261,7 +260,7 @@ class LinkPoller:
             timetable = self._timetable = Timetable([round(t.period_s * NS) for t in self._targets], wall_ns)
         self._is_anew, self._was_lost = self._was_lost, False
         if self._is_anew:
-            timetable.resume(wall_ns, self._breaker.resting())
+            timetable.resume(wall_ns)
         return timetable
 
     async def _serve(self) -> None:
@@ -308,17 +307,17 @@ class LinkPoller:
     def _holds(self, target: Target, timetable: Timetable, index: int) -> bool:
         """Put off a suspect's turn until others have shown that the connection is good; return whether that was done.
 
-        At its first cut, and after an outage, it goes behind those that are due now; later it waits for an answer.
+        At its first cut, and after an outage, it goes behind those that are due now; later it waits for those due soon.
         """
         trial, wall_ns = self._breaker.trials[target], self._clock.wall_ns()
         if index in timetable.held or trial.rest_until_s > self._clock.monotonic():
             return False
         is_brief = self._is_anew or self._breaker.blame.suspects[target] == 1
-        others = [self._targets[i] for i in timetable.due_now(wall_ns)] if is_brief else self._targets
-        if not self._breaker.waits(trial, others):
-            return False
         most_s = 0.0 if is_brief else min(HOLD_PERIODS * target.period_s, METER_PAUSE_MAX_S)
-        timetable.hold(wall_ns + round(most_s * NS))
+        until_ns = wall_ns + round(most_s * NS)
+        if not self._breaker.waits(trial, [self._targets[i] for i in timetable.due_by(until_ns)]):
+            return False
+        timetable.hold(until_ns)
         return True
 
     async def _serve_errands(self) -> None:

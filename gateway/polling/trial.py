@@ -225,8 +225,12 @@ class Breaker:
         culprit = self.trials[suspect]
         reason, does = ("timeout", "hangs the link") if hung else ("garbage", "breaks the connection")
         self._health.meters[suspect.meter].failures[reason] += 1
-        culprit.rest_until_s, culprit.yielded = self._clock.monotonic() + culprit.backoff.next_s(), False
-        if not self.blame.is_proved(suspect):
+        pause_s, is_proved = culprit.backoff.next_s(), self.blame.is_proved(suspect)
+        culprit.yielded = False
+        culprit.rest_until_s = self._clock.monotonic() + (
+            pause_s if is_proved else pause_s / 2
+        )  # at first to the next due time
+        if not is_proved:
             return False
         self._accused[culprit] = DeviceError(f"{does} it shares: {error}", reason=reason)
         return True
@@ -235,10 +239,6 @@ class Breaker:
         """Return whether a suspect should be asked after one of these, on a connection that it has shown to be good."""
         viable = (target for target in others if not self.trials[target].failing)
         return self.blame.waits(trial.target, viable)
-
-    def resting(self) -> set[int]:
-        """Return the numbers of the targets that rest even when the link is opened anew: they break it."""
-        return {i for i, target in enumerate(self.trials) if self.blame.is_proved(target)}
 
     def _fair_s(self, cost_s: float) -> float:
         """Return the pause with which probes of all silent meters take their share of the link's time and no more.

@@ -147,6 +147,38 @@ def test_a_peer_that_drops_connections_now_and_then_is_no_meters_fault(tmp_path:
     assert told["link_cut", "link-1"] <= 61, "once a minute"
 
 
+def test_two_breaks_running_prove_nothing_if_nobody_else_was_heard_between(tmp_path: Path) -> None:
+    """A peer drops two connections every quarter of an hour, when only the first meter is due."""
+
+    async def main() -> Plant:
+        cut: Counter[int] = Counter()
+
+        def does(_poll: Poll, now_s: float) -> str:
+            quarter = int(now_s) // 900
+            if now_s % 900 > 500 and cut[quarter] < 2:
+                cut[quarter] += 1
+                return "cut"
+            return FINE
+
+        plant = Plant(tmp_path, 3, does)
+        own = [(0, 10.0), (1, 900.0), (2, 900.0)]
+        targets = [
+            FakeTarget(replace(poll, layout=fake_layout(poll.meter, 2, period_s)))
+            for poll, period_s in ((plant.polls[n], period_s) for n, period_s in own)
+        ]
+        recorder = plant.poller._recorder
+        plant.poller = LinkPoller("link-1", plant.link, list(targets), recorder, plant.clock, plant.health)
+        await plant.go(2 * HOUR_S)
+        assert cut.total() == 16
+        return plant
+
+    plant: Plant = run(main())
+    told = plant.told()
+    assert told["meter_off", meter(1)] == told["link_down", "link-1"] == 0, told
+    assert plant.got()[meter(1), 10.0] >= 720 - 8, "one poll each time"
+    assert plant.health.meters[meter(1)].failures.total() <= 8
+
+
 def test_only_the_block_that_breaks_the_connection_rests(tmp_path: Path) -> None:
     bad = (meter(2), 60.0)
     does = lambda poll, _: "cut" if (poll.meter, poll.layout.period_s) == bad else FINE  # noqa: E731
