@@ -42,7 +42,7 @@ class IdentifiedReads:
     ) -> None:
         """late_s: how late an answer may come on this link, so how long a question that shows no number is not asked again.
 
-        told: called after each request. stopped: looked at before each.
+        told: called after each request. stopped: looked at before each, and while it waits.
         """
         self.protocol, self.address = protocol, address
         self.asked = 0
@@ -135,7 +135,7 @@ class IdentifiedReads:
             return DeviceError("not asked: the meter does not answer", reason="timeout")
         self.asked += 1
         try:
-            answer = await ask_steadily(self._bus, question, self._clock)
+            answer = await ask_steadily(self._bus, question, self._clock, self._stopped)
         except DeviceError as error:
             self._silent += is_silence(error)
             self.answered = self.answered or error.reason == "exception"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+from typing import TYPE_CHECKING, Any
 
 from drivers.modbus.pdu import GATEWAY_PATH_UNAVAILABLE, GATEWAY_TARGET_SILENT
 from gateway.clock import sleep_for
@@ -11,7 +12,7 @@ from gateway.control.errands import Question
 from gateway.errors import DeviceError, LinkDown, MetergateError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from gateway.commissioning.bus import Bus
     from gateway.control.errands import Answer
@@ -21,6 +22,7 @@ READS_MAX = 400
 SILENT_MAX = 3
 """After so many requests of one function without an answer, and none with one, the function is not asked again."""
 REOPEN_PAUSES_S = (0.2, 1.0)
+LOOK_EVERY_S = 0.2  # whether whoever asked wants to stop
 GATEWAY_CODES = (GATEWAY_PATH_UNAVAILABLE, GATEWAY_TARGET_SILENT)
 """Exceptions 10 and 11 come from the device before the meter: they say that nobody answers behind it."""
 
@@ -34,11 +36,19 @@ def never() -> bool:
     return False
 
 
-async def ask_steadily(bus: Bus, question: Question, clock: Clock) -> Answer:
-    """Return the answer, opening a lost link anew twice. Raises DeviceError, LinkDown, Busy.
+async def ask_steadily(
+    bus: Bus, question: Question, clock: Clock, stopped: Callable[[], bool] = never
+) -> Answer:
+    """Return the answer, opening a lost link anew twice. Raises DeviceError, LinkDown, Busy, Stopped.
 
-    Meters and device servers close a connection on a unit id they do not know; that ends no search.
+    Meters and device servers close a connection on a unit id they do not know; that ends no search. stopped: looked at
+    while it waits; the request is then given up at once.
     """
+    work = _steadily(bus, question, clock)
+    return await (work if stopped is never else _unless_stopped(work, stopped))
+
+
+async def _steadily(bus: Bus, question: Question, clock: Clock) -> Answer:
     for pause_s in REOPEN_PAUSES_S:
         try:
             return await bus.ask(question)
@@ -48,6 +58,18 @@ async def ask_steadily(bus: Bus, question: Question, clock: Clock) -> Answer:
                 await bus.link.close()
                 await bus.link.open()
     return await bus.ask(question)
+
+
+async def _unless_stopped(work: Coroutine[Any, Any, Answer], stopped: Callable[[], bool]) -> Answer:
+    task = asyncio.create_task(work)
+    try:
+        while not (await asyncio.wait({task}, timeout=LOOK_EVERY_S))[0]:
+            if stopped():
+                raise Stopped("stopped")
+        return await task
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 def is_silence(error: DeviceError) -> bool:
@@ -69,7 +91,7 @@ class MeterReads:
         told: Callable[[], None] | None = None,
         stopped: Callable[[], bool] = never,
     ) -> None:
-        """told: called after each request. stopped: looked at before each."""
+        """told: called after each request. stopped: looked at before each, and while it waits."""
         self.unit = unit
         self.asked = 0
         self.answered = False
@@ -113,12 +135,12 @@ class MeterReads:
         """Return the answer; the very first request may only have woken the meter."""
         self.asked += 1
         try:
-            return await ask_steadily(self._bus, question, self._clock)
+            return await ask_steadily(self._bus, question, self._clock, self._stopped)
         except DeviceError as error:
             if self.asked > 1 or not is_silence(error):
                 raise
         self.asked += 1
-        return await ask_steadily(self._bus, question, self._clock)
+        return await ask_steadily(self._bus, question, self._clock, self._stopped)
 
     def _heard(self, function: int) -> None:
         self.answered = True

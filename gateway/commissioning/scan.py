@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from drivers.cjt188.frame import ANY_TYPE
 from drivers.identifiers import ANY_ADDRESS, CJT_ADDRESS_DI, CJT_ANY_ADDRESS, CJT_TOLD_BYTES
-from gateway.commissioning.reads import ask_steadily, is_silence, never
+from gateway.commissioning.reads import Stopped, ask_steadily, is_silence, never
 from gateway.config.meters import PROTOCOL_NAMES
 from gateway.control.errands import Question
 from gateway.errors import DeviceError
@@ -95,19 +95,29 @@ async def scan_units(
             scan.is_whole = False
             return
         question = Question("modbus", unit, ((3, 0, 1),), timeout_s=timeout_s)
-        await _ask(bus, question, clock, scan, settings)
+        await _ask(bus, question, clock, scan, settings, stopped)
         told(scan)
 
 
 async def scan_dlt645(
-    bus: Bus, clock: Clock, *, timeout_s: float, scan: Scan, settings: str = "", told: Callable[[Scan], None]
+    bus: Bus,
+    clock: Clock,
+    *,
+    timeout_s: float,
+    scan: Scan,
+    settings: str = "",
+    told: Callable[[Scan], None],
+    stopped: Callable[[], bool] = never,
 ) -> None:
     """Ask the one DL/T 645 meter of a line for its address (通信地址) and add it to `scan`. Raises LinkDown, Busy.
 
     With two such meters or more on the line their answers collide and nothing can be read.
     """
+    if stopped():
+        scan.is_whole = False
+        return
     question = Question("dlt645", ANY_ADDRESS, ("address",), timeout_s=timeout_s)
-    await _ask(bus, question, clock, scan, settings)
+    await _ask(bus, question, clock, scan, settings, stopped)
     told(scan)
 
 
@@ -135,7 +145,7 @@ async def scan_cjt188(
             return
         if len(scan.found) == before:
             question = Question("cjt188", CJT_ANY_ADDRESS, ((meter_type, *source),), timeout_s=timeout_s)
-            await _ask(bus, question, clock, scan, settings)
+            await _ask(bus, question, clock, scan, settings, stopped)
         told(scan)
 
 
@@ -144,11 +154,17 @@ def cjt188_types(meter_types: Sequence[int]) -> list[int]:
     return [meter_type for meter_type in (ANY_TYPE, *meter_types) for _ in range(CJT_ORDERS)]
 
 
-async def _ask(bus: Bus, question: Question, clock: Clock, scan: Scan, settings: str) -> None:
+async def _ask(
+    bus: Bus, question: Question, clock: Clock, scan: Scan, settings: str, stopped: Callable[[], bool]
+) -> None:
     scan.asked += 1
     protocol, address = question.protocol, question.address
     try:
-        answer = await ask_steadily(bus, question, clock)
+        answer = await ask_steadily(bus, question, clock, stopped)
+    except Stopped:
+        scan.asked -= 1  # nobody knows what would have come
+        scan.is_whole = False
+        return
     except DeviceError as error:
         if error.reason == "exception" and not is_silence(error):
             text = "refuses what was asked, so it is there"

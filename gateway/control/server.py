@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import select
 import socket
 import stat
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -29,6 +30,9 @@ LINE_MAX = 1024 * 1024
 CLIENT_TIMEOUT_S = 10.0
 IDLE_S = 30.0  # a connection that asks nothing for this long is closed
 CONNECTIONS_MAX = 16
+WITHDRAWN = frozenset({"ask", "poll", "browse"})
+"""What is given up when whoever asked has gone: it changes nothing, and a line's time is dear."""
+LOOK_EVERY_S = 0.2
 PATH_MAX = 107  # sun_path of sockaddr_un, less the closing zero; Source: unix(7)
 
 
@@ -83,7 +87,7 @@ class ControlServer:
         try:
             with contextlib.suppress(ConnectionError, ValueError, TimeoutError):
                 while line := await self._in_time(reader.readline()):
-                    writer.write(orjson.dumps(await self._answer(line)) + b"\n")
+                    writer.write(orjson.dumps(await self._answer(line, writer)) + b"\n")
                     await self._in_time(writer.drain())
         finally:
             writer.close()
@@ -92,17 +96,40 @@ class ControlServer:
         async with asyncio.timeout(self._idle_s):
             return await wait
 
-    async def _answer(self, line: bytes) -> dict[str, Any]:
+    async def _answer(self, line: bytes, writer: asyncio.StreamWriter) -> dict[str, Any]:
+        """Return the answer to a request. writer: to whoever asked. Raises ConnectionError if he has gone."""
         try:
             request = orjson.loads(line)
-            answer = self._answers[request["do"]]
+            do, answer = request["do"], self._answers[request["do"]]
         except (orjson.JSONDecodeError, KeyError, TypeError):
             known = ", ".join(sorted(self._answers))
             return {"ok": False, "error": f'expected {{"do": NAME}} with NAME one of: {known}'}
+        work = answer(request)
         try:
-            return {"ok": True, "answer": await answer(request)}
+            return {
+                "ok": True,
+                "answer": await (_unless_gone(work, writer) if do in WITHDRAWN else work),
+            }
         except MetergateError as error:
             return {"ok": False, "error": str(error)}
+
+
+async def _unless_gone(work: Awaitable[Any], writer: asyncio.StreamWriter) -> Any:
+    """Return what `work` returns; it is cancelled when whoever asked has gone, so that nobody waits behind it.
+
+    A client that only says that it asks no more (`nc -N`) still gets its answer. Raises ConnectionError.
+    """
+    look = select.poll()
+    look.register(writer.get_extra_info("socket"), 0)
+    task = asyncio.ensure_future(work)
+    try:
+        while not (await asyncio.wait({task}, timeout=LOOK_EVERY_S))[0]:
+            if look.poll(0):  # only POLLHUP: both directions are closed; Source: poll(2), unix(7)
+                raise ConnectionError("whoever asked has gone")
+        return await task
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 def _identity(path: Path) -> tuple[int, int, int]:

@@ -92,6 +92,93 @@ async def test_one_client_too_many_is_told_and_has_room_later(path: Path) -> Non
             writer.close()
 
 
+class Slow:
+    """Takes until it is let go or cancelled."""
+
+    def __init__(self) -> None:
+        self.begun, self.go, self.cancelled = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def __call__(self, _: dict[str, Any]) -> str:
+        self.begun.set()
+        try:
+            await self.go.wait()
+        except asyncio.CancelledError:
+            self.cancelled.set()
+            raise
+        return "done"
+
+
+async def begun(path: Path, do: str) -> tuple[Slow, Streams]:
+    """Return a slow request that is under way, and its client's streams."""
+    slow = SLOW[do]
+    reader, writer = await asyncio.open_unix_connection(path)
+    writer.write(orjson.dumps({"do": do}) + b"\n")
+    await slow.begun.wait()
+    return slow, (reader, writer)
+
+
+async def gone(path: Path, do: str) -> None:
+    """Return when a client's leaving has been noticed, so that of those before it was noticed too."""
+    slow, (_, writer) = await begun(path, do)
+    writer.close()
+    async with asyncio.timeout(1):
+        await slow.cancelled.wait()
+
+
+SLOW: dict[str, Slow] = {}
+
+
+@pytest.fixture
+async def busy(path: Path) -> AsyncIterator[Path]:
+    """A socket on which everything takes until it is let go."""
+    SLOW.update({do: Slow() for do in ("ask", "poll", "browse", "swap")})
+    server = asyncio.create_task(ControlServer(path, SLOW).run())
+    (await connect(path))[1].close()
+    yield path
+    server.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await server
+
+
+@pytest.mark.parametrize("do", ["ask", "poll", "browse"])
+async def test_what_touches_a_line_is_given_up_when_whoever_asked_has_gone(busy: Path, do: str) -> None:
+    await gone(busy, do)
+
+
+async def test_a_command_that_is_cancelled_gives_its_request_up(busy: Path) -> None:
+    asking = asyncio.create_task(ask_async(busy, "ask"))
+    await SLOW["ask"].begun.wait()
+    asking.cancel()
+    async with asyncio.timeout(1):
+        await SLOW["ask"].cancelled.wait()
+
+
+async def test_what_changes_something_is_done_to_its_end(busy: Path) -> None:
+    swap, (_, writer) = await begun(busy, "swap")
+    writer.close()
+    await gone(busy, "ask")
+    assert not swap.cancelled.is_set()
+    swap.go.set()
+
+
+async def test_a_client_that_asks_no_more_still_gets_its_answer(busy: Path) -> None:
+    slow, (reader, writer) = await begun(busy, "poll")
+    writer.write_eof()
+    await gone(busy, "ask")
+    slow.go.set()
+    assert orjson.loads(await reader.readline()) == {"ok": True, "answer": "done"}
+    writer.close()
+
+
+async def test_requests_sent_at_once_are_answered_in_turn(path: Path) -> None:
+    async with serving(path):
+        reader, writer = await asyncio.open_unix_connection(path)
+        writer.write(b'{"do": "status"}\n' * 3)
+        for _ in range(3):
+            assert orjson.loads(await reader.readline())["ok"]
+        writer.close()
+
+
 async def test_a_stop_does_not_wait_for_a_client_that_stays(path: Path) -> None:
     async with serving(path) as task:
         streams = await asyncio.open_unix_connection(path)

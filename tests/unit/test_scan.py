@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import tomllib
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,8 @@ from tests.unit.fake_bus import FakeBus, garbage, held, lost, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from gateway.control.errands import Answer, Question
 
 REGISTER = held(3, 0, b"\x00\x2a")
 
@@ -64,6 +67,30 @@ async def test_a_stop_keeps_what_was_found() -> None:
     assert [one.address for one in scan.found] == [2]
     assert not scan.is_whole
     assert scan.asked == 5
+
+
+async def test_a_stop_gives_up_the_request_that_waits() -> None:
+    begun, given_up = asyncio.Event(), asyncio.Event()
+
+    class Waiting(FakeBus):
+        async def ask(self, question: Question) -> Answer:
+            if question.address != 4:
+                return await super().ask(question)
+            begun.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                given_up.set()
+            raise AssertionError
+
+    scan = Scan()
+    async with asyncio.timeout(1):
+        await scan_units(
+            Waiting({2: REGISTER}), units(1, 9), SystemClock(), timeout_s=0.1, scan=scan, stopped=begun.is_set
+        )
+    assert given_up.is_set()
+    assert [one.address for one in scan.found] == [2]
+    assert (scan.asked, scan.is_whole) == (3, False)
 
 
 async def test_a_connection_that_breaks_is_tried_again_and_then_ends_the_scan(
