@@ -85,6 +85,7 @@ class Gateway:
         self._deliverers: list[Deliverer] = []
         self._round_s = 0.0
         self._maintenance: Maintenance | None = None
+        self._warnings: Callable[[], list[str]] = list
         self.journal: Journal
         self.answers: Mapping[str, Answer] = {}  # verb of the control socket -> who answers it
 
@@ -222,7 +223,7 @@ class Gateway:
             readers={deliverer.id: deliverer.reader for deliverer in self._deliverers},
             rules=self.rules,
         )
-        self._maintenance = verbs.maintenance
+        self._maintenance, self._warnings = verbs.maintenance, verbs.changes.warnings
         self.answers = {"status": self._status} | verbs.answers()
         return verbs
 
@@ -273,6 +274,7 @@ class Gateway:
         figures["journal"] = self.journal.figures()
         figures["lost"] = self.journal.lost
         figures["maintenance"] = self._maintenance.figures() if self._maintenance else []
+        figures["warnings"] = self._warnings()
         figures["gateway"] = {
             "id": self.site.gateway.id,
             "software": __version__,

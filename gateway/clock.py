@@ -8,6 +8,7 @@ import time
 from datetime import UTC, datetime
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 from gateway.model import MS_NS, NS, ClockState
 
@@ -175,3 +176,8 @@ def iso(time_ns: int) -> str:
     whole, rest = divmod(time_ns, NS)
     stamp = datetime.fromtimestamp(whole, UTC)
     return f"{stamp:%Y-%m-%dT%H:%M:%S}.{rest // MS_NS:03d}Z"
+
+
+def local(time_ns: int, zone: str) -> str:
+    """Return a wall time in a site's own zone, to the second, with its offset: for people."""
+    return datetime.fromtimestamp(time_ns // NS, ZoneInfo(zone)).isoformat(" ", "seconds")

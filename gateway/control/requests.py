@@ -66,11 +66,11 @@ def _is_vast(value: Decimal) -> bool:
     return max(len(digits), abs(value.adjusted()), abs(int(exponent))) > DIGITS_MAX
 
 
-def decimals(request: Mapping[str, object], key: str, known: Collection[str]) -> dict[str, Decimal] | None:
-    """Return channel -> exact number, None where the request has null or nothing. Raises BadRequest."""
+def decimals(request: Mapping[str, object], key: str, known: Collection[str]) -> dict[str, Decimal | None]:
+    """Return channel -> exact number, or None where it is said to be unknown (null). Raises BadRequest."""
     found = request.get(key)
     if found is None:
-        return None
+        return {}
     if not isinstance(found, dict):
         raise BadRequest(f"{key}: expected channel -> number or null, found {found!r:.80}")
     strange = sorted(set(found) - set(known))
@@ -79,4 +79,7 @@ def decimals(request: Mapping[str, object], key: str, known: Collection[str]) ->
         raise BadRequest(
             f"{key}: {', '.join(map(str, strange))} is no counter of the meter; it has {counters}"
         )
-    return {channel: decimal(value, f"{key}.{channel}") for channel, value in found.items()}
+    return {
+        channel: None if value is None else decimal(value, f"{key}.{channel}")
+        for channel, value in found.items()
+    }

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from gateway.control.changes import Changes, counters_of
 from gateway.control.errands import Errands
 from gateway.control.maintenance import Maintenance
+from gateway.declared import Declared, ratios_of
 from gateway.replay.job import Replays
 
 if TYPE_CHECKING:
@@ -49,9 +50,18 @@ class Verbs:
         meters = {info.id: info.link for info in directory.meters}
         self.maintenance = Maintenance(site.gateway.state_dir, meters, recorder, events, clock)
         self.errands = Errands({poller.id: poller for poller in pollers}, targets, clock)
-        ratios = {meter.id: {key: str(value) for key, value in meter.ratios.items()} for meter in site.meters}
         counters = counters_of(site, library)
-        self.changes = Changes(recorder, events, journal, clock, self.errands.read_meter, ratios, counters)
+        self.changes = Changes(
+            recorder,
+            events,
+            journal,
+            clock,
+            self.errands.read_meter,
+            ratios_of(site.meters),
+            counters,
+            Declared(site.gateway.state_dir),
+            site.site.timezone,
+        )
         self.replays = Replays(site, library, journal, events, clock, directory, new_sink, readers, rules)
 
     def answers(self) -> dict[str, Answer]:

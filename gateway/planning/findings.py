@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gateway.declared import Declared, ratios_of
 from gateway.errors import Finding
 from gateway.planning.links import FULL, TIGHT, LinkPlan, Planner, percent
 from gateway.planning.proposals import proposals
@@ -74,10 +75,16 @@ def certain_findings(site: Site, library: Library) -> list[Finding]:
 
 
 def assumed_warnings(site: Site, library: Library) -> list[str]:
-    """Return what is tight or full under the usual assumptions about meters, for a site that has no certain findings."""
+    """Return what is tight or full under the usual assumptions about meters, for a site that has no certain findings.
+
+    And, where the state folder is there to be read, each ratio that was recorded otherwise than the site file has it.
+    """
     found = examine(site, library, Assumptions())
     advice = "; `metergate plan` has the figures"
-    return [f"{text}{advice}" for text in (*found.warnings, *map(str, found.findings))]
+    ratios = ratios_of(site.meters)
+    recorded = Declared(site.gateway.state_dir).disagreements(ratios, ratios, site.site.timezone)
+    plans = [f"{text}{advice}" for text in (*found.warnings, *map(str, found.findings))]
+    return plans + [f"meters.{one.text}" for one in recorded]
 
 
 def overfull(plan: LinkPlan, proposed: Sequence[str], whatever: str = "") -> Finding:
