@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, cast
 from zoneinfo import ZoneInfo
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
 from gateway import __version__, assembly
 from gateway.clock import SystemClock
 from gateway.commands.bus_work import execute
-from gateway.commands.options import duration_s, meter_of, one_of, print_json
+from gateway.commands.grid import Grid, words
+from gateway.commands.options import duration_s, meter_of, one_of, print_json, user
 from gateway.commands.tables import console
 from gateway.commissioning import record as commission_record
 from gateway.commissioning.judgements import FAIL, OPEN, PASS, Step
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from gateway.config.models import MeterConfig, Site
 
 _COLOUR = {PASS: "green", FAIL: "red", OPEN: "yellow"}
+_NOBODY = frozenset({"", "root", "somebody"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,9 @@ def main(path: Path, meter_id: str, options: Options, *, as_json: bool) -> int:
     meter = meter_of(site, meter_id)
     if not meter.enabled:
         raise MetergateError(f"meter {meter.id} is disabled in the site file: set enabled = true")
-    walk = _walk(site, meter, options)
+    asks = options.ask and sys.stdin.isatty()
+    walk = _walk(site, meter, options, asks=asks)
+    by = _who(options.by, asks=asks)
     live = execute(walk.go())
     passed = walk.passed
     at = datetime.fromtimestamp(walk.clock.wall_ns() / NS, ZoneInfo(site.site.timezone))
@@ -70,14 +73,14 @@ def main(path: Path, meter_id: str, options: Options, *, as_json: bool) -> int:
         "config": site.digest,
         "software": __version__,
         "time": at.isoformat(timespec="seconds"),
-        "by": options.by,
+        "by": by,
         "passed": passed,
         "through_gateway": live,
     }
     file = commission_record.write(
         site.gateway.state_dir, meter.id, at, commission_record.record(head, walk.steps)
     )
-    told = _tell(site, meter, file, walk.passed, options.by) if live else False
+    told = _tell(site, meter, file, walk.passed, by) if live else False
     if as_json:
         steps = [
             {"name": s.name, "result": s.result, "text": s.text, "detail": dict(s.detail)} for s in walk.steps
@@ -90,7 +93,7 @@ def main(path: Path, meter_id: str, options: Options, *, as_json: bool) -> int:
     return 0 if passed else 1
 
 
-def _walk(site: Site, meter: MeterConfig, options: Options) -> Walk:
+def _walk(site: Site, meter: MeterConfig, options: Options, *, asks: bool) -> Walk:
     """Return the steps to be done with what was typed. Raises MetergateError, BadParameter for what cannot be."""
     displays = pairs(options.display, "--display")
     known = quantity_names(meter, assembly.library(site))
@@ -105,7 +108,26 @@ def _walk(site: Site, meter: MeterConfig, options: Options) -> Walk:
         reads=options.reads,
         every_s=duration_s(options.every, "--every"),
     )
-    return Walk(site, meter, facts, SystemClock(), _prompt if options.ask and sys.stdin.isatty() else None)
+    return Walk(site, meter, facts, SystemClock(), _prompt if asks else None)
+
+
+def _who(by: str, *, asks: bool) -> str:
+    """Return who commissions; a login name is asked about, one that names nobody is no answer. Raises MetergateError."""
+    name = by.strip()
+    if not asks:
+        if not _names_somebody(name):
+            raise MetergateError(f'"{name}" names nobody: say who commissions, with --by NAME')
+        return name
+    if name != user() and _names_somebody(name):
+        return name  # --by
+    default = name if _names_somebody(name) else None
+    while not _names_somebody(name := str(typer.prompt("Who you are", default=default)).strip()):
+        typer.echo(f'"{name}" names nobody: the record is signed with it')
+    return name
+
+
+def _names_somebody(name: str) -> bool:
+    return name.lower() not in _NOBODY
 
 
 def _tell(site: Site, meter: MeterConfig, file: Path, passed: bool, by: str) -> bool:
@@ -120,9 +142,9 @@ def _tell(site: Site, meter: MeterConfig, file: Path, passed: bool, by: str) -> 
 
 
 def _print(steps: list[Step]) -> None:
-    table = Table("step", "result", "found")
+    table = Grid("step", "result", words("found"))
     for step in steps:
-        table.add_row(step.name, Text(step.result, style=_COLOUR[step.result]), Text(step.text))
+        table.add_row(step.name, Text(step.result, style=_COLOUR[step.result]), step.text)
     console().print(table)
 
 

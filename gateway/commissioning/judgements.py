@@ -173,13 +173,31 @@ def judge_clock(synchronised: bool, offset_s: float | None, why_no_offset: str) 
     return Step("clock", PASS, text, detail)
 
 
+class Ratio(NamedTuple):
+    """What the gateway multiplies a channel with. factor: the product of its ratios.
+
+    one_count: what one count of the meter is worth after that, in the channel's unit; 0 if it does not count in steps.
+    left_out: whether the display leaves the ratio out (二次侧); None: nobody said.
+    """
+
+    factor: Decimal = Decimal(1)
+    one_count: Decimal = Decimal(0)
+    left_out: bool | None = None
+
+
 def judge_display(
-    key: str, seen: Shown, reading: Reading, readings: Sequence[Reading], elapsed_s: float
+    key: str,
+    seen: Shown,
+    reading: Reading,
+    readings: Sequence[Reading],
+    elapsed_s: float,
+    ratio: Ratio = Ratio(),  # noqa: B008 - immutable
 ) -> Step:
     """Return whether display and gateway agree (抄表比对).
 
-    Tolerance: one count of the display's last digit, plus what may have changed in between: for a counter power (or its
-    own rise) x elapsed time, for anything else how far it moved from read to read.
+    Tolerance: one last digit of the display, times the ratio where the display leaves it out, or one count of the meter
+    times the ratio if that is more; plus what may have changed in between: for a counter power (or its own rise) x
+    elapsed time, for anything else how far it moved from read to read.
     """
     step = f"display {key}"
     value = reading.values.get(key)
@@ -196,21 +214,53 @@ def judge_display(
             {"flags": value.flags},
         )
     lapse = _lapse(key, [*readings, reading], elapsed_s)
-    tolerance = seen.digit + lapse
-    difference = number - seen.value
+    times = ratio.factor if ratio.left_out else Decimal(1)
     detail: Detail = {
         "display": f"{seen.value:f}",
         "gateway": f"{number:f}",
-        "difference": f"{difference:f}",
-        "last_digit": f"{seen.digit:f}",
+        "difference": f"{number - seen.value * times:f}",
+        "last_digit": f"{max(seen.digit * times, ratio.one_count):f}",
         "lapse": f"{lapse:.6f}",
         "elapsed_s": round(elapsed_s, 3),
         "unit": value.unit,
     }
-    said = f"display {seen.value:f}, gateway {number:f} {value.unit}, difference {difference:f}, tolerance {tolerance:.6g}"
-    if abs(difference) <= tolerance:
+    if times != 1:
+        detail["ratio"] = f"{times:f}"
+    agrees, said = _agreement(seen, number, value.unit, lapse, times, ratio.one_count)
+    if agrees:
         return Step(step, PASS, said, detail)
-    return Step(step, FAIL, said + _guess(seen.value, number), detail)
+    if ratio.left_out is None and leaves_out_ratio(key, seen, reading, readings, elapsed_s, ratio):
+        _, with_it = _agreement(seen, number, value.unit, lapse, ratio.factor, ratio.one_count)
+        text = (
+            f"{with_it}: right if the display leaves the ratio out (二次侧; then type {seen.value:f}x{ratio.factor:f}), "
+            "counted twice if it includes it"
+        )
+        return Step(step, OPEN, text, detail | {"ratio": f"{ratio.factor:f}"})
+    return Step(step, FAIL, said + _guess(seen.value * times, number), detail)
+
+
+def leaves_out_ratio(
+    key: str, seen: Shown, reading: Reading, readings: Sequence[Reading], elapsed_s: float, ratio: Ratio
+) -> bool:
+    """Return whether display and gateway agree only if the display leaves the ratio out."""
+    number = reading.number(key)
+    if ratio.factor == 1 or number is None:
+        return False
+    lapse = _lapse(key, [*readings, reading], elapsed_s)
+    found = [_agreement(seen, number, "", lapse, times, ratio.one_count)[0] for times in (1, ratio.factor)]
+    return found == [False, True]
+
+
+def _agreement(
+    seen: Shown, number: Decimal, unit: str, lapse: Decimal, times: Decimal | int, count: Decimal
+) -> tuple[bool, str]:
+    """Return whether display times ratio and gateway agree, and the figures in words."""
+    display = seen.value * times
+    tolerance = max(seen.digit * times, count) + lapse
+    difference = number - display
+    shown = f"{seen.value:f}" if times == 1 else f"{seen.value:f} x {times:f} = {display:f}"
+    said = f"display {shown}, gateway {number:f} {unit}, difference {difference:f}, tolerance {tolerance:.6g}"
+    return abs(difference) <= tolerance, said
 
 
 def _lapse(key: str, readings: Sequence[Reading], elapsed_s: float) -> Decimal:

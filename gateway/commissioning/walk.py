@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from drivers import profiles
 from drivers.dlt645 import own_time
-from drivers.profiles.ratio import REGISTER_EVIDENCE
 from gateway import assembly
 from gateway.clock import sleep_for
+from gateway.commissioning.asking import ask_until, yes_or_no
 from gateway.commissioning.bus import LiveBus, connect
 from gateway.commissioning.judgements import (
     FAIL,
     OPEN,
     PASS,
     Detail,
+    Ratio,
     Reading,
     Step,
     Value,
     judge_clock,
     judge_direction,
     judge_display,
-    judge_ratio,
+    leaves_out_ratio,
 )
+from gateway.commissioning.ratios import TIMEOUT_S, display_ratios, ratios, raw_of
 from gateway.control.errands import Question
 from gateway.control.server import ask_async
 from gateway.display import quantity_names, ratio, shown
@@ -34,28 +38,19 @@ from gateway.model import NS, Channel
 from gateway.quantity import QUANTITIES
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Mapping
 
     from drivers.profiles import Profile
     from drivers.profiles.model import DetectTable
-    from drivers.registers import RegisterSource
+    from gateway.commissioning.asking import Prompt
     from gateway.commissioning.bus import Bus
     from gateway.config.models import MeterConfig, Site
+    from gateway.display import Shown
     from gateway.interfaces import Clock
 
-    Prompt = Callable[[str], Awaitable[str]]
-
-TIMEOUT_S = 2.0
 ASKED_MAX = 3  # counters whose display is asked for
-
-
-async def raw_of(bus: Bus, unit: int, sources: Sequence[RegisterSource]) -> bytes:
-    """Return the bytes of some Modbus values, one after another. Raises DeviceError, LinkDown, Busy."""
-    asked = tuple((s.function, s.address, s.count) for s in sources)
-    answer = await bus.ask(Question("modbus", unit, asked, timeout_s=TIMEOUT_S))
-    if any(answer.flags):
-        raise DeviceError("not all of it could be read", reason="exception")
-    return answer.raw
+_LEFT_OUT = re.compile(r"(.+?)\s*[x×*]\s*([0-9./]+)\s*")
+"""A display that leaves the ratio out, with the ratio: "350.35x40", "350.35 kWh x 200/5"."""
 
 
 async def identity(bus: Bus, meter: MeterConfig, profile: Profile | None) -> list[Step]:
@@ -135,51 +130,6 @@ def serial_number(meter: MeterConfig, typed: str) -> Step:
     return Step("serial number", FAIL, f"the plate says {typed}, {meter.address} answers", detail)
 
 
-async def ratios(
-    bus: Bus, meter: MeterConfig, profile: Profile | None, plates: Mapping[str, Decimal]
-) -> list[Step]:
-    """Return a judgement for each ratio in force, read or configured. Raises LinkDown, Busy."""
-    if profile is None or not profile.ratios:
-        if plates:
-            named = ", ".join(plates)
-            return [Step("ratio", FAIL, f"{named} on the plates, but this meter is read without any ratio")]
-        return [Step("ratio", OPEN, "this meter type has no ratio: values are as the meter sends them")]
-    configured = {name: str(value) for name, value in meter.ratios.items()}
-    layout, raw = None, b""
-    found = profiles.ratio_layout(profile, meter.id) if profile.protocol == "modbus" else None
-    try:
-        if found is not None:
-            layout, sources = found
-            flat = [source for parts in sources for source in parts]  # type: ignore[attr-defined]
-            raw = await raw_of(bus, meter.unit or 0, flat)
-        values = profiles.ratio_values(profile, layout, raw, configured)
-    except DeviceError as error:
-        if not configured.keys() >= profile.ratios.keys():
-            return [Step("ratio", FAIL, f"the ratio registers cannot be read: {error}")]
-        values = {name: Decimal(text) for name, text in configured.items()}
-    steps = [
-        judge_ratio(name, values[name], "site file" if name in configured else "meter", plates.get(name))
-        for name in profile.ratios
-    ]
-    for name in configured:
-        own = values.get(name + REGISTER_EVIDENCE)
-        if own is not None and own != values[name]:
-            text = f"the site file says {values[name]:f}, the meter itself {own:f}: one of them is wrong"
-            steps.append(
-                Step(f"ratio {name}", FAIL, text, {"meter": f"{own:f}", "site_file": f"{values[name]:f}"})
-            )
-    steps += [
-        Step(
-            f"ratio {name}",
-            FAIL,
-            f"on the plate, but unknown to the profile; it knows {', '.join(profile.ratios)}",
-        )
-        for name in plates
-        if name not in profile.ratios
-    ]
-    return steps
-
-
 async def read(bus: Bus, meter: str, clock: Clock) -> Reading:
     """Return one extra read of a meter. Raises MetergateError if nothing came, LinkDown, Busy."""
     answer: dict[str, Any] = await bus.poll(meter)
@@ -253,10 +203,9 @@ class Walk:
         self.profile: Profile | None = library.get(meter.profile) if meter.profile else None
         self._quantities = quantity_names(meter, library)
         self._plates = {name: ratio(text) for name, text in facts.plates.items()}
-        self._shown = dict(facts.shown)
-        for key, text in self._shown.items():
-            shown(text, self._quantities[key])
+        self._shown = {key: self._seen(key, text) for key, text in facts.shown.items()}
         self._serial = facts.serial
+        self._ratios: dict[str, Ratio] = {}
         self.steps: list[Step] = []
 
     @property
@@ -273,10 +222,10 @@ class Walk:
         async with connect(self.site, self.meter.link, self.clock) as bus:
             live = isinstance(bus, LiveBus)
             readings = await self._look(bus, live)
-            for key, text in self._shown.items():
+            for key, seen in self._shown.items():
                 reading = await read(bus, self.meter.id, self.clock)
                 elapsed_s = self._facts.age_s + reading.at_s - began_s
-                self._compare(key, text, reading, readings, elapsed_s)
+                await self._compare(key, seen, reading, readings, elapsed_s)
             if self._prompt is not None:
                 await self._ask_displays(bus, readings, self._prompt)
         if not any(step.name.startswith("display") for step in self.steps):
@@ -288,7 +237,9 @@ class Walk:
         meter, profile = self.meter, self.profile
         self.steps += await identity(bus, meter, profile)
         self.steps.append(serial_number(meter, self._serial))
-        self.steps += await ratios(bus, meter, profile, self._plates)
+        steps, in_force = await ratios(bus, meter, profile, self._plates)
+        self.steps += steps
+        self._ratios = display_ratios(meter, profile, in_force)
         readings = await several(bus, meter.id, self.clock, self._facts.reads, self._facts.every_s)
         self.steps.append(judge_direction(readings, self._facts.expect))
         synchronised = self.clock.state().synchronised
@@ -299,20 +250,44 @@ class Walk:
         self.steps.append(judge_clock(synchronised, offset_s, why))
         return readings
 
-    def _compare(
-        self, key: str, text: str, reading: Reading, readings: list[Reading], elapsed_s: float
+    def _seen(self, key: str, text: str) -> tuple[Shown, Decimal | None]:
+        """Return a display as typed, and the ratio it is said to leave out. Raises MetergateError."""
+        found = _LEFT_OUT.fullmatch(text)
+        if found is None:
+            return shown(text, self._quantities[key]), None
+        return shown(found[1], self._quantities[key]), ratio(found[2])
+
+    async def _compare(
+        self,
+        key: str,
+        typed: tuple[Shown, Decimal | None],
+        reading: Reading,
+        readings: list[Reading],
+        elapsed_s: float,
     ) -> None:
-        seen = shown(text, self._quantities[key])
-        self.steps.append(judge_display(key, seen, reading, readings, elapsed_s))
+        seen, said = typed
+        applied = self._ratios.get(key, Ratio())
+        if said is not None and said != applied.factor:
+            text = f"x{said:f} was typed, but the gateway multiplies {key} by {applied.factor:f}"
+            self.steps.append(Step(f"display {key}", FAIL, text))
+            return
+        if said is not None:
+            applied = applied._replace(left_out=True)
+        elif self._prompt is not None and leaves_out_ratio(key, seen, reading, readings, elapsed_s, applied):
+            question = f"{seen.value:f} x {applied.factor:f} fits: does the display leave the ratio out (二次侧)? (yes, no)"
+            left_out = await ask_until(self._prompt, question, yes_or_no)
+            applied = applied._replace(left_out=left_out)
+        self.steps.append(judge_display(key, seen, reading, readings, elapsed_s, applied))
 
     async def _ask_first(self, prompt: Prompt) -> None:
         """Ask what plates say."""
         self._serial = self._serial or await prompt("Number on the meter's plate (empty: not read)")
         for name in self.profile.ratios if self.profile else ():
-            if name not in self._plates and (
-                text := await prompt(f"Ratio {name} on the plate, such as 200/5 (empty: not read)")
-            ):
-                self._plates[name] = ratio(text)
+            if name in self._plates:
+                continue
+            question = f"Ratio {name} on the plate, such as 200/5 (empty: not read)"
+            if (value := await ask_until(prompt, question, ratio)) is not None:
+                self._plates[name] = value
 
     async def _ask_displays(self, bus: Bus, readings: list[Reading], prompt: Prompt) -> None:
         """Ask for displays one by one, and read the meter right after each."""
@@ -320,7 +295,8 @@ class Walk:
         for key in [key for key in counters if key not in self._shown][:ASKED_MAX]:
             unit = QUANTITIES[self._quantities[key]].unit
             since_s = self.clock.monotonic()
-            text = await prompt(f"{key} on the display, all digits, in {unit} or with its unit (empty: skip)")
-            if text:
+            question = f"{key} on the display, all digits, in {unit} or with its unit (empty: skip)"
+            typed = await ask_until(prompt, question, partial(self._seen, key))
+            if typed is not None:
                 reading = await read(bus, self.meter.id, self.clock)
-                self._compare(key, text, reading, readings, reading.at_s - since_s)
+                await self._compare(key, typed, reading, readings, reading.at_s - since_s)

@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gateway.commands.options import user
+from gateway.clock import SystemClock
+from gateway.commands.options import meter_of, user
+from gateway.commissioning.walk import Facts, Walk
+from gateway.config.site_file import load
 from tests.fakes.influx import FakeInflux
 from tests.integration.test_replay import COUNTER, CT, RIGHT, WRONG, Plant, events, meter
 
@@ -146,7 +149,7 @@ async def test_commission_writes_a_record_with_and_without_a_gateway(plant: Plan
         "ct=4500/5",
     )
     good = ("--display", f"{KEY}={NOW_KWH:.1f}", "--age", "1s")
-    bad = ("--display", f"{KEY}={NOW_KWH / 900:.1f}", "--plate", "ct=900", "--json")
+    bad = ("--display", f"{KEY}={NOW_KWH / 450:.1f}", "--plate", "ct=900", "--json")
     async with plant.running(readings=3) as gateway:
         if is_live:
             code, out, err = await called(plant, *words, *good, "--json")
@@ -171,12 +174,68 @@ async def test_commission_writes_a_record_with_and_without_a_gateway(plant: Plan
     assert other_code == 1
     (display,) = [s for s in json.loads(other_out)["steps"] if s["name"].startswith("display")]
     assert display["result"] == "fail"
-    assert "900 times" in display["text"]
+    assert "450 times" in display["text"]
     if is_live:
         assert [(e["record"], e["passed"]) for e in found] == [
             (plain.name, record["passed"]),
             (second.name, False),
         ]
+
+
+async def test_commission_asks_again_and_for_what_only_the_person_knows(plant: Plant) -> None:
+    asked: list[str] = []
+    secondary = f"{NOW_KWH / 900:.1f}"
+    answers = {
+        "Number": ["A77"],
+        "Ratio": ["abc", "4500/5"],
+        KEY: ["12,5", secondary],
+        secondary: ["perhaps", "yes"],
+    }
+
+    async def prompt(question: str) -> str:
+        asked.append(question)
+        word = question.splitlines()[-1].split()[0]
+        return answers[word].pop(0) if answers.get(word) else ""
+
+    async with plant.running(readings=3):
+        site = load(plant.folder / "site.toml")
+    facts = Facts(shown={}, plates={}, serial="", expect="import", age_s=1.0, reads=2, every_s=0.01)
+    walk = Walk(site, meter_of(site, "m-001"), facts, SystemClock(), prompt)
+    await walk.go()
+    steps = {step.name: step for step in walk.steps}
+    assert steps["ratio ct"].result == "pass"
+    assert steps[f"display {KEY}"].result == "pass", steps[f"display {KEY}"].text
+    assert "x 900" in steps[f"display {KEY}"].text
+    reasons = [question.splitlines()[0] for question in asked if "\n" in question]
+    assert [reason.split('"')[1] for reason in reasons] == ["abc", "12,5", "perhaps"]
+
+
+@pytest.mark.parametrize(
+    ("said", "result"), [("", "not judged"), ("x900", "pass"), (" kWh x 4000/5", "fail")]
+)
+async def test_commission_with_a_display_that_leaves_the_ratio_out(
+    plant: Plant, said: str, result: str
+) -> None:
+    shown = f"{KEY}={NOW_KWH / 900:.1f}{said}"
+    words = (
+        "commission",
+        "m-001",
+        "--by",
+        "Li",
+        "--reads",
+        "2",
+        "--every",
+        "10ms",
+        "--display",
+        shown,
+        "--json",
+    )
+    async with plant.running(readings=3):
+        pass
+    code, out, err = await called(plant, *words)
+    assert code in (0, 1), err
+    (display,) = [step for step in json.loads(out)["steps"] if step["name"].startswith("display")]
+    assert display["result"] == result, display["text"]
 
 
 async def test_replay_counts_and_rewrites(plant: Plant) -> None:
