@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import structlog
 
 from gateway.backoff import Backoff
-from gateway.clock import sleep_for
+from gateway.clock import local, sleep_for
 from gateway.config.sinks import InfluxConfig, MqttConfig
 from gateway.control.requests import BadRequest, one_of, only, text
 from gateway.errors import MetergateError, SinkUnavailable
@@ -84,7 +84,8 @@ class Replays:
             raise BadRequest(f"a replay of {self._figures['meter']} runs; one at a time")
         from_ns, to_ns = _time(request, "from_ns"), _time(request, "to_ns")
         if from_ns >= to_ns:
-            raise BadRequest("from_ns: expected a time before to_ns")
+            zone = self._site.site.timezone
+            raise BadRequest(f"from_ns: {local(from_ns, zone)} is not before {local(to_ns, zone)}")
         wanted = Wanted(
             one_of(request, "meter", self._meters),
             from_ns,
@@ -153,6 +154,7 @@ class Replays:
                 for digest, tally in survey.tallies.items()
             ],
             "oldest_ns": await self._oldest_ns(),
+            "older_gone": self._journal.oldest_before > 0,
             "repeat": bool(found) and not any(new for _, new in found.values()),
             "sinks": {},
             "not_told": [sink.id for sink in self._site.sinks if isinstance(sink, MqttConfig)],
@@ -175,7 +177,8 @@ class Replays:
         return spans[0][1] if spans else None
 
     async def _survey(self, wanted: Wanted, meter: MeterConfig, until: int) -> Survey:
-        survey = Survey(meter, self._library, same_addresses=wanted.same_addresses)
+        zone = self._site.site.timezone
+        survey = Survey(meter, self._library, zone, same_addresses=wanted.same_addresses)
         async for part in journaled(self._journal, wanted.meter, wanted.from_ns, wanted.to_ns, until):
             survey.take(part.frames, part.first_group, part.last_group)
             self._tell("counting", part.done)

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from gateway.clock import iso
+from gateway.clock import local
 from gateway.replay.corrector import CannotReplay, Corrector, change, corrected, reads_alike
 from gateway.replay.rules import Rule
 
@@ -79,9 +79,9 @@ def _number(value: float) -> float | None:
 class Survey:
     """Frames of one meter, by the layout they were journaled with."""
 
-    def __init__(self, meter: MeterConfig, library: Library, *, same_addresses: bool) -> None:
-        """meter, library: as the site file and the profiles of today have them."""
-        self._meter, self._library, self._same_addresses = meter, library, same_addresses
+    def __init__(self, meter: MeterConfig, library: Library, zone: str, *, same_addresses: bool) -> None:
+        """meter, library: as the site file and the profiles of today have them. zone: the site's."""
+        self._meter, self._library, self._zone, self._same_addresses = meter, library, zone, same_addresses
         self.tallies: dict[str, Tally] = {}
         self.first_group = self.last_group = 0
 
@@ -102,7 +102,7 @@ class Survey:
         try:
             after = corrected(before, self._meter, self._library, same_addresses=self._same_addresses)
         except CannotReplay as error:
-            text = f"{error} (layout {before.digest} of {before.profile or 'the site file'}, first met at {iso(time_ns)})"
+            text = f"{error} (layout {before.digest} of {before.profile or 'the site file'}, first met at {local(time_ns, self._zone)})"
             raise CannotReplay(text) from error
         return Corrector(before, after)
 

@@ -50,8 +50,11 @@ def test_values_are_decoded_anew_and_identity_stays() -> None:
 def test_doubts_of_driver_and_clock_stay_those_of_checks_are_found_anew() -> None:
     kept = int(Flag.CLOCK | Flag.MAINTENANCE | Flag.STALE)
     old = frame(5000, 20, kept | Flag.ROLLBACK, kept | Flag.RANGE | Flag.JUMP)
+    other = Corrector(BEFORE, after(energy=Slot((Part("u32"),), "0.1"))).frame(old)
+    assert list(other.flags) == [kept, kept]
     same = Corrector(BEFORE, after()).frame(old)
-    assert list(same.flags) == [kept, kept]
+    assert same.flags == old.flags, "the checks of the time knew the readings before"
+    assert change(old, same) == (False, 0)
     wide = Corrector(BEFORE, after(power=Slot((Part("s16"),), "100"))).frame(old)
     assert list(wide.flags) == [kept, kept | Flag.RANGE]
     missing = frame(0, 20, int(Flag.MISSING | Flag.COMMS), 0)
