@@ -48,6 +48,7 @@ _OTHER_WORDS = {
     "energy_kind": ("energy", "medium"),
 }
 """What other gateways call our keys."""
+_SERIAL_PORT_WORDS = ("device", "dev", "tty", "com", "path", "serial_port")
 _OPTION_MEANT = {"even": "E", "odd": "O", "none": "N", "no": "N", "偶校验": "E", "奇校验": "O", "无校验": "N"}
 _DATA_BITS = re.compile(r"(data|byte|char)[-_ ]?(bits?|size|length)", re.IGNORECASE)
 SHOWN_MAX = 80
@@ -176,6 +177,8 @@ def _replace(
 def meant(key: str, known: Collection[str]) -> str:
     """Return the known key an unknown one was probably meant to be, "" if none is like it."""
     word = key.lower()
+    if word in _SERIAL_PORT_WORDS and "port" in known and "parity" in known and "host" not in known:
+        return "port"
     other = next((k for k, words in _OTHER_WORDS.items() if k in known and word in words), "")
     return other or nearest(word, known, RENAME_CUTOFF)
 

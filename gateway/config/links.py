@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 from pydantic import Field
 
 from gateway.config.base import Port, Table, Timeout, kinds
-from gateway.config.values import File, Host, Id, OpcuaUrl, Seconds, within
+from gateway.config.urls import OpcuaUrl
+from gateway.config.values import Device, File, Host, Id, Seconds, within
 
 
 class LinkTable(Table):
@@ -199,10 +200,10 @@ class SerialConfig(LineTable):
     kind: Literal["serial"] = Field(
         description="RS-485 or RS-232 line: Modbus RTU, DL/T 645, CJ/T 188, also mixed."
     )
-    port: str = Field(
-        min_length=1, description="Device of the port; a name under /dev/serial/by-id survives replugging.",
+    port: Device = Field(
+        description="Device of the port; a name under /dev/serial/by-id survives replugging.",
         examples=["/dev/ttyUSB0"],
-    )  # fmt: skip
+    )
 
     def endpoint(self) -> str:
         """Return the device the port's name leads to."""

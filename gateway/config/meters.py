@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from drivers import profiles
 from gateway.config.links import LINK_KINDS, LinkTable
-from gateway.config.values import nearest
+from gateway.config.values import nearest, nearest_few
 from gateway.energy_kinds import plausible
 from gateway.errors import ConfigError, Finding
+from gateway.quantity import QUANTITIES
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Hashable, Iterable, Iterator
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from gateway.config.models import MeterConfig
 
 OPTIONS_SHOWN_MAX = 12
+NEAREST_SHOWN_MAX = 4
 _NO_BROADCAST = "0 calls all meters at once, and none answers; set the meter to 1 to 247"
 _NO_UNIT = "no unit id: it belongs to Modbus"
 _NO_ADDRESS = "no address: it belongs to DL/T 645 and CJ/T 188"
@@ -60,7 +62,8 @@ def check_meters(draft: Draft) -> Iterator[Finding]:
         if meter.profile in library.ids():
             yield from _profiled(entry, meter, on_link, library, broken)
         elif meter.profile and complete:
-            finding = unknown(f"{path}.profile", meter.profile, library.ids(), "profiles")
+            listed = "`metergate profiles` lists them"
+            finding = unknown(f"{path}.profile", meter.profile, library.ids(), "profiles", listed)
             searched = ", ".join([*map(str, dirs), "those shipped"])
             expected = f"{finding.expected}; searched: {searched}"
             yield Finding(finding.path, finding.found, expected, finding.suggestion)
@@ -227,9 +230,10 @@ def _against_profile(meter: MeterConfig, profile: Profile) -> Iterator[Finding]:
         yield unknown("variant", meter.variant, profile.variants, "variants")
         return
     known = profile.keys(meter.variant)
+    listed = f"`metergate profiles {profile.id}` lists them"
     for key in meter.override:
         if key not in known:
-            yield unknown(f"override.{key}", key, known, "channels")
+            yield unknown(f"override.{key}", key, known, "channels", listed)
     if profile.shared and not meter.channels:
         hint = f'such as channels = ["{next(iter(profile.channels))}"]'
         yield Finding("channels", "nothing", "what is wired to this input", hint)
@@ -240,7 +244,12 @@ def _against_profile(meter: MeterConfig, profile: Profile) -> Iterator[Finding]:
             hint = 'write channels = "*"'
             yield Finding("channels", "nothing", "a channel: the default set has none of this variant", hint)
     except ConfigError as error:
-        yield from error.findings
+        strange = {
+            f"channels[{i}]": key for i, key in enumerate(meter.channels, 1) if key not in profile.channels
+        }
+        for finding in error.findings:
+            key = strange.get(finding.path, "")
+            yield unknown(finding.path, key, known, "channels", listed) if key else finding
         keys = tuple(key for key in dict.fromkeys(meter.channels) if key in known)
     if not keys:
         return
@@ -331,7 +340,16 @@ def _variables(path: str, meter: MeterConfig) -> Iterator[Finding]:
     try:
         profiles.compile_variables(meter.id, meter.period_s, variable_specs(meter))
     except ConfigError as error:
-        yield from (under(path, finding) for finding in error.findings)
+        quantities = {
+            f"variables.{key}.quantity": variable.quantity for key, variable in meter.variables.items()
+        }
+        for finding in error.findings:
+            name = quantities.get(finding.path, "")
+            listed = "docs/reference/quantities.md lists them"
+            if name and name not in QUANTITIES:
+                yield under(path, unknown(finding.path, name, QUANTITIES, "quantities", listed))
+            else:
+                yield under(path, finding)
 
 
 def _read(path: str, meter: MeterConfig, protocol: str) -> Iterator[Finding]:
@@ -359,8 +377,8 @@ def under(path: str, finding: Finding) -> Finding:
     return Finding(f"{path}.{finding.path}", finding.found, finding.expected, finding.suggestion)
 
 
-def unknown(path: str, found: str, options: Collection[str], what: str) -> Finding:
-    """Return the finding of a name that is none of `options`, listed if they are few."""
+def unknown(path: str, found: str, options: Collection[str], what: str, where: str = "") -> Finding:
+    """Return the finding of a name that is none of `options`; of many the nearest are named. where: what lists them."""
     names = list(options)
     near = nearest(found, names)
     if not names:
@@ -368,5 +386,6 @@ def unknown(path: str, found: str, options: Collection[str], what: str) -> Findi
     elif len(names) <= OPTIONS_SHOWN_MAX:
         listed = f"one of the {what}: " + ", ".join(names)
     else:
-        listed = f"one of the {len(names)} {what}"
+        some = ", ".join(nearest_few(found, names, NEAREST_SHOWN_MAX, 0.3) or names[:NEAREST_SHOWN_MAX])
+        listed = f"one of the {len(names)} {what}, such as {some}" + (f"; {where}" if where else "")
     return Finding(path, f'"{found}"', listed, f'did you mean "{near}"?' if near else "")

@@ -10,7 +10,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from gateway.config.base import Port, Table, Timeout, kinds
-from gateway.config.values import File, Host, HttpUrl, Id, Seconds, Topic, within
+from gateway.config.urls import HttpUrl
+from gateway.config.values import File, Host, Id, Seconds, Topic, within
 
 
 class SinkTable(Table):

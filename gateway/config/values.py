@@ -13,7 +13,6 @@ import zoneinfo
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, ValidationInfo, WithJsonSchema
 from pydantic_core import PydanticCustomError
@@ -65,6 +64,7 @@ _ENERGY_MEANT = {
     "热": "hot_water",
 }
 _NUMBER = re.compile(r"(\d{1,9}(?:\.\d+)?)\s*([A-Za-z]*)", re.ASCII)
+_PHASE = re.compile(r"_l?[1-3]$")
 _CHINA = re.compile(
     r"cst|prc|china|(asia/)?beijing|shanghai|北京(时间)?|中国|上海|(etc/)?(utc|gmt) ?\+ ?0?8(:?00)?",
     re.IGNORECASE,
@@ -103,9 +103,22 @@ DAY_US = 86_400_000_000
 
 
 def nearest(word: str, options: Iterable[str], cutoff: float = 0.6) -> str:
-    """Return the option most like `word`, "" if none is like it."""
-    found = difflib.get_close_matches(word, list(options), n=1, cutoff=cutoff)
-    return found[0] if found else ""
+    """Return the option most like `word`, "" if none is like it; see `nearest_few`."""
+    return next(iter(nearest_few(word, options, 1, cutoff)), "")
+
+
+def nearest_few(word: str, options: Iterable[str], count: int, cutoff: float = 0.6) -> list[str]:
+    """Return the options most like `word`, at most so many, the likeliest first.
+
+    One that only goes on where the word ends comes before others, the shortest first; a total before its phases.
+    """
+    names = list(options)
+    close = difflib.get_close_matches(word, names, n=len(names), cutoff=cutoff) if names else []
+    goes_on = [name for name in names if name.startswith(word) and name in close]
+    goes_on.sort(key=lambda name: (not name.endswith("_total"), len(name)))
+    total = _PHASE.sub("_total", close[0]) if close and not _PHASE.search(word) else ""
+    first = [*goes_on, total] if total in names else goes_on
+    return list(dict.fromkeys([*first, *close]))[:count]
 
 
 def unusable(expected: str, near: str = "", hint: str = "") -> PydanticCustomError:
@@ -173,6 +186,14 @@ def _path(value: object, info: ValidationInfo) -> Path | None:
         raise unusable("a path without NUL characters")
     base: Path = (info.context or {}).get("base", Path())
     return base / value if value else None
+
+
+def _device(value: str, info: ValidationInfo) -> str:
+    """Return a serial port's device, made absolute like any path of the site file."""
+    path = _path(value, info)
+    if path is None:
+        raise unusable("text that is not empty")
+    return str(path)
 
 
 def _folder(value: object, info: ValidationInfo) -> Path:
@@ -320,36 +341,6 @@ def _topic(value: str) -> str:
     return value
 
 
-def url_of(*schemes: str, example: str, endpoint: re.Pattern[str] | None = None) -> AfterValidator:
-    """Return the rule that text is a URL of one of these schemes: host, no user or password, no query.
-
-    endpoint: the end of a path that belongs to one request, not to the base address.
-    """
-    expected = f"a URL such as {example}"
-
-    def check(value: str) -> str:
-        try:
-            parts = urlsplit(value)
-            port = parts.port
-        except ValueError:  # a port beyond 65535, half an IPv6 address
-            raise unusable(expected) from None
-        if "@" in parts.netloc:
-            raise unusable(
-                f"{expected}, without user and password", hint="name a file or credential beside it"
-            )
-        if parts.scheme not in schemes or not HOST.fullmatch(parts.hostname or "") or port == 0:
-            raise unusable(expected)
-        request = endpoint.search(parts.path) if endpoint is not None else None
-        if request is not None:
-            base = f"{parts.scheme}://{parts.netloc}{parts.path[: request.start()]}"
-            raise unusable(f"only the base address, such as {example}", f'"{base}"')
-        if parts.query or parts.fragment:
-            raise unusable(f"{expected}, without ? and #")
-        return value
-
-    return AfterValidator(check)
-
-
 def _schema(pattern: re.Pattern[str], **more: object) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "pattern": f"^(?:{pattern.pattern})$", **more})
 
@@ -360,9 +351,6 @@ NodeId = Annotated[str, AfterValidator(_opcua_node_id), _schema(NODE_ID)]
 Address = Annotated[str, BeforeValidator(_address), _schema(ADDRESS)]
 Host = Annotated[str, AfterValidator(_host), _schema(HOST)]
 Topic = Annotated[str, AfterValidator(_topic), _schema(TOPIC)]
-OpcuaUrl = Annotated[str, url_of("opc.tcp", example="opc.tcp://127.0.0.1:4840")]
-_INFLUX_REQUEST = re.compile(r"/(api/v[23](/.*)?|write|query|ping|health)/?$")
-HttpUrl = Annotated[str, url_of("http", "https", example="http://127.0.0.1:8086", endpoint=_INFLUX_REQUEST)]
 Seconds = Annotated[
     float, BeforeValidator(seconds), _schema(DURATION, examples=["500ms", "10s", "15min", "1h"])
 ]
@@ -374,6 +362,7 @@ EnergyKind = Annotated[
 Bytes = Annotated[int, BeforeValidator(size_bytes), _schema(SIZE, examples=["256KiB", "2GiB"])]
 Folder = Annotated[Path, BeforeValidator(_folder), WithJsonSchema({"type": "string", "minLength": 1})]
 File = Annotated[Path | None, BeforeValidator(_path), WithJsonSchema({"type": "string"})]
+Device = Annotated[str, AfterValidator(_device), WithJsonSchema({"type": "string", "minLength": 1})]
 Folders = Annotated[
     tuple[Annotated[Path, BeforeValidator(_folder)], ...],
     BeforeValidator(_list),
