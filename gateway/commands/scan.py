@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
+import typer
+
 from gateway.assembly import library
 from gateway.clock import SystemClock
 from gateway.commands.bus_tables import print_scan
-from gateway.commands.bus_work import STOPPED, execute, politely, progress
+from gateway.commands.bus_work import STOPPED, execute, politely
 from gateway.commands.options import link_of, print_json
 from gateway.commands.probe_identified import ANSWER_WAIT_S
+from gateway.commands.scan_pace import Pace, progress
 from gateway.commands.scan_types import Types, cjt188_meter_types, probe_found, tell_by_type
 from gateway.commissioning.bus import LiveBus, connect, offline, standalone
 from gateway.commissioning.scan import (
@@ -210,19 +213,24 @@ async def _one_setting(
     is_line = isinstance(config, LineTable)
     wanted = units(options.first, options.last) if options.asks("modbus") else ()
     asks_dlt, asks_cjt = is_line and options.asks("dlt645"), is_line and options.asks("cjt188")
-    total = len(wanted) + asks_dlt + asks_cjt * len(cjt188_types(meter_types))
-    task = bar.add_task(f"scan {config.id} {words}".strip(), total=total)
+    clock = SystemClock()
+    alone_s = max(options.timeout_s, ANSWER_WAIT_S)
+    alone_count = asks_dlt + asks_cjt * len(cjt188_types(meter_types))
+    waits_s = [alone_s] * alone_count + [options.timeout_s] * len(wanted)
+    pace = Pace(waits_s, clock, is_live=isinstance(bus, LiveBus))
+    if pace.words():
+        typer.echo(f"scan {config.id}: {pace.words()}", err=True)
+    name = f"scan {config.id} {words}".strip() + (" beside the gateway" if pace.is_live else "")
+    task = bar.add_task(name, total=len(waits_s), pace=pace)
 
     def told(scan: Scan) -> None:
-        bar.update(
-            task, advance=1, description=f"scan {config.id} {words}: {len(scan.meters())} found".strip()
-        )
+        pace.step()
+        bar.update(task, advance=1, description=f"{name}: {len(scan.meters())} found")
 
-    clock = SystemClock()
-    alone = _Asking(timeout_s=max(options.timeout_s, ANSWER_WAIT_S), scan=found, settings=words, told=told)
+    alone = _Asking(timeout_s=alone_s, scan=found, settings=words, told=told)
     try:
         if asks_dlt and not stopped():
-            await scan_dlt645(bus, clock, **alone)
+            await scan_dlt645(bus, clock, stopped=stopped, **alone)
         if asks_cjt:
             await scan_cjt188(bus, clock, meter_types=meter_types, stopped=stopped, **alone)
         each = _Asking(timeout_s=options.timeout_s, scan=found, settings=words, told=told)

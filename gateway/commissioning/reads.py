@@ -10,6 +10,7 @@ from gateway.clock import sleep_for
 from gateway.commissioning.bus import DirectBus
 from gateway.control.errands import Question
 from gateway.errors import DeviceError, LinkDown, MetergateError
+from gateway.polling.errand_queue import Busy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -41,8 +42,8 @@ async def ask_steadily(
 ) -> Answer:
     """Return the answer, opening a lost link anew twice. Raises DeviceError, LinkDown, Busy, Stopped.
 
-    Meters and device servers close a connection on a unit id they do not know; that ends no search. stopped: looked at
-    while it waits; the request is then given up at once.
+    Meters and device servers close a connection on a unit id they do not know; that ends no search, nor does a gateway that
+    had no time for it. stopped: looked at while it waits; the request is then given up at once.
     """
     work = _steadily(bus, question, clock)
     return await (work if stopped is never else _unless_stopped(work, stopped))
@@ -52,9 +53,9 @@ async def _steadily(bus: Bus, question: Question, clock: Clock) -> Answer:
     for pause_s in REOPEN_PAUSES_S:
         try:
             return await bus.ask(question)
-        except LinkDown:
+        except (LinkDown, Busy) as error:
             await sleep_for(clock, pause_s)
-            if isinstance(bus, DirectBus):
+            if isinstance(error, LinkDown) and isinstance(bus, DirectBus):
                 await bus.link.close()
                 await bus.link.open()
     return await bus.ask(question)

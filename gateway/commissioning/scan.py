@@ -214,7 +214,7 @@ def remarks(scan: Scan, kind: str) -> list[str]:
             f"bytes came that are no answer ({scan.noise[0]}): baud rate or parity may be wrong, A and B may be swapped, or "
             "another master is on the line"
         )
-    if not scan.found:
+    if not scan.found and scan.asked:
         found.append(
             "nobody answers: check power, A and B (A/B 线), termination, baud rate and parity (--bauds, --parities), unit ids "
             "beyond the range asked, and give slow meters time (--timeout 1s); DL/T 645 and CJ/T 188 meters answer a scan "

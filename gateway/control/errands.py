@@ -29,6 +29,7 @@ from gateway.interfaces import Poll
 from gateway.layout import Layout, Part, Slot
 from gateway.model import ABSENT, Channel
 from gateway.polling.errand_queue import Busy
+from gateway.polling.poll import ERRAND_SHARE
 from gateway.wire import BYTE_TYPES, TYPES
 
 if TYPE_CHECKING:
@@ -325,7 +326,10 @@ class Errands:
         poller = self._pollers[one_of(request, "link", self._pollers)]
         asked = question(request)
         poll = poll_of(asked)
-        limit_s = min(WAIT_S + 3 * asked.timeout_s * len(asked.sources), ERRAND_MAX_S)
+        work_s = asked.timeout_s * len(asked.sources)
+        limit_s = min(
+            WAIT_S + (3 + 1 / ERRAND_SHARE) * work_s, ERRAND_MAX_S
+        )  # the last one may have cost as much
         try:
             answer = await poller.errand(lambda link: ask(link, poll, self._clock), timeout_s=limit_s)
         except (DeviceError, LinkDown, Busy) as error:
