@@ -89,11 +89,11 @@ class Health:
             else:
                 health.absent.pop(key, None)
 
-    def values(self) -> dict[str, dict[str, tuple[float | None, str, int]]]:
-        """Return meter -> channel -> (newest value or None, unit, flags)."""
+    def values(self) -> dict[str, dict[str, tuple[float | None, str, int, int]]]:
+        """Return meter -> channel -> (newest value or None, unit, flags, time in ns)."""
         return {
             id_: {
-                channel.key: (None if math.isnan(value) else value, channel.unit, flag)
+                channel.key: (None if math.isnan(value) else value, channel.unit, flag, frame.time_ns)
                 for frame in meter.latest.values()
                 for channel, value, flag in zip(frame.layout.channels, frame.values, frame.flags, strict=True)
             }

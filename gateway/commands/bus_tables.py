@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
 from rich.text import Text
 
-from gateway.commands.tables import console, local
+from gateway.commands.grid import Col, Grid, count, figures, note, words
+from gateway.commands.tables import console, local, number_text
 from gateway.model import Flag
+from gateway.wire import UA_CODE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,59 +29,71 @@ WORDS: dict[Flag, str] = {
     Flag.MANUAL: "typed in",
     Flag.ESTIMATED: "estimated",
 }
+NEAR = 0.75  # part of the best score that makes a type worth looking at
+SHOWN_MAX = 8
 
 
 def flag_words(flags: int) -> str:
     """Return the doubts about a value in words, "" if there are none."""
-    return ", ".join(words for flag, words in WORDS.items() if flags & flag)
+    return ", ".join(said for flag, said in WORDS.items() if flags & flag)
 
 
-def print_reading(found: Mapping[str, Any], zone: str) -> None:
-    """Print an extra read of a meter. zone: the site's."""
+def print_reading(
+    found: Mapping[str, Any], zone: str, time_ns: int, node_ids: Mapping[str, str] | None = None
+) -> None:
+    """Print an extra read of a meter.
+
+    zone: the site's. time_ns: now, for a read that brought nothing. node_ids: channel -> node id, of an OPC UA meter.
+    """
     out = console()
-    times = [channel["time_ns"] for channel in found["channels"]]
-    when = f" at {local(max(times), zone)}" if times else ""
-    table = Table("channel", title=f"{found['meter']}{when}, not recorded 抄读", title_justify="left")
-    table.add_column("value", justify="right")
-    for heading in ("unit", "doubts", "raw", "ms"):
-        table.add_column(heading)
-    for channel in found["channels"]:
-        absent = channel["value"] is None
-        value = "absent" if absent else _plain(channel)
-        words = Text(flag_words(channel["flags"]), style="yellow")
+    channels = found["channels"]
+    times = {channel["time_ns"]: channel["round_trip_ms"] for channel in channels}
+    when = local(max(times, default=time_ns), zone)
+    title = f"{found['meter']} at {when}, {sum(times.values()):.1f} ms, not recorded 抄读"
+    table = Grid("channel", figures("value"), "unit", words("doubts"), Col("raw", drop=1), title=title)
+    for channel in channels:
+        node_id = (node_ids or {}).get(channel["key"], "")
+        doubts = Text(_server_says(channel, node_id) or flag_words(channel["flags"]), style="yellow")
         unit = "" if channel["unit"] == "1" else channel["unit"]
-        table.add_row(channel["key"], value, unit, words, channel["raw"], f"{channel['round_trip_ms']:.1f}")
-    if found["channels"]:
+        table.add_row(channel["key"], number_text(channel["value"]), unit, doubts, channel["raw"])
+    if channels:
         out.print(table)
     for error in found["errors"]:
-        keys = ", ".join(error["keys"][:4]) + (" …" if len(error["keys"]) > 4 else "")
-        raw = f" (raw {error['raw']})" if error["raw"] else ""
-        out.print(
-            f"not read: {keys}: {error['text']}{raw}",
-            style="red",
-            markup=False,
-            highlight=False,
-            soft_wrap=True,
+        keys = ", ".join(error["keys"][:4]) + (
+            f" and {more} more" if (more := len(error["keys"]) - 4) > 0 else ""
         )
+        raw = f" (raw {error['raw']})" if error["raw"] else ""
+        at = "" if channels else f"{when} "
+        out.print(note(f"{at}not read: {keys}: {error['text']}{raw}", "red"))
 
 
-def _plain(channel: Mapping[str, Any]) -> str:
-    """Return a value with the digits the meter gave."""
-    exact = channel["exact"]
-    return exact if exact is not None and len(exact) <= 16 else f"{channel['value']:.10g}"
+def _server_says(channel: Mapping[str, Any], node_id: str) -> str:
+    """Return why an OPC UA server gave no good value, by the StatusCode's own name and the node id; "" if it says nothing."""
+    raw = bytes.fromhex(channel["raw"])
+    if not node_id or len(raw) != UA_CODE.size or not channel["flags"] & (Flag.DEVICE | Flag.STALE):
+        return ""
+    from drivers.opcua.faults import status_name
+    from drivers.opcua.slot import CODE
+
+    code = UA_CODE.unpack(raw)[2] & CODE
+    if not code:
+        said = "old" if channel["flags"] & Flag.STALE else "no number"
+        return f"{said}: {node_id}"
+    said = "no value" if channel["value"] is None else "doubted"
+    return f"{said}: {status_name(code)}, {node_id}"
 
 
 def print_raw(found: Mapping[str, Any]) -> None:
     """Print raw registers."""
     out = console()
     title = f"{found['link']} unit {found['unit']} function {found['function']}, {found['round_trip_ms']:.1f} ms 原始数据"
-    table = Table("address", "hex", "raw", found["type"], title=title, title_justify="left")
+    table = Grid("address", "hex", "raw", figures(found["type"]), title=title)
     for row in found["registers"]:
         value = "no number" if row["value"] is None else row["value"]
         table.add_row(str(row["address"]), f"0x{row['address']:04X}", row["raw"], value)
     out.print(table)
     if found["readings"]:
-        more = Table("as", "value", title="What these bytes may mean", title_justify="left")
+        more = Grid("as", "value", title="What these bytes may mean")
         for name, value in found["readings"].items():
             more.add_row(name, "no number" if value is None else value)
         out.print(more)
@@ -91,34 +104,26 @@ def print_identified(found: Mapping[str, Any]) -> None:
     title = (
         f"{found['link']} {found['address']} {found['protocol']}, {found['round_trip_ms']:.1f} ms 原始数据"
     )
-    table = Table("di", "as", "value", title=title, title_justify="left")
+    table = Grid("di", "as", "value", title=title)
     di = f"0x{found['di']:0{8 if found['protocol'] == 'dlt645' else 4}X}"
     table.add_row(di, "bytes, low first", found["raw"])
     for name, value in found["readings"].items():
         table.add_row("", name, "no number" if value is None else value)
     console().print(table)
-    words = flag_words(found["flags"][0])
-    if words:
-        console().print(words, style="yellow")
+    doubts = flag_words(found["flags"][0])
+    if doubts:
+        console().print(doubts, style="yellow")
 
 
 def print_scan(found: Mapping[str, Any]) -> None:
     """Print who answered, what to know of it, and the tables for the site file."""
     out = console()
-    table = Table(
-        "unit or address",
-        "answer",
-        "ms",
-        "at",
-        "site file",
-        "profile",
-        title="Scan 扫描",
-        title_justify="left",
-    )
+    who = "unit or address", words("answer"), figures("ms", drop=1)
+    table = Grid(*who, Col("at", drop=2), "site file", "profile", title="Scan 扫描")
     for row in found["found"]:
         ms = "" if row["round_trip_ms"] is None else f"{row['round_trip_ms']:.1f}"
         style = "yellow" if row["how"] == "garbled" else ""
-        profiles = ", ".join(row["profiles"][:3])
+        profiles = "\n".join(row["profiles"][:3])
         table.add_row(
             str(row["address"]), row["text"], ms, row["settings"], row["meter"], profiles, style=style
         )
@@ -126,45 +131,66 @@ def print_scan(found: Mapping[str, Any]) -> None:
         out.print(table)
     meters = sum(row["how"] != "garbled" for row in found["found"])
     short = "" if found["is_whole"] else ", stopped before the end"
-    out.print(f"{meters} meters answered {found['asked']} requests{short}.", highlight=False)
+    answered = f"{count(meters, 'meter')} answered {count(found['asked'], 'request')}{short}."
+    out.print(answered, highlight=False)
     _say(found["remarks"], "yellow")
     if found["proposal"]:
         out.print("\nFor the site file 配置建议:\n", style="dim")
         out.print(found["proposal"], markup=False, highlight=False, soft_wrap=True)
 
 
-def print_probe(found: Mapping[str, Any], shown_max: int = 8) -> None:
-    """Print the ranking, the reasons of the first ones, and what can be said."""
+def print_probe(found: Mapping[str, Any]) -> None:
+    """Print those types that come near the best, with their reasons, and what can be said."""
     out = console()
-    table = Table(
-        "", "profile", "model", "score", "for and against", title="Probe 识别", title_justify="left"
-    )
-    for n, row in enumerate(found["candidates"][:shown_max], 1):
-        table.add_row(
-            str(n),
-            row["profile"],
-            f"{row['maker']} {row['model']}",
-            f"{row['score']:g}",
-            "\n".join(row["reasons"]),
-        )
-    if found["candidates"]:
-        out.print(table, highlight=False)
+    near = near_the_best(found["candidates"], found["best"], found["expected"])
+    if near:
+        out.print("Probe 识别", style="bold")
+    for n, row in enumerate(near, 1):
+        variant = f", variant {row['variant']}" if row["variant"] else ""
+        head = f"{n}  {row['profile']}{variant}  ({row['maker']} {row['model']}), score {row['score']:g}"
+        out.print(Text(head, overflow="fold"))
+        for reason in row["reasons"]:
+            out.print(note(reason, indent=4))
+    others = len(found["candidates"]) - len(near)
+    if others:
+        come = "comes" if others == 1 else "come"
+        text = f"{count(others, 'other type')} {come} less near; --json lists them all"
+        out.print(text, style="dim", highlight=False)
     _say(found["diagnosis"], "cyan")
-    out.print(found["verdict"], markup=False, highlight=False, soft_wrap=True, style="bold")
+    _say([found["verdict"]], "bold")
     if not found["is_whole"]:
         out.print("Stopped before all types were looked at.", style="yellow")
+
+
+def near_the_best(
+    candidates: Sequence[Mapping[str, Any]], best: Sequence[str], expected: str
+) -> list[Mapping[str, Any]]:
+    """Return the candidates a person should look at: the best, what has most of their score, and the type expected."""
+    least = NEAR * max((row["score"] for row in candidates), default=0.0)
+    return [
+        row
+        for row in candidates
+        if row["profile"] in {*best, expected} or (row["score"] > 0 and row["score"] >= least)
+    ][:SHOWN_MAX]
 
 
 def print_variables(found: Mapping[str, Any]) -> None:
     """Print the variables of an OPC UA server and what they may be."""
     out = console()
-    table = Table(
-        "path", "node id", "type", "value", "unit", "status", title="Variables 变量", title_justify="left"
+    table = Grid(
+        words("path"),
+        "node id",
+        Col("type", drop=1),
+        figures("value"),
+        "unit",
+        words("status"),
+        title="Variables 变量",
     )
     for row in found["variables"]:
-        value = "" if row["value"] is None else str(row["value"])
-        cells = ("/".join(row["path"]), row["id"], row["type"], value, row["unit"], row["status"])
-        table.add_row(*(Text(cell) for cell in cells))
+        status = "" if row["status"] == "Good" else row["status"]
+        table.add_row(
+            "/".join(row["path"]), row["id"], row["type"], _value_text(row["value"]), row["unit"], status
+        )
     out.print(table)
     if not found["is_whole"]:
         out.print("There are more: name a node with --below to see a part whole.", style="yellow")
@@ -173,6 +199,12 @@ def print_variables(found: Mapping[str, Any]) -> None:
         out.print(found["proposal"], markup=False, highlight=False, soft_wrap=True)
 
 
+def _value_text(value: object) -> str:
+    if value is None:
+        return ""
+    return number_text(value) if isinstance(value, float) else str(value)
+
+
 def _say(lines: Sequence[str], style: str) -> None:
     for line in lines:
-        console().print(line, style=style, markup=False, highlight=False, soft_wrap=True)
+        console().print(Text(line, overflow="fold"), style=style)

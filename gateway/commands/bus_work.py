@@ -17,6 +17,7 @@ from gateway.clock import SystemClock, iso
 from gateway.commands.bus_tables import print_identified, print_raw, print_reading
 from gateway.commands.loop import run
 from gateway.commands.options import link_of, meter_of, print_json
+from gateway.commands.tables import local
 from gateway.commissioning.bus import connect
 from gateway.config.links import OpcuaConfig
 from gateway.config.site_file import load
@@ -97,8 +98,8 @@ def _meter_named(site: Site, names: list[str]) -> MeterConfig:
     return meter
 
 
-async def _again(work: Callable[[], Awaitable[bool]], every_s: float | None) -> bool:
-    """Do something once, or every so often until Ctrl-C; return whether the last time was good."""
+async def _again(work: Callable[[], Awaitable[bool]], every_s: float | None, zone: str) -> bool:
+    """Do something once, or every so often until Ctrl-C; return whether the last time was good. zone: the site's."""
     with politely() as stop:
         while True:
             try:
@@ -107,7 +108,7 @@ async def _again(work: Callable[[], Awaitable[bool]], every_s: float | None) -> 
                 if every_s is None:
                     raise
                 good = False
-                typer.echo(f"metergate: {error}", err=True)
+                typer.echo(f"{local(SystemClock().wall_ns(), zone)} metergate: {error}", err=True)
             if every_s is None:
                 return good
             try:
@@ -122,16 +123,20 @@ def read_meter(path: Path, names: list[str], *, every_s: float | None, as_json: 
     """Print what a meter shows and return the exit code: 1 if it did not answer."""
     site = load(path)
     meter = _meter_named(site, names)
+    node_ids = {key: variable.id for key, variable in meter.variables.items()}
 
     async def work() -> bool:
         async with connect(site, meter.link, SystemClock()) as bus:
 
             async def once() -> bool:
                 found = await bus.poll(meter.id)
-                print_json(found) if as_json else print_reading(found, site.site.timezone)
+                if as_json:
+                    print_json(found)
+                else:
+                    print_reading(found, site.site.timezone, SystemClock().wall_ns(), node_ids)
                 return bool(found["channels"])
 
-            return await _again(once, every_s)
+            return await _again(once, every_s, site.site.timezone)
 
     return 0 if execute(work()) else 1
 
@@ -177,7 +182,7 @@ def read_raw(path: Path, names: list[str], wanted: RawRead, *, every_s: float | 
                 print_json(found) if as_json else print_raw(found)
                 return True
 
-            return await _again(once, every_s)
+            return await _again(once, every_s, site.site.timezone)
 
     return 0 if execute(work()) else 1
 
@@ -225,7 +230,7 @@ def read_identified(
                 print_json(found) if as_json else print_identified(found)
                 return True
 
-            return await _again(once, every_s)
+            return await _again(once, every_s, site.site.timezone)
 
     return 0 if execute(work()) else 1
 

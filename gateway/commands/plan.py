@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
-
 from gateway.assembly import library
+from gateway.commands.grid import Col, Grid, figures
 from gateway.commands.options import duration_s, print_json
 from gateway.commands.tables import console
 from gateway.config import site_file
@@ -107,7 +106,8 @@ def _print(found: SitePlan, assumed: Assumptions, meters: bool) -> None:
     out = console()
     out.print(_links_table(found.links))
     if meters:
-        out.print(_meters_table(found.links))
+        out.print("", _meters_table(found.links), sep="\n")
+    out.print()
     out.print(
         f"Assumed, not measured: a meter on a serial line answers after {1e3 * assumed.delay_s:g} ms (--delay, or read.delay "
         f"of a meter), a request on TCP takes {1e3 * assumed.round_trip_s:g} ms (--round-trip).",
@@ -120,13 +120,10 @@ def _print(found: SitePlan, assumed: Assumptions, meters: bool) -> None:
         out.print(site_file.report(found.findings), markup=False, highlight=False, soft_wrap=True)
 
 
-def _links_table(links: Mapping[str, LinkPlan]) -> Table:
-    table = Table(
-        "link", "kind", "meters", "requests", "bytes", "busy", "in", "occupancy", title="Plan 总线负荷"
-    )
-    table.title_justify = "left"
-    for column in table.columns[2:]:
-        column.justify = "right"
+def _links_table(links: Mapping[str, LinkPlan]) -> Grid:
+    counts = figures("meters"), figures("requests"), figures("bytes", drop=1)
+    shares = figures("busy"), figures("in"), figures("occupancy")
+    table = Grid("link", Col("kind", drop=2), *counts, *shares, title="Plan 总线负荷")
     for link_id, plan in links.items():
         table.add_row(
             link_id,
@@ -148,17 +145,18 @@ def _colour(occupancy: float | None) -> str:
     return "yellow" if occupancy <= FULL else "red"
 
 
-def _meters_table(links: Mapping[str, LinkPlan]) -> Table:
-    table = Table("link", "meter", "period", "request", "channels", "bytes", "busy", title="Requests 请求")
-    table.title_justify = "left"
+def _meters_table(links: Mapping[str, LinkPlan]) -> Grid:
+    what = "link", "meter", "period", "request"
+    costs = figures("channels", drop=2), figures("bytes", drop=1), figures("busy")
+    table = Grid(*what, *costs, title="Requests 请求")
     for link_id, plan in links.items():
         for target in plan.targets:
             start = link_id, target.meter, f"{target.period_s:g} s"
             if target.exchanges is None:
                 table.add_row(*start, "1 of the server's own making", str(len(target.keys)), "–", "–")
             for exchange in target.exchanges or ():
-                what = ", ".join(f"{name} {value}" for name, value in exchange.what.items())
+                asked = ", ".join(f"{name} {value}" for name, value in exchange.what.items())
                 size, busy = f"{exchange.size:,}", f"{1e3 * exchange.busy_s:.1f} ms"
-                table.add_row(*start, what, str(len(exchange.channels)), size, busy)
+                table.add_row(*start, asked, str(len(exchange.channels)), size, busy)
                 start = "", "", ""
     return table

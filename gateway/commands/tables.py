@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import struct
 import sys
 from datetime import datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from rich.console import Console, Group
-from rich.table import Column, Table
 from rich.text import Text
 
+from gateway.commands.grid import Col, Grid, count, note, words
+from gateway.commands.grid import figures as numbers
 from gateway.model import Flag
 
 if TYPE_CHECKING:
@@ -23,6 +27,9 @@ _COLOUR = {"up": "green", "on": "green", "down": "red", "off": "red", "unknown":
 
 LIVE_LINES_BESIDE = 6  # three headings, the journal, the last line, and one to spare
 WIDE = 120  # columns from which a meter's line shows two values
+PIPED = 160  # columns of what is piped into a file
+PLAIN_DIGITS = 12  # so many significant digits are printed as they are
+F32_DIGITS = range(6, 10)  # one of these tells an f32 from its neighbours
 
 
 def state_text(state: str) -> Text:
@@ -31,34 +38,59 @@ def state_text(state: str) -> Text:
 
 
 def console() -> Console:
-    """Return stdout as a console; what is piped into a file is not squeezed into 80 columns."""
-    return Console() if sys.stdout.isatty() else Console(width=160)
+    """Return stdout as a console; what is piped into a file is not squeezed into 80 columns unless COLUMNS says so."""
+    return Console() if sys.stdout.isatty() or "COLUMNS" in os.environ else Console(width=PIPED)
 
 
-def links_table(figures: Mapping[str, Any]) -> Table:
-    """Return the links of a status."""
-    table = Table(
-        "link", "kind", "state", "polls", "lost", "last error", title="Links 链路", title_justify="left"
-    )
+def number_text(value: float | None) -> str:
+    """Return a value with the digits that mean something, "absent" for none.
+
+    Up to 12 significant digits as they are; of more, those that tell an f32, or one times a power of ten, from its neighbours;
+    else ten, and three behind the point of a large one.
+    """
+    if value is None:
+        return "absent"
+    exact = Decimal(repr(value))
+    digits = len(exact.as_tuple().digits)
+    if digits > PLAIN_DIGITS and not value.is_integer():
+        exact = _f32(exact) or _rounded(exact)
+    return f"{exact.normalize():f}"
+
+
+def _f32(exact: Decimal) -> Decimal | None:
+    """Return the shortest decimal that is the same f32, before or after a change of its unit by a power of ten."""
+    for power in (0, 3, -3, 6, -6):
+        scaled = float(exact.scaleb(power))
+        try:
+            if struct.unpack("f", struct.pack("f", scaled))[0] != scaled:
+                continue
+        except OverflowError:
+            continue
+        texts = (f"{scaled:.{digits}g}" for digits in F32_DIGITS)
+        same = (text for text in texts if struct.pack("f", float(text)) == struct.pack("f", scaled))
+        return Decimal(next(same)).scaleb(-power)
+    return None
+
+
+def _rounded(exact: Decimal) -> Decimal:
+    return Decimal(f"{exact:.{max(10, exact.adjusted() + 4)}g}")
+
+
+def links_table(figures: Mapping[str, Any]) -> RenderableType:
+    """Return the links of a status, their errors beneath."""
+    grid = Grid("link", "kind", "state", numbers("polls"), numbers("lost"), title="Links 链路")
     for id_, link in figures["links"].items():
-        table.add_row(
-            id_,
-            link["kind"],
-            state_text(link["state"]),
-            f"{link['polls']:,}",
-            str(link["downs"]),
-            link["error"],
-        )
-    return table
+        counts = f"{link['polls']:,}", str(link["downs"])
+        grid.add_row(id_, link["kind"], state_text(link["state"]), *counts)
+    return _with_errors(grid, figures["links"])
 
 
-def meters_table(figures: Mapping[str, Any]) -> Table:
-    """Return the meters of a status."""
-    table = Table("meter", "link", "state", "readings", "flagged", "failed", "age")
-    table.add_column("newest values, or error" if "values" in figures else "last error", overflow="fold")
-    table.title, table.title_justify = "Meters 仪表", "left"
+def meters_table(figures: Mapping[str, Any]) -> RenderableType:
+    """Return the meters of a status, a line each, their errors beneath."""
+    counts = numbers("readings"), numbers("flagged", drop=1), numbers("failed"), numbers("age")
+    grid = Grid("meter", "link", "state", *counts, title="Meters 仪表")
     for id_, meter in figures["meters"].items():
-        table.add_row(
+        grid.add_row(
             id_,
             meter["link"],
             state_text(meter["state"]),
@@ -66,9 +98,14 @@ def meters_table(figures: Mapping[str, Any]) -> Table:
             f"{meter['flagged']:,}",
             f"{sum(meter['failures'].values()):,}",
             _age(figures, meter),
-            _glimpse(figures, id_),
         )
-    return table
+    return _with_errors(grid, figures["meters"])
+
+
+def _with_errors(grid: Grid, rows: Mapping[str, Mapping[str, Any]]) -> RenderableType:
+    """Return a table and beneath it, for each that has one, its last error."""
+    errors = [note(f"{id_}: {row['error']}", "red") for id_, row in rows.items() if row["error"]]
+    return Group(grid, *errors)
 
 
 def _age(figures: Mapping[str, Any], meter: Mapping[str, Any]) -> str:
@@ -82,14 +119,18 @@ def live_view(figures: Mapping[str, Any], width: int, height: int) -> Renderable
 
     Meters that are not well come first.
     """
-    links = _lines("link 链路", "kind", "state", "polls", "last error")
+    links = Grid("link 链路", "kind", "state", numbers("polls"), Col("last error", brief=True))
     for id_, link in figures["links"].items():
         links.add_row(id_, link["kind"], state_text(link["state"]), f"{link['polls']:,}", link["error"])
-    sinks = _lines("sink 去向", "kind", "state", "delivered", "pending", "last error")
+    sinks = Grid(
+        "sink 去向", "kind", "state", numbers("delivered"), numbers("pending"), Col("last error", brief=True)
+    )
     for id_, sink in figures["sinks"].items():
         counts = f"{sink['delivered']:,}", f"{sink['pending']:,}"
         sinks.add_row(id_, sink["kind"], state_text(sink["state"]), *counts, sink["error"])
-    meters = _lines("meter 仪表", "state", "readings", "age", "newest values 最新值")
+    meters = Grid(
+        "meter 仪表", "state", numbers("readings"), numbers("age"), Col("newest values 最新值", brief=True)
+    )
     well_last = sorted(figures["meters"].items(), key=lambda item: item[1]["state"] == "on")
     room = max(3, height - len(figures["links"]) - len(figures["sinks"]) - LIVE_LINES_BESIDE)
     for id_, meter in well_last[:room]:
@@ -97,23 +138,15 @@ def live_view(figures: Mapping[str, Any], width: int, height: int) -> Renderable
         glimpse = _glimpse(figures, id_, 1 if width < WIDE else 2)
         meters.add_row(id_, state, f"{meter['readings']:,}", age, glimpse)
     more = len(well_last) - room
-    rest = f"… and {more} more meters   " if more > 0 else ""
+    rest = f"… and {more} more meter{'s' * (more > 1)}   " if more > 0 else ""
     end = Text(f"{rest}Ctrl-C ends 结束", style="dim", no_wrap=True, overflow="ellipsis")
     return Group(links, sinks, meters, journal_line(figures), end)
-
-
-def _lines(*headings: str) -> Table:
-    """Return a table without a frame whose rows are one line each."""
-    table = Table(box=None, pad_edge=False)
-    for heading in headings:
-        table.add_column(heading, no_wrap=True, overflow="ellipsis")
-    return table
 
 
 _TELLING = ("power_active", "flow_", "power_thermal", "concentration", "pressure", "temperature", "humidity")
 
 
-def _glimpse(figures: Mapping[str, Any], meter: str, most: int = 2) -> RenderableType:
+def _glimpse(figures: Mapping[str, Any], meter: str, most: int) -> Text:
     """Return a meter's error, else the values that say most of it: a rate and a counter."""
     error = figures["meters"][meter]["error"]
     if error:
@@ -126,30 +159,35 @@ def _glimpse(figures: Mapping[str, Any], meter: str, most: int = 2) -> Renderabl
     return Text("   ".join(f"{key} {_number(*values[key])}" for key in chosen[:most]))
 
 
-def _number(value: float | None, unit: str, _flags: int) -> str:
+def _number(value: float | None, unit: str, _flags: int, _time_ns: int) -> str:
     if value is None:
         return "absent"
     return f"{value:,.6g}" if unit == "1" else f"{value:,.6g} {unit}"
 
 
-def values_table(figures: Mapping[str, Any]) -> Table:
-    """Return the newest value of every channel, with its flags."""
-    table = Table("meter", "channel", "value", "unit", "flags", title="Values 最新值", title_justify="left")
+def values_table(figures: Mapping[str, Any], zone: str) -> Grid:
+    """Return the newest value of every channel, with its flags, under its meter and its time in the site's zone."""
+    grid = Grid("channel", numbers("value"), "unit", words("flags"), title="Values 最新值")
     for meter, values in figures["values"].items():
-        for key, (value, unit, flags) in values.items():
+        before_ns = None
+        for key, (value, unit, flags, time_ns) in values.items():
+            if time_ns != before_ns:
+                grid.add_section(f"{meter}  {local(time_ns, zone)}")
+                before_ns = time_ns
             names = " ".join(flag.name or "" for flag in Flag if flags & flag)
-            table.add_row(meter, key, "absent" if value is None else repr(value), unit, names)
-    return table
+            grid.add_row(key, number_text(value), "" if unit == "1" else unit, names)
+    return grid
 
 
-def sinks_table(figures: Mapping[str, Any]) -> Table:
-    """Return the sinks of a status; counts are readings."""
-    table = Table("sink", "kind", "state", "delivered", "pending", "refused", "missed", "last error")
-    table.title, table.title_justify = "Sinks 去向 (readings)", "left"
+def sinks_table(figures: Mapping[str, Any]) -> RenderableType:
+    """Return the sinks of a status, their errors beneath; counts are readings."""
+    if not figures["sinks"]:
+        return Text("no sinks: readings stay in the journal")
+    keys = "delivered", "pending", "refused", "missed"
+    grid = Grid("sink", "kind", "state", *map(numbers, keys), title="Sinks 去向 (readings)")
     for id_, sink in figures["sinks"].items():
-        counts = [f"{sink[key]:,}" for key in ("delivered", "pending", "refused", "missed")]
-        table.add_row(id_, sink["kind"], state_text(sink["state"]), *counts, sink["error"])
-    return table
+        grid.add_row(id_, sink["kind"], state_text(sink["state"]), *(f"{sink[key]:,}" for key in keys))
+    return _with_errors(grid, figures["sinks"])
 
 
 def journal_line(figures: Mapping[str, Any]) -> Text:
@@ -164,22 +202,25 @@ def journal_line(figures: Mapping[str, Any]) -> Text:
     return text
 
 
-def absent_table(figures: Mapping[str, Any]) -> Table | None:
+def absent_table(figures: Mapping[str, Any]) -> Grid | None:
     """Return the channels meters turned out not to have, and why; None if there are none."""
-    table = Table(
-        "meter", "channel", "why", title="Absent 缺失的量 (asked for again once a day)", title_justify="left"
+    table = Grid(
+        "meter",
+        "channel",
+        words("why"),
+        title="Absent 缺失的量 (asked for again at each connection and once a day)",
     )
     for meter, row in figures["meters"].items():
         for key, why in row["absent"].items():
-            table.add_row(meter, key, Text(why))
+            table.add_row(meter, key, why)
     return table if table.row_count else None
 
 
-def maintenance_table(figures: Mapping[str, Any], zone: str) -> Table | None:
+def maintenance_table(figures: Mapping[str, Any], zone: str) -> Grid | None:
     """Return what is under maintenance; None if nothing is."""
-    table = Table("link or meter", "until", "why", "by", title="Maintenance 检修", title_justify="left")
+    table = Grid("link or meter", "until", words("why"), words("by"), title="Maintenance 检修")
     for row in figures["maintenance"]:
-        table.add_row(row["subject"], local(row["until_ns"], zone), Text(row["why"]), Text(row["by"]))
+        table.add_row(row["subject"], local(row["until_ns"], zone), row["why"], row["by"])
     return table if table.row_count else None
 
 
@@ -199,7 +240,8 @@ def status_view(figures: Mapping[str, Any], zone: str) -> RenderableType:
         sinks_table(figures),
         journal_line(figures),
     )
-    return Group(*(part for part in parts if part is not None))
+    shown = [part for part in parts if part is not None]
+    return Group(*(line for part in shown for line in (Text(), part)))
 
 
 def print_status(figures: Mapping[str, Any], zone: str) -> None:
@@ -209,28 +251,20 @@ def print_status(figures: Mapping[str, Any], zone: str) -> None:
     out.print(f"gateway {gateway['id']} {gateway['software']} at {local(gateway['time_ns'], zone)}")
     out.print(status_view(figures, zone))
     if "values" in figures:
-        out.print(values_table(figures))
+        out.print(Text(), values_table(figures, zone))
 
 
 def print_profiles(rows: Iterable[Mapping[str, Any]]) -> None:
-    """Print one line per meter type."""
-    table = Table(
-        Column("profile", no_wrap=True),
-        "maker",
-        "model",
-        Column("medium", no_wrap=True),
-        "channels",
-        Column("sources", justify="right"),
-        "confidence",
-    )
+    """Print a table of meter types."""
+    what = "profile", words("maker and model"), "medium"
+    table = Grid(*what, numbers("channels", drop=2), numbers("sources", drop=1), words("confidence"))
     for row in rows:
         weak = row["confidence"] == "one-source"
         few = len(row["one_source_channels"])
-        doubtful = f", {few} channels one-source" if few else ""
+        doubtful = f", {count(few, 'channel')} one-source" if few else ""
         table.add_row(
             row["id"],
-            row["maker"],
-            row["model"],
+            f"{row['maker']} {row['model']}",
             row["medium"],
             str(row["channels"]),
             str(row["sources_cited"]),
@@ -251,7 +285,8 @@ def print_profile(row: Mapping[str, Any]) -> None:
                 out.print(f"  - {item}", highlight=False, markup=False)
         else:
             out.print(f"[bold]{key}[/]: {value}", highlight=False)
-    table = Table("", "channel", "quantity", "unit", "address", "note", title="Channels (* read by default)")
+    what = "channel", Col("quantity", drop=1), "unit", "address", words("note")
+    table = Grid("", *what, title="Channels (* read by default)")
     for channel in row["channel_list"]:
         mark = "*" if channel["default"] else ""
         weak = channel["confidence"] != row["confidence"]

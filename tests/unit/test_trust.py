@@ -83,13 +83,16 @@ def test_the_description_counts_sources_and_lists_channels_of_one() -> None:
     assert [channel["key"] for channel in whole if channel["confidence"] == "one-source"] == weak
 
 
-def test_people_see_the_number_of_sources_and_what_rests_on_one(capsys: pytest.CaptureFixture[str]) -> None:
+def test_people_see_the_number_of_sources_and_what_rests_on_one(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
     print_profiles([profiles.describe(LIBRARY.get(name)) for name in (PARTLY, WELL, WHOLE)])
     lines = capsys.readouterr().out
     row = {name: next(line for line in lines.splitlines() if name in line) for name in (PARTLY, WELL, WHOLE)}
-    assert " 4 │ two-sources, 7 channels" in row[PARTLY]
-    assert " 2 │ two-sources  " in row[WELL]
-    assert " 2 │ one-source" in row[WHOLE]
+    assert " 4  two-sources, 7 channels" in row[PARTLY]
+    assert " 2  two-sources  " in row[WELL]
+    assert " 2  one-source" in row[WHOLE]
     print_profile(profiles.describe_whole(LIBRARY.get(PARTLY)))
     shown = capsys.readouterr().out.splitlines()
     assert any("thd_current_l1" in line and "one-source" in line for line in shown)
