@@ -51,13 +51,19 @@ def print_reading(
     when = local(max(times, default=time_ns), zone)
     title = f"{found['meter']} at {when}, {sum(times.values()):.1f} ms, not recorded 抄读"
     table = Grid("channel", figures("value"), "unit", words("doubts"), Col("raw", drop=1), title=title)
+    notes = []
     for channel in channels:
         node_id = (node_ids or {}).get(channel["key"], "")
-        doubts = Text(_server_says(channel, node_id) or flag_words(channel["flags"]), style="yellow")
+        said = _server_says(channel) if node_id else ""
+        if said:
+            notes.append(note(f"{channel['key']}: {said}, node id {node_id}", "yellow"))
+        doubts = Text(said or flag_words(channel["flags"]), style="yellow")
         unit = "" if channel["unit"] == "1" else channel["unit"]
         table.add_row(channel["key"], number_text(channel["value"]), unit, doubts, channel["raw"])
     if channels:
         out.print(table)
+    for line in notes:
+        out.print(line)
     for error in found["errors"]:
         keys = ", ".join(error["keys"][:4]) + (
             f" and {more} more" if (more := len(error["keys"]) - 4) > 0 else ""
@@ -67,20 +73,18 @@ def print_reading(
         out.print(note(f"{at}not read: {keys}: {error['text']}{raw}", "red"))
 
 
-def _server_says(channel: Mapping[str, Any], node_id: str) -> str:
-    """Return why an OPC UA server gave no good value, by the StatusCode's own name and the node id; "" if it says nothing."""
+def _server_says(channel: Mapping[str, Any]) -> str:
+    """Return why an OPC UA server gave no good value, by the StatusCode's own name; "" if it says nothing."""
     raw = bytes.fromhex(channel["raw"])
-    if not node_id or len(raw) != UA_CODE.size or not channel["flags"] & (Flag.DEVICE | Flag.STALE):
+    if len(raw) != UA_CODE.size or not channel["flags"] & (Flag.DEVICE | Flag.STALE):
         return ""
     from drivers.opcua.faults import status_name
     from drivers.opcua.slot import CODE
 
     code = UA_CODE.unpack(raw)[2] & CODE
     if not code:
-        said = "old" if channel["flags"] & Flag.STALE else "no number"
-        return f"{said}: {node_id}"
-    said = "no value" if channel["value"] is None else "doubted"
-    return f"{said}: {status_name(code)}, {node_id}"
+        return "old" if channel["flags"] & Flag.STALE else "no number"
+    return f"{'no value' if channel['value'] is None else 'doubted'}: {status_name(code)}"
 
 
 def print_raw(found: Mapping[str, Any]) -> None:
@@ -177,19 +181,13 @@ def near_the_best(
 def print_variables(found: Mapping[str, Any]) -> None:
     """Print the variables of an OPC UA server and what they may be."""
     out = console()
-    table = Grid(
-        words("path"),
-        "node id",
-        Col("type", drop=1),
-        figures("value"),
-        "unit",
-        words("status"),
-        title="Variables 变量",
-    )
+    what = words("path", drop=2), "node id", Col("type", drop=1), figures("value"), "unit"
+    doubtful = any(row["status"] != "Good" for row in found["variables"])
+    table = Grid(*what, *([words("status")] if doubtful else []), title="Variables 变量")
     for row in found["variables"]:
-        status = "" if row["status"] == "Good" else row["status"]
+        status = [row["status"]] if doubtful else []
         table.add_row(
-            "/".join(row["path"]), row["id"], row["type"], _value_text(row["value"]), row["unit"], status
+            "/".join(row["path"]), row["id"], row["type"], _value_text(row["value"]), row["unit"], *status
         )
     out.print(table)
     if not found["is_whole"]:
