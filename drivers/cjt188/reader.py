@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from drivers.absences import METERS_MAX, RETRY_S, Tellings
 from drivers.cjt188.frame import CLOCK_BYTES, AddressAsk, Ask, clock_s
-from drivers.failures import InDoubt, NoAnswer, RequestFailed
+from drivers.failures import InDoubt, LineSteps, NoAnswer, RequestFailed
 from drivers.identifiers import CJT_ANY_ADDRESS, CjtSettings, CjtSource
+from drivers.lines.line import HalfDuplexLine
 from gateway.errors import DeviceError
 from gateway.model import NS, Flag, Sample
 
@@ -24,7 +25,7 @@ SERIAL_NUMBERS = 256
 
 _ABSENT = int(Flag.MISSING | Flag.DEVICE)
 
-_STEP = "check the meter's power, address, type (variant) and wiring, baud and parity of the line, or raise timeout"
+_LOOK_AT = "the meter's power, address, type (variant) and wiring"
 
 
 @dataclass(slots=True)
@@ -43,8 +44,11 @@ class _Meter:
 class Cjt188Reader:
     """CJ/T 188 on one line. Implements `Reader`."""
 
-    def __init__(self, line: Line, clock: Clock, name: str, notice: Notice) -> None:
-        """name: the link's id."""
+    def __init__(
+        self, line: Line, clock: Clock, name: str, notice: Notice, steps: LineSteps | None = None
+    ) -> None:
+        """name: the link's id. steps: what to do about silence."""
+        self._steps = steps or LineSteps(_LOOK_AT)
         self._line, self._clock, self._name, self._notice = line, clock, name, notice
         self._meters: dict[str, _Meter] = {}
         self._tellings = Tellings()
@@ -112,7 +116,7 @@ class Cjt188Reader:
             raise DeviceError(text, reason="refused") from None
 
     def _device_error(self, poll: Poll, ask: Ask, error: RequestFailed) -> DeviceError:
-        step = f"; {_STEP}" if isinstance(error, NoAnswer) else ""
+        step = f"; {self._steps.silence(self._clock.monotonic())}" if isinstance(error, NoAnswer) else ""
         text = f"link {self._name}, meter {poll.meter}: {ask}: {error}{step}"
         return DeviceError(text, reason=error.failure, raw=error.raw)
 
@@ -161,4 +165,9 @@ _COUNTED = {"timeout": "timeouts", "exception": "refusals", "garbage": "garbage"
 
 def reader(line: Line, clock: Clock, name: str, notice: Notice) -> Cjt188Reader:
     """Return the reader of CJ/T 188 for one line, which adapts timeouts itself."""
-    return Cjt188Reader(line, clock, name, notice)
+    steps = None
+    if isinstance(line, HalfDuplexLine):
+        stats = line.stats
+        is_server = not line.settings.own_gaps
+        steps = LineSteps(_LOOK_AT, is_server=is_server, strangers=lambda: stats.discarded["foreign"])
+    return Cjt188Reader(line, clock, name, notice, steps)

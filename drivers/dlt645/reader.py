@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from drivers.absences import METERS_MAX, Absences, Tellings
 from drivers.dlt645 import own_time
 from drivers.dlt645.frame import NO_SUCH_VALUE, AddressAsk, Ask, Refusal
-from drivers.failures import InDoubt, NoAnswer, Refused, RequestFailed
+from drivers.failures import InDoubt, LineSteps, NoAnswer, Refused, RequestFailed
 from drivers.identifiers import ANY_ADDRESS, DltSettings, DltSource
+from drivers.lines.line import HalfDuplexLine
 from gateway.errors import DeviceError, LinkDown
 from gateway.model import NS, Flag, Sample
 
@@ -36,7 +37,7 @@ BLOCK_MAX = 196
 """Bytes of the longest block: 200 bytes of data less the identifier. Source: DL/T 645-2007, L <= 200 for reading."""
 
 
-_STEP = "check the meter's power, address and wiring, baud and parity of the line, or raise timeout"
+_LOOK_AT = "the meter's power, address and wiring"
 
 
 class Frozen(NamedTuple):
@@ -103,8 +104,11 @@ class _Outcome:
 class Dlt645Reader:
     """DL/T 645 on one line. Implements `Reader`."""
 
-    def __init__(self, line: Line, clock: Clock, name: str, notice: Notice) -> None:
-        """name: the link's id."""
+    def __init__(
+        self, line: Line, clock: Clock, name: str, notice: Notice, steps: LineSteps | None = None
+    ) -> None:
+        """name: the link's id. steps: what to do about silence."""
+        self._steps = steps or LineSteps(_LOOK_AT)
         self._line, self._clock, self._name, self._notice = line, clock, name, notice
         self._meters: dict[str, _Meter] = {}
         self._tellings = Tellings()
@@ -252,7 +256,7 @@ class Dlt645Reader:
         others = len(reading.asks) - 1
         some = f"{others} other identifiers" if others > 1 else "another identifier"
         rest = f"; {some} failed or {'were' if others > 1 else 'was'} not asked" if others else ""
-        step = f"; {_STEP}" if isinstance(error, NoAnswer) else ""
+        step = f"; {self._steps.silence(self._clock.monotonic())}" if isinstance(error, NoAnswer) else ""
         return DeviceError(
             f"link {self._name}, meter {poll.meter}: {reading.asks[i]}: {error}{step}{rest}",
             reason=error.failure,
@@ -321,7 +325,12 @@ class Dlt645Reader:
 
 def reader(line: Line, clock: Clock, name: str, notice: Notice) -> Dlt645Reader:
     """Return the reader of DL/T 645 for one line, which adapts timeouts itself."""
-    return Dlt645Reader(line, clock, name, notice)
+    steps = None
+    if isinstance(line, HalfDuplexLine):
+        stats = line.stats
+        is_server = not line.settings.own_gaps
+        steps = LineSteps(_LOOK_AT, is_server=is_server, strangers=lambda: stats.discarded["foreign"])
+    return Dlt645Reader(line, clock, name, notice, steps)
 
 
 def _spans_midnight(reading: _Reading, wall_s: float, usual_s: float) -> bool:

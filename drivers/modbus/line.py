@@ -6,7 +6,7 @@ import math
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from drivers.failures import InDoubt
+from drivers.failures import InDoubt, LineSteps
 from drivers.modbus.pdu import BIT_FUNCTIONS, ExceptionAnswer
 from drivers.modbus.plan import line_cost
 from drivers.modbus.reader import ModbusReader
@@ -82,4 +82,9 @@ def line_reader(line: HalfDuplexLine, clock: Clock, name: str, notice: Notice) -
         RoundTrips(math.inf),
         garbage_step=_GARBAGE_STEP,
         cost=line_cost(timing.character_s, timing.silence_s),
+        steps=LineSteps(
+            "the meter's power, unit id and wiring",
+            is_server=not line.settings.own_gaps,
+            strangers=lambda: line.stats.discarded["foreign"],
+        ),
     )

@@ -25,6 +25,7 @@ from gateway.model import Sample
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from drivers.failures import LineSteps
     from drivers.roundtrip import RoundTrips
     from gateway.interfaces import Clock, Notice, Poll
 
@@ -50,17 +51,18 @@ class ModbusReader(Generic[AskT]):
         timeout_s: float = 1.0,
         pipeline: int = 1,
         cost: Cost = TCP,
+        steps: LineSteps | None = None,
     ) -> None:
         """request: sends a prepared request, waits so many seconds, returns wall time and values' bytes.
 
         prepare: makes a request of (unit, function, address, count). timeout_s: for polls that have none (0).
-        pipeline: how many requests may be outstanding. garbage_step: what to do about answers that are none.
+        pipeline: how many requests may be outstanding. garbage_step: what to do about answers that are none. steps: of a line.
         """
         self.request = request
         self.trips = trips
         self._prepare_ask = prepare
         self._clock, self._name, self._notice = clock, name, notice
-        self._garbage_step = garbage_step
+        self._garbage_step, self._steps = garbage_step, steps
         self._timeout_s = timeout_s
         self._pipeline = pipeline
         self._cost = cost
@@ -264,5 +266,10 @@ class ModbusReader(Generic[AskT]):
         """Return what the engineer may do, "" where the error's own text says it."""
         if isinstance(error, InDoubt):
             return ""
-        step = {"exception": "", "timeout": _TIMEOUT_STEP, "garbage": self._garbage_step}[error.failure]
-        return f"; {step}" if step else ""
+        if error.failure == "exception":
+            return ""
+        steps, now_s = self._steps, self._clock.monotonic()
+        if error.failure == "timeout":
+            return f"; {_TIMEOUT_STEP if steps is None else steps.silence(now_s)}"
+        other = "" if steps is None else steps.second_master(now_s)
+        return f"; {other}; else {self._garbage_step}" if other else f"; {self._garbage_step}"

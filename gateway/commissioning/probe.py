@@ -281,9 +281,7 @@ def _short(error: DeviceError) -> str:
 def verdict(ranked: Sequence[Candidate], reads: MeterReads) -> Verdict:
     """Return what the ranking allows to say, and no more."""
     if not reads.answered:
-        text = (
-            f"Unit {reads.unit} does not answer: check unit id and wiring; `metergate scan` shows who does."
-        )
+        text = f"Unit {reads.unit} does not answer: check unit id, power and wiring, on a line baud rate and parity too; `metergate scan` shows who does."
         return Verdict("silent", text, ())
     speaking = [c for c in ranked if c.speaks and c.score > 0]
     if not speaking and (possible := [c.profile for c in ranked if c.good and not c.bad and c.score > 0]):
@@ -315,7 +313,7 @@ def verdict(ranked: Sequence[Candidate], reads: MeterReads) -> Verdict:
 async def diagnose(reads: MeterReads, profile: Profile, variant: str = "") -> tuple[bool | None, list[str]]:
     """Return whether the values that prove a type are where its profile says, and what was found instead, in words.
 
-    None: nothing of this type can be known beforehand. Raises Stopped, LinkDown, Busy.
+    None: nothing of this type can be known beforehand, or the meter is silent. Raises Stopped, LinkDown, Busy.
     """
     own = probe_check(profile)
     checks = ([own] if own is not None else []) + [
@@ -334,6 +332,11 @@ async def diagnose(reads: MeterReads, profile: Profile, variant: str = "") -> tu
             ]
     lines = [f"{first.name}: {where}; {_held(first, raw)}, not {first.low:g} to {first.high:g} {first.unit}"]
     places = await look_around(reads, checks)
+    if not reads.answered:
+        silence = (
+            "nothing answers, neither there nor beside it, so nothing can be said of its registers or type"
+        )
+        return None, [f"{first.name}: {where}; {silence}"]
     lines += [advice(profile, first, place) for place in places[:PLACES_SHOWN]]
     if len(places) > 1:
         lines.append("more than one place fits: the digits of the display decide")

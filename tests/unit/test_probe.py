@@ -206,6 +206,17 @@ async def test_a_silent_unit_costs_a_few_requests_and_not_hundreds(library: Libr
     assert len(bus.asked) <= 4 * SILENT_MAX
 
 
+async def test_of_a_silent_unit_nothing_is_said_but_that(toy: Profile) -> None:
+    reads = MeterReads(FakeBus(), UNIT, SystemClock())
+    good, lines = await diagnose(reads, toy)
+    assert good is None
+    assert len(lines) == 1
+    assert "nothing answers" in lines[0]
+    assert "another meter" not in lines[0]
+    found = verdict((await rank(reads, []))[0], reads)
+    assert "on a line baud rate and parity too" in found.text
+
+
 async def test_each_register_is_read_once(library: Library) -> None:
     bus = FakeBus({UNIT: floats(4, 0, (230.0,)) | floats(4, 70, (50.0,))})
     await rank(MeterReads(bus, UNIT, SystemClock()), candidates(library))
