@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
+from gateway.clock import local
 from gateway.commands.grid import Col, Grid, count, figures, note, words
-from gateway.commands.tables import console, local, number_text
+from gateway.commands.tables import console, number_text
 from gateway.model import Flag
 from gateway.wire import UA_CODE
 
@@ -39,11 +40,11 @@ def flag_words(flags: int) -> str:
 
 
 def print_reading(
-    found: Mapping[str, Any], zone: str, time_ns: int, node_ids: Mapping[str, str] | None = None
+    found: Mapping[str, Any], zone: str, time_ns: int, sources: Mapping[str, str] | None = None
 ) -> None:
     """Print an extra read of a meter.
 
-    zone: the site's. time_ns: now, for a read that brought nothing. node_ids: channel -> node id, of an OPC UA meter.
+    zone: the site's. time_ns: now, for a read that brought nothing. sources: channel -> node id, of an OPC UA meter.
     """
     out = console()
     channels = found["channels"]
@@ -53,10 +54,10 @@ def print_reading(
     table = Grid("channel", figures("value"), "unit", words("doubts"), Col("raw", drop=1), title=title)
     notes = []
     for channel in channels:
-        node_id = (node_ids or {}).get(channel["key"], "")
-        said = _server_says(channel) if node_id else ""
+        source = (sources or {}).get(channel["key"], "")
+        said = _server_says(channel) if source else ""
         if said:
-            notes.append(note(f"{channel['key']}: {said}, node id {node_id}", "yellow"))
+            notes.append(note(f"{channel['key']}: {said}, node id {source}", "yellow"))
         doubts = Text(said or flag_words(channel["flags"]), style="yellow")
         unit = "" if channel["unit"] == "1" else channel["unit"]
         table.add_row(channel["key"], number_text(channel["value"]), unit, doubts, channel["raw"])

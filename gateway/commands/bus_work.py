@@ -13,11 +13,10 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from gateway.clock import SystemClock, iso
+from gateway.clock import SystemClock, iso, local
 from gateway.commands.bus_tables import print_identified, print_raw, print_reading
 from gateway.commands.loop import run
 from gateway.commands.options import link_of, meter_of, print_json
-from gateway.commands.tables import local
 from gateway.commissioning.bus import connect
 from gateway.config.links import OpcuaConfig
 from gateway.config.site_file import load
@@ -123,7 +122,7 @@ def read_meter(path: Path, names: list[str], *, every_s: float | None, as_json: 
     """Print what a meter shows and return the exit code: 1 if it did not answer."""
     site = load(path)
     meter = _meter_named(site, names)
-    node_ids = {key: variable.id for key, variable in meter.variables.items()}
+    sources = {key: variable.id for key, variable in meter.variables.items()}
 
     async def work() -> bool:
         async with connect(site, meter.link, SystemClock()) as bus:
@@ -133,7 +132,7 @@ def read_meter(path: Path, names: list[str], *, every_s: float | None, as_json: 
                 if as_json:
                     print_json(found)
                 else:
-                    print_reading(found, site.site.timezone, SystemClock().wall_ns(), node_ids)
+                    print_reading(found, site.site.timezone, SystemClock().wall_ns(), sources)
                 return bool(found["channels"])
 
             return await _again(once, every_s, site.site.timezone)
