@@ -1,4 +1,4 @@
-"""The commands that talk to meters: `read`, `scan`, `probe`, `capture`. What they do is in `cli_bus_work`.
+"""The commands that talk to meters: `read`, `scan`, `probe`, `capture`. What they do is in `bus_work`.
 
 Heavy imports happen inside the command that needs them.
 """
@@ -73,12 +73,16 @@ def read(
     config: Config = None,
     json: Json = False,
 ) -> None:
-    """Read a meter now: values with units, doubts in words, raw bytes, round trip. Nothing is recorded.
+    """Read a meter now: values with units, doubts in words, raw bytes, the time it took. Nothing is recorded.
 
-    Through the running gateway if there is one, between two of its polls; else the link is opened for this.
+    Through the running gateway if there is one, between two of its polls; else the link is opened for this. The options
+    marked "Raw" read what no profile describes: registers, or a data identifier.
 
-    Examples: `metergate read feeder-1 --watch` · `metergate read hall-a --unit 3 --function 4 --register 0x46 --count 2` ·
-    `metergate read line --address 000012345678 --di 0x00010000`
+    Examples:
+
+    * `metergate read feeder-1 --watch`
+    * `metergate read hall-a --unit 3 --function 4 --register 0x46 --count 2`
+    * `metergate read line --address 000012345678 --di 0x00010000`
     """
     from gateway.commands.bus_work import IdentifiedRead, RawRead, read_identified, read_meter, read_raw
 
@@ -106,7 +110,9 @@ def read(
 
 
 def scan(
-    link: Annotated[str, typer.Argument(help="Link of the site file; or --host or --port without one.")] = "",
+    link: Annotated[
+        str, typer.Argument(metavar="LINK", help="Link of the site file; or --host or --port without one.")
+    ] = "",
     first: Annotated[int, typer.Option("--from", min=0, max=255, help="First unit id.")] = 1,
     last: Annotated[int, typer.Option("--to", min=0, max=255, help="Last unit id.")] = 247,
     timeout: Annotated[str, typer.Option(help="Longest wait for each unit id.")] = "200ms",
@@ -137,7 +143,10 @@ def scan(
     --bauds and --parities open the port anew for each, so no gateway may run on it; the first setting that finds a meter ends
     the search.
 
-    Examples: `metergate scan hall-a --probe` · `metergate scan --port /dev/ttyUSB0 --bauds 9600,19200 --parities E,N --to 32`
+    Examples:
+
+    * `metergate scan hall-a --probe`
+    * `metergate scan --port /dev/ttyUSB0 --bauds 9600,19200 --to 32`
     """
     from gateway.commands.scan import ScanOptions
     from gateway.commands.scan import scan as work
@@ -188,7 +197,12 @@ def probe(
     the identifiers of all types of that protocol and says which channels answer. On an OPC UA link it lists the variables with
     types and values and proposes channels.
 
-    Examples: `metergate probe hall-a 3` · `metergate probe line 000012345678` · `metergate probe feeder-1` · `metergate probe dcs`
+    Examples:
+
+    * `metergate probe feeder-1`
+    * `metergate probe hall-a 3`
+    * `metergate probe line 000012345678`
+    * `metergate probe dcs`
     """
     from gateway.commands.probe import probe as work
 
@@ -198,7 +212,7 @@ def probe(
 
 
 def capture(
-    meter: Annotated[str, typer.Argument(help="Meter of the site file.")],
+    meter: Annotated[str, typer.Argument(metavar="METER", help="Meter of the site file.")],
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Append to this file, such as the profile itself.")
     ] = None,
@@ -213,7 +227,9 @@ def capture(
     Compare the values with the display before you put it into a profile: then every later version of the gateway is tested against
     this meter. Refused while values are doubted, for then one does not know what the bytes mean.
 
-    Example: `metergate capture feeder-1 --serial 12345678 -o profiles/eastron-sdm630.toml`
+    Example:
+
+    * `metergate capture feeder-1 --serial 12345678 -o eastron-sdm630.toml`
     """
     from gateway.commands.capture import capture as work
 

@@ -30,11 +30,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-app.add_typer(opcua, name="opcua")
-
-
-cli_bus.mount(app)
-cli_meter.mount(app)
 
 
 class LogStyle(StrEnum):
@@ -130,8 +125,8 @@ def plan(
 ) -> None:
     """Compute what every link has to carry, before anything is started: requests, bytes, time, occupancy.
 
-    Talks to no meter. Occupancy is the part of its time a link is taken: above 80 % it is tight (a dead meter or a repeat
-    costs readings), above 100 % it cannot keep up (exit code 78). Both come with changes that have been computed to fit.
+    Talks to no meter. Occupancy is the part of its time a link is taken: above 80% it is tight (a dead meter or a repeat
+    costs readings), above 100% it cannot keep up (exit code 78). Both come with changes that have been computed to fit.
     """
     from gateway.commands.plan import main as print_plan
 
@@ -163,9 +158,7 @@ def status(
 def profiles(
     id: Annotated[
         str | None,
-        typer.Argument(
-            metavar="[ID|WORDS]", help="Show one meter type whole; or find maker, model or medium."
-        ),
+        typer.Argument(metavar="ID|WORDS", help="Show one meter type whole; or find maker, model or medium."),
     ] = None,
     config: Config = None,
     json: Json = False,
@@ -203,7 +196,9 @@ def profiles(
 
 @app.command()
 def simulate(
-    file: Annotated[Path, typer.Argument(help="Simulation file; see docs/reference/simulation-file.md.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="Simulation file; see docs/reference/simulation-file.md.")
+    ],
     seed: Annotated[
         int | None, typer.Option(help="Seed of the physics and the faults; default: the file's.")
     ] = None,
@@ -250,6 +245,11 @@ def demo(
         raise missing_extra(error) from error
     for_s = duration_s(duration, "--for") if duration else None
     raise typer.Exit(run_demo(Options(for_s, json=json, file=file, seed=seed, keep=keep)))
+
+
+cli_bus.mount(app)
+cli_meter.mount(app)
+app.add_typer(opcua, name="opcua")
 
 
 @app.callback()
