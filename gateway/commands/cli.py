@@ -155,6 +155,39 @@ def status(
 
 
 @app.command()
+def events(
+    subject: Annotated[
+        str,
+        typer.Argument(
+            metavar="[LINK|METER]",
+            help="Only of this meter, or of this link and its meters; `gateway`: its own.",
+        ),
+    ] = "",
+    from_: Annotated[
+        str,
+        typer.Option("--from", help="First time, such as 2026-11-22 or 2026-11-22T14:30 (the site's time)."),
+    ] = "",
+    to: Annotated[str, typer.Option("--to", help="Time up to which, itself excluded.")] = "",
+    kind: Annotated[
+        list[str] | None, typer.Option(help="Only this kind, such as meter_swap; may be repeated.")
+    ] = None,
+    last: Annotated[
+        int, typer.Option(help="Only the newest N. Default: 50, with --from all.", show_default=False)
+    ] = 0,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with new ones until Ctrl-C.")] = False,
+    config: Config = None,
+    json: Json = False,
+) -> None:
+    """Show what happened, newest last: outages, swaps, ratio changes, counters that fell, absent channels, maintenance.
+
+    From the running gateway, or from the journal of one that does not run. With --json one object a line.
+    """
+    from gateway.commands.events import Asked, main
+
+    main(config_path(config), Asked(subject, from_, to, kind or [], last, follow), as_json=json)
+
+
+@app.command()
 def profiles(
     id: Annotated[
         str | None,

@@ -1,6 +1,6 @@
 """The commands about one meter's life: `commission`, `swap`, `ratio`, `maintenance`, `replay`.
 
-What they do is in `cli_meter_work`, `cli_replay` and `cli_commission`, imported inside the command that needs them.
+What they do is in `meter_work`, `replay` and `commission`, imported inside the command that needs them.
 """
 
 from __future__ import annotations
@@ -49,27 +49,32 @@ def maintenance(
 
 def swap(
     meter: Meter,
-    serial: Annotated[str, typer.Option(help="Number of the new meter, as on its plate.")],
     why: Why,
+    serial: Annotated[
+        str, typer.Option(help="Number of the new meter, as on its plate. Required unless --undo.")
+    ] = "",
     by: By = "",
     closing: Annotated[
         list[str] | None,
         typer.Option(
             metavar="CHANNEL=VALUE",
-            help="Last reading of the old meter (旧表止码), one for each counter; without: the journal's last good ones before.",
+            help="Last reading of the old meter (旧表止码), or CHANNEL=unknown; one for each counter the journal has no good reading of before.",
         ),
     ] = None,
     opening: Annotated[
         list[str] | None,
         typer.Option(
             metavar="CHANNEL=VALUE",
-            help="First reading of the new meter (新表起码), one for each counter; without: the journal's first good ones after, or it is read now.",
+            help="First reading of the new meter (新表起码), or CHANNEL=unknown; one for each counter the journal has none of after, and that cannot be read now.",
         ),
     ] = None,
     at: Annotated[
         str,
         typer.Option(help="When it was exchanged, such as 2026-11-22T14:30 (the site's time). Default: now."),
     ] = "",
+    undo: Annotated[
+        bool, typer.Option("--undo", help="Take the newest swap of this meter back: it was recorded wrongly.")
+    ] = False,
     config: Config = None,
     json: Json = False,
 ) -> None:
@@ -78,19 +83,11 @@ def swap(
     Values are as the gateway counts, ratios included; a unit may follow: "12345.6 kWh". Alters no reading: intervals split
     at the event. Needs the running gateway, which alone writes the journal.
     """
-    from gateway.commands.meter_work import record_swap
+    from gateway.commands.meter_work import Declaration, record_swap, undo_swap
 
-    record_swap(
-        config_path(config),
-        meter,
-        serial,
-        by or user(),
-        why,
-        closing or [],
-        opening or [],
-        at=at,
-        as_json=json,
-    )
+    what = Declaration(by or user(), why, closing or [], opening or [], at)
+    act = undo_swap if undo else record_swap
+    act(config_path(config), meter, serial, what, as_json=json)
 
 
 def ratio(
@@ -102,7 +99,7 @@ def ratio(
         list[str] | None,
         typer.Option(
             metavar="CHANNEL=VALUE",
-            help="Last reading under the old ratio, one for each counter; without: the journal's last good ones before.",
+            help="Last reading under the old ratio, or CHANNEL=unknown; one for each counter the journal has no good reading of before.",
         ),
     ] = None,
     opening: Annotated[
@@ -121,19 +118,10 @@ def ratio(
     Earlier intervals keep the old factor. The site file, or the meter, still has to be told: the answer says which.
     Needs the running gateway, which alone writes the journal.
     """
-    from gateway.commands.meter_work import record_ratio
+    from gateway.commands.meter_work import Declaration, record_ratio
 
-    record_ratio(
-        config_path(config),
-        meter,
-        change,
-        by or user(),
-        why,
-        closing or [],
-        opening or [],
-        at=at,
-        as_json=json,
-    )
+    what = Declaration(by or user(), why, closing or [], opening or [], at)
+    record_ratio(config_path(config), meter, change, what, as_json=json)
 
 
 def commission(

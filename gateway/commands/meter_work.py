@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import typer
-from rich.table import Table
 
 from gateway import assembly
-from gateway.clock import SystemClock
+from gateway.clock import SystemClock, local
+from gateway.commands.grid import Grid, figures, words
 from gateway.commands.loop import run
 from gateway.commands.options import duration_s, meter_of, one_of, print_json, reason
-from gateway.commands.tables import console, local, maintenance_table
+from gateway.commands.tables import console, maintenance_table
 from gateway.config.site_file import load
 from gateway.control.errands import ERRAND_MAX_S
+from gateway.control.maintenance import LONGEST_S
 from gateway.control.server import ask_async
 from gateway.display import pairs, quantity_names, ratio, shown
 from gateway.errors import MetergateError
 from gateway.model import NS
+from gateway.quantity import QUANTITIES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,6 +31,26 @@ if TYPE_CHECKING:
     from gateway.config.models import MeterConfig, Site
 
 PATIENCE_S = ERRAND_MAX_S + 15  # one read of the meter, and a commit
+UNKNOWN = "unknown"
+OPTIONS = {
+    "closing": "--closing",
+    "opening": "--opening",
+    "effective_ns": "--at",
+    "for_s": "--for",
+    "serial": "--serial",
+    "by": "--by",
+    "why": "--why",
+    "subject": "LINK|METER",
+    "meter": "METER",
+    "ratio": "NAME=VALUE",
+    "before": "NAME=VALUE",
+    "after": "NAME=VALUE",
+    "from_ns": "FROM",
+    "to_ns": "TO",
+    "subjects": "LINK|METER",
+    "kinds": "--kind",
+}
+"""Key of a request on the control socket -> what the command calls it."""
 
 
 def ask_gateway(site: Site, do: str, **parameters: object) -> Any:
@@ -38,6 +61,17 @@ def ask_gateway(site: Site, do: str, **parameters: object) -> Any:
         raise MetergateError(
             f"{error}. This command needs the running gateway: the journal has one writer, and a record beside it would be lost"
         ) from error
+    except MetergateError as error:
+        raise MetergateError(in_options(str(error))) from error
+
+
+def in_options(refusal: str) -> str:
+    """Return a refusal of the gateway with the command's own options in the place of the request's keys."""
+    head, colon, rest = refusal.partition(": ")
+    key, _, channel = head.partition(".")
+    if not colon or key not in OPTIONS:
+        return refusal
+    return f"{OPTIONS[key]} {channel}: {rest}" if channel else f"{OPTIONS[key]}: {rest}"
 
 
 def warn_if_not_durable(answer: Mapping[str, Any]) -> None:
@@ -61,6 +95,18 @@ def time_ns(text: str, zone: str, option: str) -> int:
     return round(found.timestamp() * 1000) * (NS // 1000)
 
 
+def past_ns(text: str, zone: str, option: str) -> int | None:
+    """Return when something was done, in nanoseconds since 1970; None: now. Raises BadParameter if it is yet to be done."""
+    if not text:
+        return None
+    found = time_ns(text, zone, option)
+    now_ns = SystemClock().wall_ns()
+    if found > now_ns:
+        hint = f"{local(found, zone)} is in the future (it is {local(now_ns, zone)}): record a change once it is made"
+        raise typer.BadParameter(hint, param_hint=option)
+    return found
+
+
 def maintain(
     path: Path, subject: str | None, *, for_: str, end: bool, why: str, by: str, as_json: bool
 ) -> None:
@@ -78,6 +124,9 @@ def maintain(
     known = [link.id for link in site.links] + [meter.id for meter in site.meters if meter.enabled]
     one_of(subject, known, "link or enabled meter")
     for_s = duration_s(for_, "--for") if for_ else 0
+    if for_s > LONGEST_S:
+        hint = f"{for_} is longer than {LONGEST_S / 86_400:.0f}d, the longest there is: declare it again before it ends"
+        raise typer.BadParameter(hint, param_hint="--for")
     answer = ask_gateway(site, "maintenance", subject=subject, for_s=for_s, why=why, by=by)
     warn_if_not_durable(answer)
     if as_json:
@@ -99,85 +148,107 @@ def _list(figures: Mapping[str, Any], zone: str, as_json: bool) -> None:
         console().print(table)
 
 
-def readings(site: Site, meter: MeterConfig, texts: list[str], option: str) -> dict[str, str] | None:
-    """Return channel -> exact canonical number of what was typed, None if nothing was. Raises MetergateError."""
+def readings(site: Site, meter: MeterConfig, texts: list[str], option: str) -> dict[str, str | None] | None:
+    """Return channel -> exact canonical number of what was typed, None where it is "unknown"; None if nothing was typed.
+
+    Raises MetergateError.
+    """
     if not texts:
         return None
-    known = quantity_names(meter, assembly.library(site))
+    names = quantity_names(meter, assembly.library(site))
+    known = {key: name for key, name in names.items() if QUANTITIES[name].kind == "counter"}
     found = {}
     for key, value in pairs(texts, option).items():
-        one_of(key, known, f"channel of meter {meter.id}")
-        found[key] = f"{shown(value, known[key]).value:f}"
+        if key in names and key not in known:
+            raise MetergateError(
+                f"{option}: {key} is no counter; those of {meter.id}: {', '.join(known) or 'none'}"
+            )
+        one_of(key, known, f"counter of meter {meter.id}")
+        found[key] = None if value == UNKNOWN else f"{shown(value, known[key]).value:f}"
     return found
 
 
-def record_swap(
-    path: Path,
-    meter_id: str,
-    serial: str,
-    by: str,
-    why: str,
-    closing: list[str],
-    opening: list[str],
-    *,
-    at: str,
-    as_json: bool,
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """What `swap` and `ratio` have in common, as typed."""
+
+    by: str
+    why: str
+    closing: list[str]
+    opening: list[str]
+    at: str
+
+    def request(self, site: Site, meter: MeterConfig) -> dict[str, object]:
+        """Return it as the control socket wants it. Raises BadParameter, MetergateError."""
+        return {
+            "meter": meter.id,
+            "closing": readings(site, meter, self.closing, "--closing"),
+            "opening": readings(site, meter, self.opening, "--opening"),
+            "effective_ns": past_ns(self.at, site.site.timezone, "--at"),
+            "by": self.by,
+            "why": reason(self.why),
+        }
+
+
+def record_swap(path: Path, meter_id: str, serial: str, what: Declaration, *, as_json: bool) -> None:
     """Record another meter and show what was kept. Raises MetergateError."""
-    reason(why)
+    reason(what.why)
+    if not serial.strip():
+        raise typer.BadParameter("say the number of the new meter, as on its plate", param_hint="--serial")
     site = load(path)
-    meter = meter_of(site, meter_id)
-    answer = ask_gateway(
-        site,
-        "swap",
-        meter=meter.id,
-        closing=readings(site, meter, closing, "--closing"),
-        opening=readings(site, meter, opening, "--opening"),
-        effective_ns=time_ns(at, site.site.timezone, "--at") if at else None,
-        serial=serial,
-        by=by,
-        why=why,
-    )
+    meter = _read_meter(site, meter_id)
+    answer = ask_gateway(site, "swap", serial=serial, **what.request(site, meter))
     warn_if_not_durable(answer)
     if as_json:
         print_json(answer)
         return
-    when = local(answer["effective_ns"], site.site.timezone)
-    typer.echo(f"{meter.id}: swapped at {when}, new meter {serial}; by {by}: {why}")
-    _print_sides(answer, site.site.timezone)
+    zone = site.site.timezone
+    when = local(answer["effective_ns"], zone)
+    typer.echo(f"{meter.id}: swapped at {when}, new meter {serial}; by {what.by}: {what.why}")
+    if answer["closing"] or answer["opening"]:
+        _print_sides(answer, zone)
+    else:
+        typer.echo("It has no counters: there are no readings to keep, only its identity changed.")
     typer.echo(f"Compare it with its display: metergate commission {meter.id} --serial {serial}")
 
 
-def record_ratio(
-    path: Path,
-    meter_id: str,
-    change: str,
-    by: str,
-    why: str,
-    closing: list[str],
-    opening: list[str],
-    *,
-    at: str,
-    as_json: bool,
-) -> None:
-    """Record another ratio, show what was kept and what is left to do. Raises MetergateError."""
-    reason(why)
+def undo_swap(path: Path, meter_id: str, serial: str, what: Declaration, *, as_json: bool) -> None:
+    """Record that the newest swap of a meter was none. Raises MetergateError."""
+    reason(what.why)
+    if serial or what.closing or what.opening or what.at:
+        hint = "it takes the newest swap back as it was recorded: leave out --serial, --closing, --opening and --at"
+        raise typer.BadParameter(hint, param_hint="--undo")
     site = load(path)
-    meter = meter_of(site, meter_id)
-    ((name, value),) = pairs([change], "ratio").items()
-    answer = ask_gateway(
-        site,
-        "ratio_change",
-        meter=meter.id,
-        ratio=name,
-        before=None,
-        after=f"{ratio(value):f}",
-        closing=readings(site, meter, closing, "--closing"),
-        opening=readings(site, meter, opening, "--opening"),
-        effective_ns=time_ns(at, site.site.timezone, "--at") if at else None,
-        by=by,
-        why=why,
+    meter = _read_meter(site, meter_id)
+    answer = ask_gateway(site, "swap", meter=meter.id, undo=True, by=what.by, why=what.why)
+    warn_if_not_durable(answer)
+    if as_json:
+        print_json(answer)
+        return
+    undone = answer["undoes"]
+    when = local(undone["effective_ns"], site.site.timezone)
+    typer.echo(
+        f"{meter.id}: the swap to {undone['serial']} at {when} is taken back; by {what.by}: {what.why}"
     )
+    typer.echo(
+        "Both events stay in the journal. If there was another swap, record it now with its time: --at"
+    )
+
+
+def record_ratio(path: Path, meter_id: str, change: str, what: Declaration, *, as_json: bool) -> None:
+    """Record another ratio, show what was kept and what is left to do. Raises MetergateError."""
+    reason(what.why)
+    name, _, value = (part.strip() for part in change.partition("="))
+    if not name or not value:
+        hint = (
+            f'"{change}": write NAME=VALUE, the ratio as on the plate, such as ct=300/5, or worked out, ct=60'
+        )
+        raise typer.BadParameter(hint, param_hint="CHANGE")
+    site = load(path)
+    meter = _read_meter(site, meter_id)
+    after = f"{ratio(value):f}"
+    request = what.request(site, meter)
+    answer = ask_gateway(site, "ratio_change", ratio=name, before=None, after=after, **request)
     warn_if_not_durable(answer)
     if as_json:
         print_json(answer)
@@ -185,22 +256,34 @@ def record_ratio(
     when = local(answer["effective_ns"], site.site.timezone)
     typer.echo(
         f"{meter.id}: ratio {name} is {answer['after']} instead of {answer['before']} from {when} on; "
-        f"by {by}: {why}"
+        f"by {what.by}: {what.why}"
     )
-    _print_sides(answer, site.site.timezone)
+    if answer["closing"] or answer["opening"]:
+        _print_sides(answer, site.site.timezone)
     typer.echo(f"Still to be done: {answer['todo']}")
+
+
+def _read_meter(site: Site, name: str) -> MeterConfig:
+    """Return a meter that is read. Raises MetergateError."""
+    meter = meter_of(site, name)
+    if not meter.enabled:
+        raise MetergateError(
+            f"meter {name} is disabled in the site file: set enabled = true and restart the gateway"
+        )
+    return meter
 
 
 def _print_sides(answer: Mapping[str, Any], zone: str) -> None:
     """Print closing and opening readings, each with its time and where it is from."""
-    table = Table("counter", "", "reading", "unit", "time", "from")
+    table = Grid("", figures("reading"), "unit", "time", words("from"))
     for key in dict.fromkeys((*answer["closing"], *answer["opening"])):
+        table.add_section(key)
         for side, name in (("closing", "closing 止码"), ("opening", "opening 起码")):
             one = answer[side].get(key)
-            if one is None:
-                table.add_row(key, name, "–", "", "", "")
+            if one is None and key in answer[side]:
+                table.add_row(name, UNKNOWN, "", "", "typed")
+            elif one is None:
+                table.add_row(name, "–", "", "", "")
             else:
-                table.add_row(
-                    key, name, one["reading"], one["unit"], local(one["time_ns"], zone), one["from"]
-                )
+                table.add_row(name, one["reading"], one["unit"], local(one["time_ns"], zone), one["from"])
     console().print(table)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import typer
-from rich.table import Table
 
-from gateway.clock import SystemClock, sleep_for
+from gateway.clock import SystemClock, local, sleep_for
 from gateway.commands.bus_work import STOPPED, execute, politely, progress
-from gateway.commands.meter_work import time_ns
+from gateway.commands.grid import Grid, figures
+from gateway.commands.meter_work import in_options, time_ns
 from gateway.commands.options import meter_of, print_json, reason
-from gateway.commands.tables import console, local
+from gateway.commands.tables import console, number_text
 from gateway.config.site_file import load
 from gateway.control.server import ask_async
 from gateway.errors import MetergateError
@@ -45,10 +45,15 @@ def main(
         reason(why)
     site = load(path)
     meter = meter_of(site, meter_id)
+    zone = site.site.timezone
+    from_ns, to_ns = time_ns(from_, zone, "FROM"), time_ns(to, zone, "TO")
+    if from_ns >= to_ns:
+        hint = f"{local(from_ns, zone)} is not before TO, {local(to_ns, zone)}: write the earlier time first"
+        raise typer.BadParameter(hint, param_hint="FROM")
     request: dict[str, Any] = {
         "meter": meter.id,
-        "from_ns": time_ns(from_, site.site.timezone, "FROM"),
-        "to_ns": time_ns(to, site.site.timezone, "TO"),
+        "from_ns": from_ns,
+        "to_ns": to_ns,
         "dry_run": dry_run,
         "same_addresses": same_addresses,
         "by": by,
@@ -61,7 +66,7 @@ def main(
     if as_json:
         print_json(result)
     else:
-        _print(result, site.site.timezone)
+        _print(result, zone)
     return 1 if any(sink["refused"] for sink in result["sinks"].values()) else 0
 
 
@@ -73,6 +78,8 @@ async def _watch(socket: Path, request: dict[str, Any]) -> dict[str, Any] | None
         raise MetergateError(
             f"{error}. A replay needs the running gateway, which alone holds the journal"
         ) from error
+    except MetergateError as error:
+        raise MetergateError(in_options(str(error))) from error
     with politely() as stop, progress() as bar:
         task = bar.add_task("counting", total=STEPS)
         while True:
@@ -96,7 +103,10 @@ def _print(result: dict[str, Any], zone: str) -> None:
     oldest_ns = result["oldest_ns"]
     if oldest_ns is None or result["from_ns"] < oldest_ns:
         begins = "is empty" if oldest_ns is None else f"begins at {local(oldest_ns, zone)}"
-        typer.echo(f"The journal {begins}; what is older has gone from it and stays as it was delivered.")
+        gone = (
+            "; what is older has gone from it and stays as it was delivered" if result["older_gone"] else ""
+        )
+        typer.echo(f"The journal {begins}{gone}.")
     if not result["layouts"]:
         typer.echo(f"{result['meter']}: nothing is journaled from {span}")
         return
@@ -113,9 +123,11 @@ def _print(result: dict[str, Any], zone: str) -> None:
             f"{row['changed']:,} of them differ",
             highlight=False,
         )
-        table = Table("channel", "first before", "first after", "last before", "last after", "unit")
+        table = Grid("", figures("before"), figures("after"), "unit")
         for key, values in row["channels"].items():
-            table.add_row(key, *map(_number, (*values["first"], *values["last"])), values["unit"])
+            table.add_section(key)
+            for which in ("first", "last"):
+                table.add_row(which, *map(number_text, values[which]), values["unit"])
         out.print(table)
         if row["withdrawn"]:
             typer.echo(
@@ -133,7 +145,3 @@ def _print(result: dict[str, Any], zone: str) -> None:
         typer.echo("NOT ON DISK YET: the journal cannot be written; its event waits in memory", err=True)
     if result["not_told"]:
         typer.echo(f"Not sent by MQTT ({', '.join(result['not_told'])}): telemetry has no revisions.")
-
-
-def _number(value: float | None) -> str:
-    return "absent" if value is None else f"{value:,.10g}"

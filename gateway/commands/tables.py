@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import struct
 import sys
-from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo
 
 from rich.console import Console, Group
 from rich.text import Text
 
+from gateway.clock import local
 from gateway.commands.grid import Col, Grid, count, note, words
 from gateway.commands.grid import figures as numbers
 from gateway.model import Flag
@@ -224,10 +223,10 @@ def maintenance_table(figures: Mapping[str, Any], zone: str) -> Grid | None:
     return table if table.row_count else None
 
 
-def local(time_ns: int, zone: str) -> str:
-    """Return a wall time in a site's own zone, to the second, with its offset."""
-    stamp = datetime.fromtimestamp(time_ns // 1_000_000_000, ZoneInfo(zone))
-    return stamp.isoformat(" ", "seconds")
+def warnings_text(figures: Mapping[str, Any]) -> Text | None:
+    """Return what somebody has still to do, such as a recorded ratio the site file does not have; None if nothing."""
+    texts = figures.get("warnings", [])
+    return Text("\n".join(f"warning 警告: {text}" for text in texts), style="yellow") if texts else None
 
 
 def status_view(figures: Mapping[str, Any], zone: str) -> RenderableType:
@@ -237,6 +236,7 @@ def status_view(figures: Mapping[str, Any], zone: str) -> RenderableType:
         meters_table(figures),
         absent_table(figures),
         maintenance_table(figures, zone),
+        warnings_text(figures),
         sinks_table(figures),
         journal_line(figures),
     )

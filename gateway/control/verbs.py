@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from gateway.control.changes import Changes, counters_of
 from gateway.control.errands import Errands
+from gateway.control.history import History
 from gateway.control.maintenance import Maintenance
 from gateway.declared import Declared, ratios_of
 from gateway.replay.job import Replays
@@ -50,6 +51,7 @@ class Verbs:
         meters = {info.id: info.link for info in directory.meters}
         self.maintenance = Maintenance(site.gateway.state_dir, meters, recorder, events, clock)
         self.errands = Errands({poller.id: poller for poller in pollers}, targets, clock)
+        self.history = History(journal, clock)
         counters = counters_of(site, library)
         self.changes = Changes(
             recorder,
@@ -74,6 +76,7 @@ class Verbs:
             "swap": self.changes.swap,
             "ratio_change": self.changes.ratio_change,
             "commissioned": self.changes.commissioned,
+            "events": self.history.answer,
             "replay": self.replays.start,
             "replay_state": self.replays.state,
             "replay_stop": self.replays.stop,

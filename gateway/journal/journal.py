@@ -9,8 +9,6 @@ Invariants
   counted in a preallocated file and leaves a gap record as soon as the disk takes it.
 * At the size cap the oldest groups go, delivered or not; readers behind are moved up and the loss is counted.
 * A damaged file never stops the gateway: it is moved aside, and a new one goes on with its numbers (`open`).
-
-On disk: `store`, `records`; a commit and the cap: `commit`; positions: `reader`.
 """
 
 from __future__ import annotations
@@ -19,7 +17,7 @@ import asyncio
 import math
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
 
@@ -38,13 +36,14 @@ from gateway.journal.thread import WriterThread
 from gateway.model import NS, Event, Frame, Gap
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from gateway.interfaces import Clock
     from gateway.journal.commit import Written
     from gateway.journal.groups import Committed
     from gateway.journal.reader import Reader
+    from gateway.journal.store import Store
     from gateway.layout import Layout
 
 WAIT_S = 60.0
@@ -52,6 +51,7 @@ WAIT_BYTES = 64 * 1024 * 1024
 GROUP_BYTES = 256 * 1024
 IDLE_S = 1.0  # positions alone are committed this often
 
+T = TypeVar("T")
 log = structlog.get_logger("journal")
 
 
@@ -290,8 +290,6 @@ class Journal:
         self.note(Event(self._clock.wall_ns(), "journal_damaged", "gateway", detail))
         return True
 
-    # -- reading ------------------------------------------------------------------------------------------
-
     async def reader(self, name: str) -> Reader:
         """Return the reader of that name at its durable positions; a new one starts at the live end."""
         return self._readers.get(self, name)
@@ -314,9 +312,13 @@ class Journal:
         layout_of = self._layouts.get
         return await self._in_thread(lambda: read_groups(self._store, layout_of, first, until, readings_max))
 
+    async def look(self, work: Callable[[Store], T]) -> T:
+        """Return what `work` reads of the file, between two commits: it must be brief. Raises StorageError."""
+        return await self._in_thread(lambda: work(self._store))
+
     async def spans(self, first: int, until: int, most: int = 5_000) -> list[tuple[int, int, int]]:
         """Return (id, first_ns, last_ns) of the next committed groups; none: there are no more below `until`."""
-        return await self._in_thread(lambda: self._store.spans(first, until, most))
+        return await self.look(lambda store: store.spans(first, until, most))
 
     def refuse(self, rows: Iterable[RefusalRow]) -> None:
         """Record frames that a destination refused for good, with its reason."""
@@ -326,8 +328,6 @@ class Journal:
     async def refusals(self, limit: int = 20) -> list[RefusalRow]:
         """Return the newest refusals, newest first."""
         return await self._in_thread(partial(self._store.refusals, limit))
-
-    # -- state --------------------------------------------------------------------------------------------
 
     @property
     def epoch(self) -> int:

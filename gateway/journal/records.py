@@ -96,6 +96,24 @@ def unpack(body: bytes, layout: Callable[[int], Layout]) -> Iterator[Record]:
         position = following
 
 
+def notes(body: bytes) -> Iterator[tuple[Event | Gap, int]]:
+    """Yield the events and gaps of a group body, each with its length in bytes; samples are passed over undecoded.
+
+    Raises ValueError on a body that is cut or that no writer of ours made.
+    """
+    position, end = 0, len(body)
+    while position < end:
+        if end - position < _HEAD.size:
+            raise ValueError(f"record head cut at byte {position}")
+        kind, length = _HEAD.unpack_from(body, position)
+        start = position + _HEAD.size
+        position = start + length
+        if position > end:
+            raise ValueError(f"record of {length} bytes at byte {start} is cut")
+        if kind in {EVENT, GAP}:
+            yield _note(Event if kind == EVENT else Gap, body[start:position]), length
+
+
 def _note(kind: type[Event | Gap], body: bytes) -> Event | Gap:
     known = _KNOWN[kind]
     try:

@@ -7,7 +7,8 @@ from typing import Any
 
 from rich.console import Console
 
-from gateway.commands.tables import local, status_view
+from gateway.clock import local
+from gateway.commands.tables import status_view
 from gateway.health import Health, LinkHealth, MeterHealth
 
 NOON_NS = 1_780_027_200_000_000_000
