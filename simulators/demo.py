@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 START_S = 30.0
 STOP_S = 8.0
 REFRESH_S = 1.0
+SAID_MAX = 800  # characters of a child's output that are shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +68,23 @@ class Process:
         return self.popen.poll() is not None
 
     def last_words(self) -> str:
-        """Return the end of its output."""
-        return self.log.read_text(errors="replace")[-800:].strip()
+        """Return why it ended, as its output has it."""
+        return cause(self.log.read_text(errors="replace"))
+
+
+def cause(output: str) -> str:
+    """Return the error at the end of a traceback, else the last whole lines of an output."""
+    lines = [line.rstrip() for line in output.splitlines() if line.strip()]
+    begins = [i for i, line in enumerate(lines) if line.startswith("Traceback (")]
+    if begins:
+        errors = [line for line in lines[begins[-1] + 1 :] if not line.startswith(" ")]
+        return errors[0] if errors else lines[-1]
+    said: list[str] = []
+    for line in reversed(lines):
+        if said and len(line) + sum(map(len, said)) > SAID_MAX:
+            break
+        said.insert(0, line)
+    return "\n".join(said)
 
 
 @dataclass(slots=True)

@@ -8,6 +8,9 @@ Source: pymodbus 3.16.1, `ModbusTcpServer(context=list[SimDevice])` and `SimDevi
 
 from __future__ import annotations
 
+import errno
+import os
+import socket
 from typing import TYPE_CHECKING
 
 from pymodbus.constants import ExcCodes
@@ -40,13 +43,19 @@ class ModbusHost:
         self.requests = 0
 
     async def start(self, port: int = 0) -> int:
-        """Return the loopback port it listens on. Raises OSError or RuntimeError when it cannot."""
+        """Return the loopback port it listens on. Raises OSError when it cannot."""
+        with socket.socket() as probe:  # pymodbus says nothing of use about a taken port
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((LOOPBACK, port))
         devices = [device(meter, self.now_s, self._count) for meter in self._meters]
         devices.append(
             SimDevice(0, _zeros(0, 65_536), action=_no_such_unit)
         )  # answers for every unit not served
         self._server = ModbusTcpServer(devices, address=(LOOPBACK, port))
-        await self._server.serve_forever(background=True)
+        try:
+            await self._server.serve_forever(background=True)
+        except RuntimeError as error:
+            raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE)) from error
         return int(self._server.transport.sockets[0].getsockname()[1])  # type: ignore[attr-defined]
 
     async def stop(self) -> None:

@@ -10,7 +10,9 @@ Source: asyncua 2.1.0, `Server.set_attribute_value_callback`, `set_attribute_val
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import socket
 from datetime import UTC, timedelta
 from functools import partial
 from pathlib import Path
@@ -24,7 +26,15 @@ from asyncua.ua.status_codes import StatusCodes
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from drivers.opcua.certificates import DAY_NS, KEY_BITS, self_signed, write_certificate, write_key
+from drivers.opcua.certificates import (
+    DAY_NS,
+    KEY_BITS,
+    OWN_DAYS,
+    load,
+    self_signed,
+    write_certificate,
+    write_key,
+)
 from gateway.clock import sleep_for
 from simulators.faults import LOOPBACK
 from simulators.site import variable_value
@@ -60,12 +70,17 @@ class OpcuaHost:
         faults: Iterable[Fault] = (),
         *,
         secure: bool = False,
+        keep: Path | None = None,
     ) -> None:
-        """meters: with variables. faults: times are since the site started. secure: offer encrypted sessions too."""
+        """meters: with variables. faults: times are since the site started. secure: offer encrypted sessions too.
+
+        keep: where the certificate is kept, without ending, so that clients trust the server after a restart too.
+        """
         self._site = site
         self._meters = meters
         self._clock = clock
         self.faults = list(faults)
+        self._keep = keep
         self._is_secure = secure or any(fault.kind == "expired" for fault in self.faults)
         self._server: Server | None = None
         self._telling: asyncio.Task[None] | None = None
@@ -137,17 +152,17 @@ class OpcuaHost:
 
     async def _secure(self, server: Server) -> None:
         """Give the server a certificate of its own, valid or ended, and the policies that need one."""
-        key = rsa.generate_private_key(public_exponent=65537, key_size=KEY_BITS)
-        is_expired = any(fault.kind == "expired" for fault in self.faults)
-        begin_ns = self._clock.wall_ns() - (11 * DAY_NS if is_expired else 0)
-        made = self_signed(key, "Metergate simulator", NAMESPACE, ["localhost"], begin_ns, 10)
         await server.set_application_uri(NAMESPACE)
         with TemporaryDirectory(prefix="metergate-opcua-") as folder:
-            certificate, key_file = Path(folder, "server.der"), Path(folder, "server.pem")
-            write_certificate(certificate, made.public_bytes(Encoding.DER))
-            write_key(key_file, key)
+            certificate, key = Path(folder, "server.der"), Path(folder, "server.pem")
+            if any(fault.kind == "expired" for fault in self.faults):
+                _make(certificate, key, self._clock.wall_ns() - 11 * DAY_NS, 10)
+            elif self._keep is None:
+                _make(certificate, key, self._clock.wall_ns(), OWN_DAYS)
+            else:
+                certificate, key = _kept(self._keep, Path(folder), self._clock.wall_ns())
             await server.load_certificate(str(certificate))
-            await server.load_private_key(str(key_file))
+            await server.load_private_key(str(key))
         server.set_security_policy(list(POLICIES))
 
     def _read(
@@ -202,3 +217,32 @@ def _leave(*_: object) -> None:
 
 def _typed(value: float, kind: ua.VariantType) -> float | int:
     return float(value) if kind in {ua.VariantType.Double, ua.VariantType.Float} else int(value)
+
+
+def _make(certificate: Path, key_file: Path, begin_ns: int, days: int) -> None:
+    """Write a new certificate and its key; it names this host, as asyncua and some clients want. Raises OSError."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=KEY_BITS)
+    hosts = list(dict.fromkeys([socket.gethostname() or "localhost", "localhost"]))
+    made = self_signed(key, "Metergate simulator", NAMESPACE, hosts, begin_ns, days)
+    write_certificate(certificate, made.public_bytes(Encoding.DER))
+    write_key(key_file, key)
+
+
+def _kept(keep: Path, spare: Path, now_ns: int) -> tuple[Path, Path]:
+    """Return the files of the certificate that is kept, made where there is none that can be used.
+
+    spare: a folder for one that cannot be kept.
+    """
+    folder, name = keep.parent, keep.name
+    certificate, key = folder / f"{name}.der", folder / f"{name}.pem"
+    with contextlib.suppress(OSError, ValueError):  # none, or half of one
+        if load(certificate, key).facts.end_ns > now_ns + DAY_NS:
+            return certificate, key
+    try:
+        _make(certificate, key, now_ns, OWN_DAYS)
+    except OSError as error:
+        log = logging.getLogger(__name__)
+        log.warning("the certificate cannot be kept in %s (%s): another one at the next start", folder, error)
+        certificate, key = spare / "server.der", spare / "server.pem"
+        _make(certificate, key, now_ns, OWN_DAYS)
+    return certificate, key

@@ -13,6 +13,7 @@ from gateway.errors import ConfigError, Finding
 from simulators.faults import KINDS, Fault
 from simulators.measures import UNITS
 from simulators.physics import MODELS, REQUIRED
+from simulators.site import OWN_PROFILES, profile_folders, simulated
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -97,7 +98,10 @@ class MeterPlan:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A simulated site. refresh_s: how often a meter measures anew; period: how often it is to be read."""
+    """A simulated site. refresh_s: how often a meter measures anew; period: how often it is to be read.
+
+    state_dir: where the OPC UA servers' certificates are kept; None: nowhere.
+    """
 
     name: str
     seed: int
@@ -107,6 +111,7 @@ class Plan:
     refresh_s: float = 0.2
     period: str = "2s"
     profile_dirs: tuple[Path, ...] = ()
+    state_dir: Path | None = None
 
     def with_proxies(self) -> Plan:
         """Return the plan with every link behind a fault proxy, for tests that make trouble by hand."""
@@ -124,8 +129,10 @@ def seconds(text: object) -> float:
 class _Reader:
     """Collects findings while the file is read, so that all are reported in one run."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path) -> None:
         self.findings: list[Finding] = []
+        self.folder = folder  # relative paths begin here
+        self.profiles: list[Path] = []  # where profiles lie
 
     def note(self, path: str, found: object, expected: str, suggestion: str = "") -> None:
         self.findings.append(Finding(path, repr(found), expected, suggestion))
@@ -141,6 +148,22 @@ class _Reader:
             expected = "one of " + ", ".join(map(str, allowed))
             self.note(path, value, expected, f"did you mean {near[0]}?" if near else "")
 
+    def number(self, path: str, table: Mapping[str, Any], key: str, default: float) -> int:
+        value = table.get(key, default)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            self.note(f"{path}.{key}", value, "a number")
+            return int(default)
+        return int(value)
+
+    def profile(self, path: str, name: object) -> None:
+        """Note a profile that lies in none of the folders."""
+        if not name or any((folder / f"{name}.toml").is_file() for folder in self.profiles):
+            return
+        known = [file.stem for folder in self.profiles for file in folder.glob("*.toml")]
+        near = difflib.get_close_matches(str(name), known, 1)
+        hint = f"did you mean {near[0]}?" if near else OWN_PROFILES
+        self.note(path, name, f"a meter type in {', '.join(map(str, self.profiles))}", hint)
+
     def duration(self, path: str, value: object, default: float) -> float:
         if value is None:
             return default
@@ -153,11 +176,13 @@ class _Reader:
 
 def load_plan(path: Path) -> Plan:
     """Return the plan in a simulation file. Raises ConfigError with every problem in it."""
-    reader = _Reader()
+    reader = _Reader(path.absolute().parent)
     body = _load(path, reader)
     reader.known(path.name, body, {"include", "simulation", "links", "meters", "faults"})
     head = body.get("simulation", {})
-    reader.known("simulation", head, {"name", "seed", "refresh", "period", "profile_dirs"})
+    reader.known("simulation", head, {"name", "seed", "refresh", "period", "profile_dirs", "state_dir"})
+    profile_dirs = tuple(path.parent / folder for folder in head.get("profile_dirs", ()))
+    reader.profiles = profile_folders(profile_dirs)
     links = tuple(_link(reader, i, table) for i, table in enumerate(body.get("links", ())))
     meters = tuple(_meter(reader, i, table, links) for i, table in enumerate(body.get("meters", ())))
     faults = tuple(
@@ -170,7 +195,7 @@ def load_plan(path: Path) -> Plan:
     period = head.get("period", "2s")
     reader.duration("simulation.period", period, 0)
     if reader.findings:
-        raise ConfigError(reader.findings)
+        raise ConfigError([*reader.findings, *_misfits(reader, meters)])
     troubled = {fault.link for fault in faults}
     return Plan(
         name=head.get("name", path.stem),
@@ -183,8 +208,20 @@ def load_plan(path: Path) -> Plan:
         faults=faults,
         refresh_s=refresh_s,
         period=period,
-        profile_dirs=tuple(path.parent / folder for folder in head.get("profile_dirs", ())),
+        profile_dirs=profile_dirs,
+        state_dir=reader.folder / head.get("state_dir", f"{path.stem}.state"),
     )
+
+
+def _misfits(reader: _Reader, meters: tuple[MeterPlan, ...]) -> list[Finding]:
+    """Return why meters without a finding so far cannot be simulated either, so that one run tells it all."""
+    found = []
+    for i, meter in enumerate(meters, 1):
+        path = f"meters[{i}]"
+        if not any(f"{finding.path}.".startswith(f"{path}.") for finding in reader.findings):
+            made = simulated(f"{path} ({meter.id})", meter, reader.profiles, 1, 0.0)
+            found += [made] if isinstance(made, Finding) else []
+    return found
 
 
 def _load(path: Path, reader: _Reader) -> dict[str, Any]:
@@ -220,12 +257,12 @@ def _link(reader: _Reader, i: int, table: Mapping[str, Any]) -> LinkPlan:
     link = LinkPlan(
         id=str(table.get("id")),
         kind=kind,
-        port=int(table.get("port", 0)),
+        port=reader.number(path, table, "port", 0),
         proxy=bool(table.get("proxy", False)),
-        baud=int(table.get("baud", 9600)),
+        baud=reader.number(path, table, "baud", 9600),
         parity=str(table.get("parity", "E")),
-        stop=int(table.get("stop", 1)),
-        path=str(table.get("path", "")),
+        stop=reader.number(path, table, "stop", 1),
+        path=str(reader.folder / str(table["path"])) if table.get("path") else "",
         secure=bool(table.get("secure", False)),
     )
     reader.choice(f"{path}.baud", link.baud, _BAUDS)
@@ -250,6 +287,7 @@ def _meter(reader: _Reader, i: int, table: Mapping[str, Any], links: tuple[LinkP
     )
     if bool(table.get("profile")) == bool(variables):
         reader.note(path, table.get("profile", ""), "either a profile or variables (OPC UA)")
+    reader.profile(f"{path}.profile", table.get("profile"))
     rollover, delay, address = table.get("rollover"), table.get("delay"), table.get("address", "")
     if address and not (isinstance(address, str) and _ADDRESS.fullmatch(address)):
         reader.note(f"{path}.address", address, "12 digits (DL/T 645) or 14 (CJ/T 188), as text")
@@ -259,7 +297,7 @@ def _meter(reader: _Reader, i: int, table: Mapping[str, Any], links: tuple[LinkP
         model=model,
         name=str(table.get("name", table.get("id"))),
         profile=str(table.get("profile", "")),
-        unit=int(table.get("unit", 0)),
+        unit=reader.number(path, table, "unit", 0),
         address=str(address),
         delay_s=None if delay is None else reader.duration(f"{path}.delay", delay, 0),
         energy_kind=str(table.get("energy_kind", "other")),
@@ -308,7 +346,8 @@ def _fault(
     reader.known(path, table, {"kind", "link", "meters", "from", "to", "delay", "code", "size", "share"})
     reader.choice(f"{path}.link", table.get("link"), [link.id for link in links])
     link_kind = next((link.kind for link in links if link.id == table.get("link")), "")
-    reader.choice(f"{path}.kind", table.get("kind"), KINDS.get(link_kind, sum(KINDS.values(), ())))
+    every_kind = tuple(dict.fromkeys(kind for kinds in KINDS.values() for kind in kinds))
+    reader.choice(f"{path}.kind", table.get("kind"), KINDS.get(link_kind, every_kind))
     there = [meter.id for meter in meters if meter.link == table.get("link")]
     for name in table.get("meters", ()):
         reader.choice(f"{path}.meters", name, there)

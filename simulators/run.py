@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gateway.clock import SystemClock
-from gateway.errors import EXIT_CONFIG, ConfigError
+from gateway.errors import EXIT_CONFIG, ConfigError, MetergateError
 from simulators.faults import LOOPBACK, FaultProxy, Gate
 from simulators.plan import LINES, load_plan
 from simulators.site import Site
@@ -113,9 +113,9 @@ class RunningSite:
 
 
 async def serve(plan: Plan, clock: Clock | None = None, *, start_ns: int | None = None) -> RunningSite:
-    """Return the site once every link listens. start_ns: wall time the counters start at, default now.
+    """Return the site once every link listens. start_ns: wall time faults and rollovers are counted from, default now.
 
-    Raises ConfigError for a plan that cannot be simulated, OSError when a port is taken.
+    Raises ConfigError for a plan that cannot be simulated, MetergateError for a port that cannot be served.
     """
     clock = SystemClock() if clock is None else clock
     site = Site(plan, clock.wall_ns() if start_ns is None else start_ns)
@@ -123,9 +123,27 @@ async def serve(plan: Plan, clock: Clock | None = None, *, start_ns: int | None 
     async with contextlib.AsyncExitStack() as started:
         started.push_async_callback(running.stop)
         for link in plan.links:
-            running.links[link.id] = await _serve_link(site, link, clock)
+            try:
+                running.links[link.id] = await _serve_link(site, link, clock)
+            except OSError as error:
+                raise MetergateError(_refusal(link, error)) from error
         started.pop_all()  # all listen: it is the caller's to stop
     return running
+
+
+def _refusal(link: LinkPlan, error: OSError) -> str:
+    """Return which port cannot be served, why, and what to do."""
+    if link.kind == "serial":
+        what, other = link.path or "its serial port", "another path"
+        if isinstance(error, FileExistsError):
+            other += "; if nobody serves it any more, remove it"
+    else:
+        what, other = f"port {link.port} of {LOOPBACK}", "another port (0: any free one)"
+    why = os.strerror(error.errno) if error.errno else str(error)
+    return (
+        f"link {link.id}: {what} cannot be served: {why}. Does this simulation run already, or another program there? "
+        f"Stop it, or give the link {other}"
+    )
 
 
 async def _serve_link(site: Site, link: LinkPlan, clock: Clock) -> ServedLink:
@@ -135,7 +153,9 @@ async def _serve_link(site: Site, link: LinkPlan, clock: Clock) -> ServedLink:
     if link.kind == "opcua":
         from simulators.opcua_server import OpcuaHost
 
-        host = OpcuaHost(site, meters, clock, faults, secure=link.secure)
+        folder = site.plan.state_dir
+        keep = None if folder is None else folder / "opcua" / link.id
+        host = OpcuaHost(site, meters, clock, faults, secure=link.secure, keep=keep)
     elif link.kind in LINES:
         from simulators.lines import LineHost
 
@@ -177,7 +197,9 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, help="instead of the file's")
     parser.add_argument("--period", help='how often the site file reads each meter, such as "1s"')
     parser.add_argument(
-        "--start-ns", type=int, help="wall time the counters start at, ns since 1970; default now"
+        "--start-ns",
+        type=int,
+        help="wall time faults and rollovers are counted from, ns since 1970; default now",
     )
     parser.add_argument("--site-out", type=Path, help="write a matching site.toml here")
     parser.add_argument("--state-dir", default="state", help="gateway.state_dir of the site file")
@@ -207,7 +229,7 @@ def main(
 ) -> int:
     """Serve a simulation file until SIGINT or SIGTERM; return the exit code.
 
-    sinks: TOML text with the [[sinks]] of the site file. Raises ConfigError.
+    sinks: TOML text with the [[sinks]] of the site file. Raises ConfigError, MetergateError.
     """
     plan = load_plan(file)
     if seed is not None:
@@ -257,16 +279,9 @@ def show(running: RunningSite, *, as_json: bool) -> None:
         )
         sys.stdout.flush()
         return
-    from rich.console import Console
-    from rich.table import Table
+    from simulators.tables import print_tables
 
-    table = Table(title=running.plan.name)
-    columns = ("meter", "name", "url", "unit", "profile", "model")
-    for column in columns:
-        table.add_column(column, overflow="fold" if column in {"url", "unit"} else "ellipsis")
-    for row in rows:
-        table.add_row(*("" if row[column] is None else str(row[column]) for column in columns))
-    Console().print(table)
+    print_tables(running)
 
 
 def run_command(arguments: Sequence[str] | None = None) -> int:
@@ -292,6 +307,9 @@ def run_command(arguments: Sequence[str] | None = None) -> int:
         for finding in error.findings:
             sys.stderr.write(f"{finding}\n")
         return EXIT_CONFIG
+    except MetergateError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
 
 
 if __name__ == "__main__":

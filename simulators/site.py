@@ -38,7 +38,7 @@ PROTOCOLS = {  # of a profile -> module whose read_profile says what such a mete
     "dlt645": "simulators.dlt645_station",
     "cjt188": "simulators.cjt188_station",
 }
-_AGE_DAYS = (20.0, 120.0)  # how long a meter has been counting when the simulation starts
+_AGE_DAYS = (20.0, 120.0)  # how long a meter had been counting at the reference time
 
 
 def profile_folders(extra: Iterable[Path] = ()) -> list[Path]:
@@ -62,7 +62,11 @@ class SimulatedMeter:
     def __init__(
         self, plan: MeterPlan, registers: Displays | None, seed: int, start_s: float, protocol: str = "modbus"
     ) -> None:
-        """start_s: seconds since the reference time when the simulation starts. protocol: of its profile."""
+        """start_s: seconds since the reference time when the simulation starts. protocol: of its profile.
+
+        Counters follow from the seed and the time alone, so they go on where they were after a restart; only those that
+        are to roll over soon (`rollover_s`) begin anew at each start.
+        """
         self.protocol = protocol
         rng = Random(f"{seed}/{plan.id}")
         self.plan = plan
@@ -71,8 +75,8 @@ class SimulatedMeter:
         self._leading = bool(plan.parameters.get("leading", 0))
         self._age_s = rng.uniform(*_AGE_DAYS) * DAY_S
         self._start_s = start_s
-        self._origin = self._raw(start_s)
-        self._day = self._raw(start_s + DAY_S)
+        self._origin = self._raw(0.0)
+        self._day = self._raw(DAY_S)
         self._by_key: dict[str, tuple[str, str, bool, float]] = {}
         for key, quantity in self._channels():
             self._by_key[key] = (find(self._origin, key, quantity), quantity, is_counter(quantity), 0.0)
@@ -88,7 +92,7 @@ class SimulatedMeter:
         return [(variable.key, variable.quantity) for variable in self.plan.variables]
 
     def _counter_start(self, key: str, name: str) -> float:
-        """Return what a counter has counted before the start, SI."""
+        """Return what a counter had counted at the reference time, SI."""
         if not name:
             return 0.0
         past = (self._day[name] - self._origin[name]) / DAY_S * self._age_s
@@ -171,11 +175,38 @@ def variable_value(variable: VariablePlan, si: float) -> Any:
     return _SINGLE.unpack(_SINGLE.pack(value))[0] if variable.type == "Float" else int(value)
 
 
+def simulated(
+    path: str, meter: MeterPlan, folders: Sequence[Path], seed: int, start_s: float
+) -> SimulatedMeter | Finding:
+    """Return a meter that works at the start, or why it cannot be simulated. path: how the finding calls it."""
+    try:
+        protocol, registers = _registers(meter, folders)
+        made = SimulatedMeter(meter, registers, seed, start_s, protocol)
+        made.check(start_s)
+    except (FileNotFoundError, KeyError, DoesNotFit) as error:
+        found = str(error.args[0]) if error.args else str(error)
+        hint = OWN_PROFILES if isinstance(error, FileNotFoundError) else ""
+        return Finding(path, found, "a meter that can be simulated", hint)
+    return made
+
+
+def _registers(meter: MeterPlan, folders: Sequence[Path]) -> tuple[str, Displays | None]:
+    """Return the protocol a meter speaks and what it shows. Raises KeyError for a protocol nobody simulates."""
+    if not meter.profile:
+        return "opcua", None
+    profile = with_inputs(profile_text(meter.profile, folders), meter.inputs)
+    protocol: str = profile.get("protocol", "modbus")
+    read: Displays = importlib.import_module(PROTOCOLS[protocol]).read_profile(
+        profile, ratios=meter.ratios, units=meter.units, variant=meter.variant, channels=meter.channels
+    )
+    return protocol, read
+
+
 class Site:
     """All meters of a plan from one start time on."""
 
     def __init__(self, plan: Plan, start_ns: int) -> None:
-        """start_ns: wall time counters are anchored at. Raises ConfigError for a plan that cannot be served."""
+        """start_ns: wall time that faults and rollovers are counted from. Raises ConfigError for a plan that cannot be served."""
         self.plan = plan
         self.start_ns = start_ns
         self._refresh_ns = round(plan.refresh_s * NS)
@@ -184,32 +215,13 @@ class Site:
         self.meters: dict[str, SimulatedMeter] = {}
         findings: list[Finding] = []
         for i, meter in enumerate(plan.meters, 1):
-            try:
-                protocol, registers = self._registers(meter, folders)
-                made = SimulatedMeter(meter, registers, plan.seed, start_s, protocol)
-                made.check(start_s)
-            except (FileNotFoundError, KeyError, DoesNotFit) as error:
-                found = str(error.args[0]) if error.args else str(error)
-                hint = OWN_PROFILES if isinstance(error, FileNotFoundError) else ""
-                findings.append(
-                    Finding(f"meters[{i}] ({meter.id})", found, "a meter that can be simulated", hint)
-                )
-                continue
-            self.meters[meter.id] = made
+            made = simulated(f"meters[{i}] ({meter.id})", meter, folders, plan.seed, start_s)
+            if isinstance(made, Finding):
+                findings.append(made)
+            else:
+                self.meters[meter.id] = made
         if findings:
             raise ConfigError(findings)
-
-    @staticmethod
-    def _registers(meter: MeterPlan, folders: Sequence[Path]) -> tuple[str, Displays | None]:
-        """Return the protocol a meter speaks and what it shows. Raises KeyError for a protocol nobody simulates."""
-        if not meter.profile:
-            return "opcua", None
-        profile = with_inputs(profile_text(meter.profile, folders), meter.inputs)
-        protocol: str = profile.get("protocol", "modbus")
-        read: Displays = importlib.import_module(PROTOCOLS[protocol]).read_profile(
-            profile, ratios=meter.ratios, units=meter.units, variant=meter.variant, channels=meter.channels
-        )
-        return protocol, read
 
     @staticmethod
     def seconds(time_ns: int) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import termios
 import tty
@@ -45,6 +46,8 @@ class MemoryPort:
 class PtyPort:
     """A pty at a path that stays: a link to the terminal end, which is another one after `unplug` and `plug`.
 
+    A path that somebody else serves is refused, and left alone at the end; a link that leads nowhere is taken over.
+
     The terminal end is kept open here, so that a master may close and open it like a serial port. The pty knows the
     baud rate the master has set: at another than the wire's everything is garbled, as on a real line. It has no
     parity, and refuses to have it set (EINVAL) where nothing else would change; so IGNBRK, which means nothing to
@@ -63,9 +66,12 @@ class PtyPort:
         wire.on_bytes(self._receive, self._send)
 
     def plug(self) -> None:
-        """Make the port appear. Raises OSError."""
+        """Make the port appear. Raises OSError, FileExistsError for a path that is in use."""
         if self._ends is not None:
             return
+        if self.path.exists() or (os.path.lexists(self.path) and not self.path.is_symlink()):
+            where = f", a link to {os.readlink(self.path)}," if self.path.is_symlink() else ""
+            raise FileExistsError(errno.EEXIST, f"{self.path}{where} is there already")
         own, terminal = os.openpty()
         tty.setraw(terminal, termios.TCSANOW)
         _mark(terminal, self._speed)
@@ -84,7 +90,9 @@ class PtyPort:
         own, terminal = self._ends
         self._ends = None
         asyncio.get_running_loop().remove_reader(own)
-        self.path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            if os.readlink(self.path) == os.ttyname(terminal):
+                self.path.unlink()
         os.close(terminal)
         os.close(own)
 

@@ -277,7 +277,8 @@ def test_lines_in_the_simulation_file(plant_file: Path) -> None:
     plant_file.write_text(text + fault.format("crc"))
     plan = load_plan(plant_file)
     link = plan.links[0]
-    assert (link.kind, link.baud, link.parity, link.stop, link.path) == ("serial", 19_200, "N", 2, "ttyX")
+    path = str(plant_file.parent / "ttyX")
+    assert (link.kind, link.baud, link.parity, link.stop, link.path) == ("serial", 19_200, "N", 2, path)
     assert link.proxy is False
     assert plan.meters[0].delay_s == 0.02
     assert plan.faults[0].units == {2}

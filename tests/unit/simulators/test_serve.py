@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 from pymodbus.client import AsyncModbusTcpClient
 
-from gateway.errors import EXIT_CONFIG, ConfigError
+from gateway.errors import EXIT_CONFIG, ConfigError, MetergateError
 from simulators.faults import LOOPBACK, Fault
 from simulators.plan import load_plan
 from simulators.run import serve
@@ -134,7 +134,7 @@ async def test_a_taken_port_leaves_nothing_behind(modbus_plan: Plan) -> None:
     running = await serve(modbus_plan)
     try:
         taken = replace(modbus_plan.links[0], id="again", port=running.ports["hall"])
-        with pytest.raises((OSError, RuntimeError)):
+        with pytest.raises(MetergateError, match=rf"link again: port {taken.port} .* run already"):
             await serve(replace(modbus_plan, links=(*modbus_plan.links, taken)))
         with pytest.raises(LookupError, match="proxy"):
             running.proxy("hall")
