@@ -21,7 +21,7 @@ from asyncua.ua.uaerrors._base import UaStatusCodeError
 
 from drivers.opcua import slot
 from drivers.opcua.channels import Channels
-from drivers.opcua.faults import FAILURES, GARBLED, REFUSED, explain, is_gone, status_name
+from drivers.opcua.faults import AGAIN, FAILURES, GARBLED, REFUSED, STOPPED, explain, is_gone, status_name
 from drivers.opcua.feed import Change
 from drivers.opcua.reads import Reads, server_limits
 from drivers.opcua.session import Securing, Security, new_client
@@ -45,6 +45,7 @@ OPEN_STEPS = 3  # connecting takes seven answers; together they may take this ma
 NAMED_MAX = 3
 IDLE_MAX = 10  # connections in which a poll was not read before what was reported for it is given up
 ENCRYPTED = ua.MessageSecurityMode.SignAndEncrypt
+SHUT_DOWN = "BadShutdown"  # with which a server ends its subscriptions when it stops
 NEVER_NS = 1 << 62  # no source time is older
 log = structlog.get_logger("opcua")
 
@@ -91,6 +92,7 @@ class OpcUaLink:
         self._client: Client | None = None
         self._guarded: Guarded | None = None
         self._lost = False
+        self._has_worked = False  # a session, ever
         self._reads = Reads(name, 0)
         self._is_warned = False
         _silence_asyncua()
@@ -117,7 +119,7 @@ class OpcUaLink:
         finally:
             if not is_open:
                 await self._discard(client, polite=False)
-        self._client, self._lost = client, False
+        self._client, self._lost, self._has_worked = client, False, True
         self._warn_of_plain_password(client)
 
     async def read(self, poll: Poll) -> list[Sample]:
@@ -207,8 +209,15 @@ class OpcUaLink:
     def _check(self, client: Client, subscription: Subscription) -> None:
         """Raise LinkDown if nothing more can be reported."""
         fault = subscription.fault()
-        if not fault and client.uaclient.state is not UaClientState.CONNECTED:
-            fault = "connection lost"
+        if fault:
+            step = (
+                f"it stops or restarts; {AGAIN}"
+                if SHUT_DOWN in fault
+                else "the session is made anew by itself"
+            )
+            fault = f"{fault}; {step}"
+        elif client.uaclient.state is not UaClientState.CONNECTED:
+            fault = f"connection lost: {STOPPED}; {AGAIN}"
         if fault:
             self._lost = True
             raise LinkDown(self._text(fault if self._guarded is None else self._guarded.fault or fault))
@@ -341,7 +350,7 @@ class OpcUaLink:
     def _cause(self, error: Exception) -> str:
         """Return what happened: the guard knows better than asyncua, which only sees a connection lost."""
         fault = self._guarded.fault if self._guarded is not None else ""
-        return fault or explain(error, self._timeout_s)
+        return fault or explain(error, self._timeout_s, has_worked=self._has_worked)
 
     def _warn_of_plain_password(self, client: Client) -> None:
         if not self._password or self._is_warned or client.security_policy.Mode == ENCRYPTED:

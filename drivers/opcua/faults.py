@@ -68,6 +68,10 @@ _NEXT = {
     Code.BadSecurityModeRejected: "the server refused this security: set security and security_mode of the link to what it offers",
 }
 
+STOPPED = "the server stopped or restarted, or the network broke"
+AGAIN = "it is tried again by itself"
+_NOT_A_STOP = {Code.BadSecurityChecksFailed, *_NEXT}
+
 
 def status_name(code: int) -> str:
     """Return the name of a StatusCode as people know it, such as BadNodeIdUnknown."""
@@ -80,10 +84,26 @@ def is_gone(error: UaStatusCodeError) -> bool:
     return error.code in _GONE or status_name(error.code).startswith("BadTcp")
 
 
-def explain(error: BaseException, timeout_s: float) -> str:
-    """Return what happened while connecting or talking, and what to do next, without address or link."""
+def _of_a_stop(error: BaseException) -> str:
+    """Return what an error means on a link that has worked, "" where that says no more."""
+    if isinstance(error, ConnectionRefusedError):
+        return f"connection refused: the server that answered here before is stopped, or starts just now; {AGAIN}"
+    if isinstance(error, ConnectionError):
+        return f"{STOPPED} ({str(error) or 'connection closed'}); {AGAIN}"
+    if isinstance(error, UaStatusCodeError) and error.code in _GONE - _NOT_A_STOP:
+        return f"{STOPPED} ({status_name(error.code)}); {AGAIN}"
+    return ""
+
+
+def explain(error: BaseException, timeout_s: float, *, has_worked: bool = False) -> str:
+    """Return what happened while connecting or talking, and what to do next, without address or link.
+
+    has_worked: this link has had a session, so its url and port are right.
+    """
     if isinstance(error, TimeoutError):
         return f"no answer within {timeout_s:g} s: is the OPC UA server running, is a firewall between?"
+    if has_worked and (found := _of_a_stop(error)):
+        return found
     if isinstance(error, ConnectionRefusedError):
         return "connection refused: is the OPC UA server running, is the port right?"
     if isinstance(error, socket.gaierror):

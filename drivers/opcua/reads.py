@@ -52,9 +52,13 @@ class Reads:
         """Return the poll's requests, made once. Raises DeviceError on a wrong node id: it costs one meter only."""
         plan = self._plans.get(poll)
         if plan is None:
+            if poll.protocol != PROTOCOL:  # no meter of a site file: somebody asks for registers by hand
+                raise DeviceError(
+                    f"link {self._name} is an OPC UA server, which has no registers and no identifiers: `metergate probe "
+                    f"{self._name}` lists its variables with their values, `metergate read METER` reads those of a meter",
+                    reason="refused",
+                )
             try:
-                if poll.protocol != PROTOCOL:
-                    raise ValueError(f"protocol {poll.protocol} on a link that reads {PROTOCOL}")
                 wanted = [value_id(str(source)) for source in poll.sources]
             except ValueError as error:
                 text = f"{poll.meter}: {error}; correct the meter's variables in the site file"

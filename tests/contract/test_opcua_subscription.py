@@ -227,6 +227,19 @@ async def test_stale_after_hears_of_new_source_times_too(server: PlantServer) ->
     await link.close()
 
 
+async def test_a_server_that_stops_is_told_with_the_next_step(free_port: Callable[[], int]) -> None:
+    plant = await asyncio.to_thread(PlantServer(free_port()).__enter__)
+    plant.add("Flow", 1.0, ua.VariantType.Double)
+    made, poll = new_link(plant.url, reporting=FAST), poll_of("ns=2;s=Flow")
+    await made.open()
+    await made.read(poll)
+    await asyncio.to_thread(plant.__exit__)
+    with pytest.raises(LinkDown, match=r"stop.* or restart.*; it is tried again by itself") as caught:
+        await collect(made, poll, lambda _: False)
+    assert "is this the port" not in str(caught.value)
+    await made.close()
+
+
 async def test_a_server_without_subscriptions_says_what_to_do(
     server: PlantServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

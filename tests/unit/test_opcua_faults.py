@@ -42,6 +42,30 @@ def test_every_failure_says_what_to_do_next(error: Exception, said: str) -> None
 
 
 @pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            ConnectionError("Connection is closed"),
+            "stopped or restarted, or the network broke (Connection is",
+        ),
+        (ConnectionError(), "or the network broke (connection closed); it is tried again by itself"),
+        (refusal(Code.BadShutdown), "or the network broke (BadShutdown); it is tried again by itself"),
+        (
+            ConnectionRefusedError(111, "Connection refused"),
+            "the server that answered here before is stopped",
+        ),
+        (refusal(Code.BadTooManySessions), "no session left"),
+        (refusal(Code.BadSecurityChecksFailed), "see its log (BadSecurityChecksFailed)"),
+        (OSError(113, "No route to host"), "cannot connect (No route to host)"),
+    ],
+)
+def test_a_link_that_has_worked_is_not_asked_for_its_port(error: Exception, said: str) -> None:
+    text = explain(error, 4.0, has_worked=True)
+    assert said in text
+    assert "is this the port" not in text
+
+
+@pytest.mark.parametrize(
     ("code", "gone"),
     [
         (Code.BadSessionClosed, True),
