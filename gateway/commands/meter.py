@@ -58,14 +58,14 @@ def swap(
         list[str] | None,
         typer.Option(
             metavar="CHANNEL=VALUE",
-            help="Last reading of the old meter (旧表止码), or CHANNEL=unknown; one for each counter the journal has no good reading of before.",
+            help="旧表止码, last reading of the old meter, or CHANNEL=unknown; one for each counter the journal has no good reading of before.",
         ),
     ] = None,
     opening: Annotated[
         list[str] | None,
         typer.Option(
             metavar="CHANNEL=VALUE",
-            help="First reading of the new meter (新表起码), or CHANNEL=unknown; one for each counter the journal has none of after, and that cannot be read now.",
+            help="新表起码, first reading of the new meter, or CHANNEL=unknown; one for each counter the journal has none of after, and that cannot be read now.",
         ),
     ] = None,
     at: Annotated[
@@ -131,7 +131,7 @@ def commission(
         list[str] | None,
         typer.Option(
             metavar="CHANNEL=VALUE",
-            help='What the display shows, digits as shown: energy_active_import_total=1234.5, or "…=1234.5 kWh".',
+            help='What the display shows, digits as shown: volume_total=1234.5, or "volume_total=1234.5 m3".',
         ),
     ] = None,
     age: Annotated[
