@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 COMMANDS = DOCS / "reference" / "commands.md"
+ADD_A_METER = DOCS / "how-to" / "add-a-meter.md"
 FENCE = re.compile(r"^(```|~~~)(\S*)[^\n]*\n(.*?)^\1\s*$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"!?\[[^\]]*\]\(\s*<?([^)\s>]+)>?[^)]*\)")
 # The parts of a site file an example may leave out, so that it is about one thing.
@@ -106,6 +107,10 @@ def test_examples_load(text: str, tmp_path: Path) -> None:
     if "simulation" in body:
         file = tmp_path / "plant.toml"
         file.write_text(text, encoding="utf-8")
+        folder = tmp_path / "profiles"
+        folder.mkdir()
+        profile_text = next(match[3] for match in FENCE.finditer(ADD_A_METER.read_text(encoding="utf-8")))
+        (folder / f"{tomllib.loads(profile_text)['id']}.toml").write_text(profile_text, encoding="utf-8")
         assert load_plan(file).meters
         return
     if not body.keys() <= {"gateway", "site", "journal", "links", "meters", "sinks"}:
@@ -125,7 +130,7 @@ def test_examples_load(text: str, tmp_path: Path) -> None:
 
 def test_the_example_of_a_meter_type_works(tmp_path: Path) -> None:
     """The profile of the how-to loads under its name, decodes its own capture, and its simulation names it."""
-    page = (DOCS / "how-to" / "add-a-meter.md").read_text(encoding="utf-8")
+    page = ADD_A_METER.read_text(encoding="utf-8")
     profile_text, plan_text = (match[3] for match in FENCE.finditer(page) if match[2] == "toml")
     file = tmp_path / f"{tomllib.loads(profile_text)['id']}.toml"
     file.write_text(profile_text, encoding="utf-8")
