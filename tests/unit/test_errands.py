@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -10,7 +12,12 @@ from drivers.identifiers import CjtSettings, CjtSource, DltSettings, DltSource
 from drivers.registers import RegisterSource
 from gateway.control.errands import SOURCES_MAX, Question, poll_of, question
 from gateway.control.requests import BadRequest
+from gateway.polling.errand_queue import ErrandQueue
 
+if TYPE_CHECKING:
+    from gateway.interfaces import Link
+
+NO_LINK = cast("Link", None)
 ASKED: dict[str, Any] = {"protocol": "modbus", "address": 1, "sources": [[3, 10, 2]], "timeout_s": 1}
 
 
@@ -66,3 +73,45 @@ def test_how_a_meter_is_asked_goes_with_the_question() -> None:
 def test_what_cannot_be_is_refused(change: dict[str, Any], text: str) -> None:
     with pytest.raises(BadRequest, match=text):
         question(ASKED | change)
+
+
+async def test_an_errand_that_waits_is_withdrawn_when_nobody_wants_it_any_more() -> None:
+    come = asyncio.Event()
+    queue = ErrandQueue("hall", come.set)
+    done: list[str] = []
+
+    async def work(name: str, _: Link) -> None:
+        done.append(name)
+
+    first = asyncio.create_task(queue.ask(partial(work, "first"), 9.0))
+    await come.wait()
+    come.clear()
+    second = asyncio.create_task(queue.ask(partial(work, "second"), 9.0))
+    await come.wait()
+    first.cancel()
+    await asyncio.gather(first, return_exceptions=True)
+    assert len(queue) == 1
+    await queue.run_one(NO_LINK)
+    await second
+    assert done == ["second"]
+
+
+async def test_an_errand_under_way_is_cut_short_when_nobody_wants_it_any_more() -> None:
+    come, begun, cut = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    queue = ErrandQueue("hall", come.set)
+
+    async def work(_: Link) -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cut.set()
+
+    asking = asyncio.create_task(queue.ask(work, 9.0))
+    await come.wait()
+    owner = asyncio.create_task(queue.run_one(NO_LINK))
+    await begun.wait()
+    asking.cancel()
+    async with asyncio.timeout(1):
+        await owner
+    assert cut.is_set()
