@@ -53,10 +53,10 @@ def figures(heading: str, drop: int = 0) -> Col:
 class Grid:
     """A table whose columns are laid out by what they hold; sections have a heading of their own."""
 
-    def __init__(self, *columns: str | Col, title: str = "") -> None:
-        """columns: a heading alone is a column of ids."""
+    def __init__(self, *columns: str | Col, title: str = "", has_rule: bool = True) -> None:
+        """columns: a heading alone is a column of ids. has_rule: a line beneath the headings."""
         self._columns = [Col(column) if isinstance(column, str) else column for column in columns]
-        self._title = title
+        self._title, self._has_rule = title, has_rule
         self._sections: list[tuple[str, list[tuple[list[Text], str]]]] = [("", [])]
 
     @property
@@ -90,13 +90,14 @@ class Grid:
     def _part(
         self, shown: Sequence[int], widths: Sequence[int], rows: list[tuple[list[Text], str]], *, heads: bool
     ) -> Table:
+        has_rule = heads and self._has_rule
         table = Table(
             *(_column(self._columns[n], width) for n, width in zip(shown, widths, strict=True)),
-            box=box.SIMPLE_HEAD if heads else None,
+            box=box.SIMPLE_HEAD if has_rule else None,
             show_header=heads,
             show_edge=False,
             pad_edge=False,
-            padding=(0, 1 if heads else GAP, 0, 0),
+            padding=(0, 1 if has_rule else GAP, 0, 0),
         )
         for row, style in rows:
             table.add_row(*(row[n] for n in shown), style=style)

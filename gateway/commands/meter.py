@@ -131,7 +131,7 @@ def commission(
         list[str] | None,
         typer.Option(
             metavar="CHANNEL=VALUE",
-            help='What the display shows, digits as shown: volume_total=1234.5, or "volume_total=1234.5 m3".',
+            help='What the display shows, digits as shown: volume=1234.5, or "volume=1234.5 m3".',
         ),
     ] = None,
     age: Annotated[

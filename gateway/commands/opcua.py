@@ -145,7 +145,7 @@ def accept(
         typer.echo(f"{chosen.url} shows")
         _print(offered.facts)
     if not yes and not typer.confirm("Trust this server?"):
-        typer.echo("Nothing was accepted; the gateway goes on refusing this server.")
+        typer.echo("Nothing was accepted: the trusted servers are as before.")
         raise typer.Exit(1)
     _add(site, offered, link, as_json=json)
 

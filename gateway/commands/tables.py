@@ -118,17 +118,30 @@ def live_view(figures: Mapping[str, Any], width: int, height: int) -> Renderable
 
     Meters that are not well come first.
     """
-    links = Grid("link 链路", "kind", "state", numbers("polls"), Col("last error", brief=True))
+    links = Grid(
+        "link 链路", "kind", "state", numbers("polls"), Col("last error", brief=True), has_rule=False
+    )
     for id_, link in figures["links"].items():
         links.add_row(id_, link["kind"], state_text(link["state"]), f"{link['polls']:,}", link["error"])
     sinks = Grid(
-        "sink 去向", "kind", "state", numbers("delivered"), numbers("pending"), Col("last error", brief=True)
+        "sink 去向",
+        "kind",
+        "state",
+        numbers("delivered"),
+        numbers("pending"),
+        Col("last error", brief=True),
+        has_rule=False,
     )
     for id_, sink in figures["sinks"].items():
         counts = f"{sink['delivered']:,}", f"{sink['pending']:,}"
         sinks.add_row(id_, sink["kind"], state_text(sink["state"]), *counts, sink["error"])
     meters = Grid(
-        "meter 仪表", "state", numbers("readings"), numbers("age"), Col("newest values 最新值", brief=True)
+        "meter 仪表",
+        "state",
+        numbers("readings"),
+        numbers("age"),
+        Col("newest values 最新值", brief=True),
+        has_rule=False,
     )
     well_last = sorted(figures["meters"].items(), key=lambda item: item[1]["state"] == "on")
     room = max(3, height - len(figures["links"]) - len(figures["sinks"]) - LIVE_LINES_BESIDE)

@@ -91,6 +91,7 @@ def test_accept_asks_and_the_link_then_opens(site: Path) -> None:
     no = call(site, "accept", "dcs", said="n\n")
     assert no.exit_code == 1
     assert "fingerprint" in no.output
+    assert "Nothing was accepted" in no.output
     assert opens(site)
     assert call(site, "accept", "dcs", said="y\n").exit_code == 0
     assert opens(site) == ""

@@ -95,6 +95,7 @@ def test_a_live_view_keeps_the_ids_whole() -> None:
     out.print(tables.live_view(status(), WIDTH, 20))
     text = out.export_text()
     assert re.search(r"^feeder-12 ", text, re.MULTILINE)
+    assert len(text.splitlines()) <= 20, "it fits the terminal"
     assert "power-house" in text
     assert "plant-influxdb" in text
 
