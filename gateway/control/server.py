@@ -119,10 +119,9 @@ async def _unless_gone(work: Awaitable[Any], writer: asyncio.StreamWriter) -> An
 
     A client that only says that it asks no more (`nc -N`) still gets its answer. Raises ConnectionError.
     """
-    look = select.poll()
-    look.register(writer.get_extra_info("socket"), 0)
-    task = asyncio.ensure_future(work)
+    look, task = select.poll(), asyncio.ensure_future(work)
     try:
+        look.register(writer.get_extra_info("socket"), 0)
         while not (await asyncio.wait({task}, timeout=LOOK_EVERY_S))[0]:
             if look.poll(0):  # only POLLHUP: both directions are closed; Source: poll(2), unix(7)
                 raise ConnectionError("whoever asked has gone")
