@@ -159,7 +159,7 @@ def events(
     subject: Annotated[
         str,
         typer.Argument(
-            metavar="[LINK|METER]",
+            metavar="LINK|METER",
             help="Only of this meter, or of this link and its meters; `gateway`: its own.",
         ),
     ] = "",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -141,6 +142,8 @@ async def test_a_correction_is_counted_declared_written_and_written_again(
     assert counted["layouts"][0]["rev"] == layout["rev"] == 1
     assert layout["readings"] == 3 * len(wrong) == layout["frames"] * 3
     assert layout["changed"] == len(wrong)
+    assert [row["changed"] for row in newer] == [0] * len(newer), "what reads alike is not changed"
+    assert done["older_gone"] is False, "a journal that has only begun has lost nothing"
     channel = layout["channels"]["energy_active_import_2"]
     assert channel["first"] == pytest.approx([COUNTER * CT / 100, COUNTER * CT / 10])
     assert rule | {"by": "Li Wei", "why": "scale of energy", "rev": 1, "readings": 3 * len(wrong)} == rule
@@ -200,8 +203,9 @@ async def test_other_bytes_are_refused(
             pass
         before = len(influx.stored)
         async with plant.running(change) as gateway:
-            with pytest.raises(MetergateError, match=said):
+            with pytest.raises(MetergateError, match=said) as refusal:
                 await plant.replay(gateway)
+            assert re.search(r"first met at 20\d\d-.*\+08:00\)$", str(refusal.value)) or "any more" in said
             assert events(gateway, "replay") == []
         assert not any(b"rev=" in line for line in influx.stored[before:])
 
