@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from gateway import __version__
 from gateway.assembly import library
-from gateway.clock import SystemClock, iso
+from gateway.clock import SystemClock, local
 from gateway.commands.bus_work import execute, politely, progress
 from gateway.commands.options import meter_of, print_json
 from gateway.commissioning.bus import connect
@@ -72,7 +72,7 @@ def _figures(meter: MeterConfig, found: Capture, out: Path | None) -> dict[str, 
 async def _run(site: Site, meter: MeterConfig, serial: str, by: str) -> Capture:
     clock = SystemClock()
     profile = library(site).get(meter.profile)
-    day = iso(clock.wall_ns())[:10]
+    day = local(clock.wall_ns(), site.site.timezone)[:10]
     number = f"serial {serial}" if serial else "serial not noted"
     source = (
         f"captured from {profile.maker} {profile.model} {number} by {by} on {day}, metergate {__version__}"
