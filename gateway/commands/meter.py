@@ -23,9 +23,7 @@ def mount(app: typer.Typer) -> None:
 def maintenance(
     subject: Annotated[
         str | None,
-        typer.Argument(
-            metavar="[LINK|METER]", help="What is worked on; none: list what is under maintenance."
-        ),
+        typer.Argument(metavar="LINK|METER", help="What is worked on; none: list what is under maintenance."),
     ] = None,
     for_: Annotated[
         str, typer.Option("--for", help="How long, such as 30min, 2h, 1d; it ends by itself.")
@@ -92,7 +90,9 @@ def swap(
 
 def ratio(
     meter: Meter,
-    change: Annotated[str, typer.Argument(help="NAME=VALUE, the ratio from now on: ct=60, or ct=300/5.")],
+    change: Annotated[
+        str, typer.Argument(metavar="CHANGE", help="NAME=VALUE, the ratio from now on: ct=60, or ct=300/5.")
+    ],
     why: Why,
     by: By = "",
     closing: Annotated[

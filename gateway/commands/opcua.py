@@ -154,7 +154,8 @@ def accept(
 def pin(
     link: LinkId,
     fingerprint: Annotated[
-        str, typer.Argument(help="SHA-256 fingerprint, as the server's own tool shows it.")
+        str,
+        typer.Argument(metavar="FINGERPRINT", help="SHA-256 fingerprint, as the server's own tool shows it."),
     ],
     config: Config = None,
     json: Json = False,
