@@ -18,7 +18,6 @@ from gateway.health import Health, LinkHealth, MeterHealth, SinkHealth
 from gateway.journal.event_log import EventLog
 from gateway.journal.journal import Journal
 from gateway.log import dropped_lines
-from gateway.model import Event
 from gateway.notify import notify, watchdog
 from gateway.plan_log import PlanLog
 from gateway.polling.poll import LinkPoller
@@ -83,10 +82,12 @@ class Gateway:
                 meter.period_s = min(meter.period_s or target.period_s, target.period_s)
         self.rules = Rules(site.gateway.state_dir)
         self._deliverers: list[Deliverer] = []
+        self._owners: dict[str, LinkPoller] = {}  # by link
         self._round_s = 0.0
         self._maintenance: Maintenance | None = None
         self._warnings: Callable[[], list[str]] = list
         self.journal: Journal
+        self._events: EventLog
         self.answers: Mapping[str, Answer] = {}  # verb of the control socket -> who answers it
 
     async def run(self, stop: asyncio.Event, built: Callable[[], None] = lambda: None) -> dict[str, Any]:
@@ -115,7 +116,7 @@ class Gateway:
         return self.figures()
 
     async def _run(self, stop: asyncio.Event, built: Callable[[], None]) -> None:
-        events = EventLog(self.journal, self._clock)
+        events = self._events = EventLog(self.journal, self._clock)
         recorder = Recorder(self.journal, events, self._clock, self.health)
         events.note(
             "start", self.site.gateway.id, software=__version__, config=self.site.digest, pid=os.getpid()
@@ -128,8 +129,8 @@ class Gateway:
         if self.journal.stepped_at_start:
             log.warning("the wall clock is behind the journal; a new epoch begins", epoch=self.journal.epoch)
         await self._make_deliverers()
-        pollers = self._pollers(recorder)
-        verbs = self._verbs(recorder, events, pollers)
+        self._owners = {poller.id: poller for poller in self._pollers(recorder)}
+        verbs = self._verbs(recorder)
         async with asyncio.TaskGroup() as tasks:
             base = [
                 tasks.create_task(self._supervised("journal", self.journal.run)),
@@ -144,7 +145,8 @@ class Gateway:
                 base.append(tasks.create_task(self._supervised("control", control.run)))
             sinks = {d: tasks.create_task(self._supervised(f"sink {d.id}", d.run)) for d in self._deliverers}
             links = [
-                tasks.create_task(self._supervised(f"link {poller.id}", poller.run)) for poller in pollers
+                tasks.create_task(self._supervised(f"link {poller.id}", poller.run))
+                for poller in self._owners.values()
             ]
             built()
             notify("READY=1")
@@ -168,10 +170,10 @@ class Gateway:
     def _crashed(self, name: str, error: str) -> None:
         kind, _, id_ = name.partition(" ")
         if kind == "link":
-            self.health.links[id_].state, self.health.links[id_].error = "down", f"bug: {error}"
+            self._owners[id_].crashed(error)
         elif kind == "sink":
             self.health.sinks[id_].state, self.health.sinks[id_].error = "down", f"bug: {error}"
-        self.journal.note(Event(self._clock.wall_ns(), "crash", name, {"error": error}))
+        self._events.note("crash", name, error=error)
 
     async def _make_deliverers(self) -> None:
         for config in self.site.sinks:
@@ -207,16 +209,16 @@ class Gateway:
             for n, config in enumerate(self.site.links)
         ]
 
-    def _verbs(self, recorder: Recorder, events: EventLog, pollers: list[LinkPoller]) -> Verbs:
+    def _verbs(self, recorder: Recorder) -> Verbs:
         """Make who answers requests on the control socket."""
         verbs = Verbs(
             self.site,
             self._library,
             self._clock,
             journal=self.journal,
-            events=events,
+            events=self._events,
             recorder=recorder,
-            pollers=pollers,
+            pollers=self._owners.values(),
             targets=self._targets,
             directory=self.directory,
             new_sink=self._new_sink,

@@ -72,7 +72,12 @@ class DeviceError(MetergateError):
 
 
 class LinkDown(MetergateError):
-    """The connection cannot be opened or was lost. samples: what the poll that met it had brought before, to be kept."""
+    """The connection cannot be opened or was lost. samples: what the poll that met it had brought before, to be kept.
+
+    reason: for the event that tells it.
+    """
+
+    reason = "connection"
 
     def __init__(self, message: str, *, samples: Sequence[Sample] = ()) -> None:
         """message: names the link, what happened and what to do."""

@@ -19,7 +19,7 @@ class Timetable:
     def __init__(self, periods_ns: list[int], now_ns: int) -> None:
         """periods_ns: one per target. The first due time of each is the next on its grid."""
         self._periods_ns = periods_ns
-        self._read_ns = [0] * len(periods_ns)  # when each was read last
+        self._asked_ns = [0] * len(periods_ns)  # when each was asked last
         self._dues_ns = [next_due(now_ns, period_ns) for period_ns in periods_ns]
         self._heap: list[tuple[int, int]] = []  # (when to look at it, target)
         self.held: set[int] = set()  # targets whose turn is put off until others have had theirs
@@ -42,10 +42,10 @@ class Timetable:
         """Return the targets whose turn comes until then, those that are held left out."""
         return [target for when_ns, target in self._heap if when_ns <= until_ns and target not in self.held]
 
-    def done(self, now_ns: int, pause_ns: int = 0) -> int:
-        """Move the first target on to its next due time after now (+ pause); return the due times skipped.
+    def done(self, now_ns: int, pause_ns: int = 0, *, was_asked: bool = True) -> int:
+        """Move the first target on to its next due time after now (+ pause); return the due times it passes unasked.
 
-        A target with a pause was not read: its due times are not skipped by the link, and `resume` tries it at once.
+        was_asked: its due time was made use of; else that passes, too. After a pause `resume` tries it at once.
         """
         target = self._heap[0][1]
         due_ns, period_ns = self._dues_ns[target], self._periods_ns[target]
@@ -54,10 +54,9 @@ class Timetable:
         self._dues_ns[target] = following
         if self.held:
             self.held.discard(target)
-        if pause_ns:
-            return 0
-        self._read_ns[target] = now_ns
-        return (following - due_ns) // period_ns - 1
+        if not pause_ns:
+            self._asked_ns[target] = now_ns
+        return (following - due_ns) // period_ns - was_asked
 
     def hold(self, until_ns: int) -> None:
         """Put the first target's turn off until then, or until `release`; it stays due."""
@@ -69,16 +68,24 @@ class Timetable:
         """Give all that are held their turn."""
         self._sort()
 
-    def resume(self, now_ns: int) -> None:
-        """After a lost link: what was not read at its last due time is due now, once, in place of all it missed."""
+    def resume(self, now_ns: int, lost_ns: int) -> list[tuple[int, int, int]]:
+        """After a lost link: what was not asked at its last due time is due now, once, in place of all it missed.
+
+        lost_ns: when the link was lost. Returns (target, first due time, count) of what had passed before that.
+        """
+        passed = []
         for target, period_ns in enumerate(self._periods_ns):
-            last_ns = now_ns // period_ns * period_ns
-            if self._read_ns[target] < last_ns:
+            due_ns, last_ns = self._dues_ns[target], now_ns // period_ns * period_ns
+            if self._asked_ns[target] < last_ns:
+                count = (min(lost_ns, last_ns - 1) - due_ns) // period_ns + 1
+                if count > 0:
+                    passed.append((target, due_ns, count))
                 self._dues_ns[target] = last_ns
         self._sort()
+        return passed
 
     def restart(self, now_ns: int) -> None:
         """Forget all due times and take the next on each grid: the clock was stepped."""
-        self._read_ns = [now_ns] * len(self._periods_ns)
+        self._asked_ns = [now_ns] * len(self._periods_ns)
         self._dues_ns = [next_due(now_ns, period_ns) for period_ns in self._periods_ns]
         self._sort()

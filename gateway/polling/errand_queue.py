@@ -10,6 +10,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from gateway.errors import LinkDown, MetergateError
+from gateway.polling.watch import END_S
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 ERRANDS_MAX = 16  # that wait on one link
-CUT_SHORT_S = 5.0  # patience with work that was given up
 
 
 class Busy(MetergateError):
@@ -73,7 +73,7 @@ class ErrandQueue:
         finally:
             if not task.done():
                 task.cancel()
-                await asyncio.wait({task}, timeout=CUT_SHORT_S)
+                await asyncio.wait({task}, timeout=END_S)
                 if not result.done():
                     result.set_exception(
                         LinkDown(f"link {self._link}: closed while the errand was under way")

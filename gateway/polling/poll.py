@@ -24,7 +24,7 @@ from gateway.polling.errand_queue import ErrandQueue
 from gateway.polling.link_state import LinkState
 from gateway.polling.recorder import STEP_NS
 from gateway.polling.trial import METER_PAUSE_MAX_S, OVERRUN_TOLD_S, AllSilent, Breaker
-from gateway.polling.watch import CLOSE_S, HANG_MIN_S, Hung, ended, limit_s
+from gateway.polling.watch import CLOSE_S, Hung, Watch, ended
 from gateway.schedule import Timetable
 
 if TYPE_CHECKING:
@@ -77,23 +77,20 @@ class LinkPoller:
         self._take(link)
         self._backoff = Backoff(LINK_PAUSE_FIRST_S, pause_max_s, spread)
         self._breaker = Breaker(id_, targets, recorder, clock, health, spread)
-        self._state = LinkState(id_, self._own, recorder, clock, self._breaker.warn)
-        self._mute = False  # the link was given up though it could be opened: it is up when a meter answers
-        self._was_lost = self._is_anew = (
-            False  # the link was down for a while, before this connection or the next
-        )
+        self._state = LinkState(id_, self._own, recorder.events, clock, self._breaker.warn)
+        shortest_s = min((target.period_s for target in targets), default=0.0)
+        self._watch = Watch(clock, shortest_s, timeout_s)
         self._is_open = self._was_opened = False  # now; in this session or the last
+        self._is_stuck = False  # the session could not be ended: the link obeys no more
+        self._was_lost = False  # the link was down for a while: what was due last is asked at once
+        self._is_anew = False  # the connection was opened after an outage
+        self._asking: Trial | None = None  # the target that is being asked
         self._errands = ErrandQueue(id_, self._wake)
         self._errands_from_s = 0.0  # when the next errand may begin
         self._errand_broke_s: float | None = None  # when that errand began at which the connection broke
         self._asleep: asyncio.Task[object] | None = None  # the task that sleeps and may be woken
-        self._busy_since_s: float | None = None  # since when it is at one thing
-        self._began_s = 0.0  # of the poll or errand under way
-        self._timeout_s = timeout_s  # the longest in use
-        self._asking: Trial | None = None  # the target that is being asked
         self._timetable: Timetable | None = None
         self._offset_ns = 0  # wall time less monotonic time, when last looked at
-        self._shortest_s = min((target.period_s for target in targets), default=0.0)
 
     def _take(self, link: Link) -> None:
         self._link = link
@@ -112,7 +109,7 @@ class LinkPoller:
         timeout_s: for waiting and working together. Raises LinkDown if the link cannot be used, Busy if too much
         waits already or the time is up.
         """
-        if self._targets and not self._is_open and not self._mute:
+        if self._targets and not self._is_open and not self._state.is_mute:
             raise LinkDown(f"link {self.id} is down: {self._own.error or 'it is being opened'}")
         return await self._errands.ask(work, timeout_s)
 
@@ -153,8 +150,14 @@ class LinkPoller:
         finally:
             self._breaker.close()
             self._state.tell_cuts()
-            self._errands.refuse(f"link {self.id}: the gateway stops")
+            self._errands.refuse(f"link {self.id}: its owner ends")
             await self._close()
+
+    def crashed(self, error: str) -> None:
+        """Say that the owner ended by a bug, and begins again later. error: as it is told."""
+        self._was_lost = True
+        self._state.down("bug", f"bug: {error}")
+        self._breaker.link_down()
 
     def _lost(self, error: LinkDown) -> float:
         """Judge why the connection is gone; return the pause before the next, 0: it is opened anew at once."""
@@ -166,9 +169,12 @@ class LinkPoller:
             if not self._breaker.blame.is_the_links:
                 self._state.cut("" if is_meters else str(error))
                 return 0.0
-        self._mute |= self._was_opened and not isinstance(error, Hung)
         self._was_lost = True
-        self._down(error)
+        is_mute = self._was_opened and not isinstance(error, Hung)
+        self._state.down(error.reason, str(error), is_mute=is_mute)
+        self._breaker.link_down()
+        if not isinstance(error, AllSilent):  # a link nobody answers on still does errands
+            self._errands.refuse(f"link {self.id} is down: {error}")
         return self._backoff.next_s()
 
     async def _session(self) -> None:
@@ -176,17 +182,20 @@ class LinkPoller:
         if not self._targets:
             while not self._errands:
                 await self._sleep_until(self._clock.monotonic() + SLEEP_MAX_S)
-        self._busy_since_s = self._clock.monotonic()
-        self._was_opened = False
+        self._watch.begin()
+        self._was_opened, self._asking = False, None
         task = asyncio.create_task(self._open_and_serve())
         try:
-            while not (await asyncio.wait({task}, timeout=HANG_MIN_S / 4))[0]:
-                self._look_for_a_hang()
+            await self._watch.over(task)
             await task
+        except Hung as error:
+            self._own.rebuilt += 1
+            idle_s = round(self._watch.cost_s, 3)
+            self._recorder.events.note("link_rebuilt", self.id, error=str(error), idle_s=idle_s)
+            raise
         finally:
             self._is_open = False
-            if not await ended(task):
-                self._replace("what it was at could not be ended")
+            self._is_stuck = not await ended(task)
 
     async def _open_and_serve(self) -> None:
         await self._link.open()
@@ -194,28 +203,16 @@ class LinkPoller:
         self._opened()
         await self._serve()
 
-    def _look_for_a_hang(self) -> None:
-        """Raise LinkDown if what the link is at has taken longer than anything may."""
-        since_s = self._busy_since_s
-        if since_s is None:
-            return
-        idle_s = round(self._clock.monotonic() - since_s, 3)
-        if idle_s < limit_s(self._shortest_s, self._timeout_s):
-            return
-        error = f"nothing was completed for {idle_s:g} s; the link is closed and opened anew"
-        self._own.rebuilt += 1
-        self._recorder.events.note("link_rebuilt", self.id, error=error, idle_s=idle_s)
-        raise Hung(error)
-
     async def _close(self) -> None:
-        """Close the link, whatever it takes, within bounds."""
+        """Close the link, whatever it takes, within bounds; one that obeys no more is closed as far as it can be, and replaced."""
         task = asyncio.create_task(self._link.close())
         try:
             done, _ = await asyncio.wait({task}, timeout=CLOSE_S)
         finally:
             await ended(task)
-        if not done:
-            self._replace("it could not be closed")
+        if self._is_stuck or not done:
+            self._is_stuck = False
+            self._replace("it could not be closed" if not done else "what it was at could not be ended")
         elif not task.cancelled():
             task.result()  # closing never raises; if it does, that is a bug to be seen
 
@@ -226,41 +223,39 @@ class LinkPoller:
             self._take(self._renew())
 
     def _opened(self) -> None:
-        now_s = self._clock.monotonic()
         self._state.opened()
-        if self._targets and not self._mute:
-            self._up()
-        self._breaker.opened(anew=self._was_lost)
+        if self._targets and not self._state.is_mute:
+            self._state.up()
+        self._is_anew = self._was_lost
+        self._breaker.opened(anew=self._is_anew)
         if self._errand_broke_s is not None:  # what it cost to open the link anew is the errand's
-            self._pay_errand(now_s - self._errand_broke_s)
+            self._pay_errand(self._clock.monotonic() - self._errand_broke_s)
             self._errand_broke_s = None
-
-    def _up(self) -> None:
-        self._mute = False
-        self._state.up()
-
-    def _down(self, error: LinkDown) -> None:
-        """Say that the link was lost, and that nobody can tell how its meters are."""
-        reason = error.reason if isinstance(error, Hung | AllSilent) else "connection"
-        self._state.down(reason, str(error))
-        self._breaker.link_down()
-        if not isinstance(error, AllSilent):  # a link nobody answers on still does errands
-            self._errands.refuse(f"link {self.id} is down: {error}")
 
     def _pay_errand(self, cost_s: float) -> None:
         """Let errands wait for as long as keeps them within their share of the link's time."""
         self._errands_from_s = self._clock.monotonic() + cost_s * (1 / ERRAND_SHARE - 1)
 
-    def _timetable_now(self) -> Timetable:
-        """Return what is due; after an outage what was missed is due once, after a step of the clock nothing is."""
-        wall_ns, now_s = self._clock.wall_ns(), self._clock.monotonic()
-        before_ns, self._offset_ns = self._offset_ns, wall_ns - round(now_s * NS)
+    def _has_stepped(self) -> bool:
+        """Return whether the wall clock was stepped since this was asked last."""
+        before_ns, self._offset_ns = (
+            self._offset_ns,
+            self._clock.wall_ns() - round(self._clock.monotonic() * NS),
+        )
+        return abs(self._offset_ns - before_ns) > STEP_NS
+
+    def _resumed(self) -> Timetable:
+        """Return what is due on a new connection: after an outage what was missed is due once, after a step of the clock nothing is."""
+        wall_ns, has_stepped = self._clock.wall_ns(), self._has_stepped()
         timetable = self._timetable
-        if timetable is None or abs(self._offset_ns - before_ns) > STEP_NS:
+        if timetable is None:
             timetable = self._timetable = Timetable([round(t.period_s * NS) for t in self._targets], wall_ns)
-        self._is_anew, self._was_lost = self._was_lost, False
-        if self._is_anew:
-            timetable.resume(wall_ns)
+        elif has_stepped:
+            timetable.restart(wall_ns)
+        if self._was_lost:
+            self._was_lost = False
+            for index, due_ns, count in timetable.resume(wall_ns, self._state.down_ns):
+                self._passed(self._breaker.trials[self._targets[index]], due_ns, count, was_asked=False)
         return timetable
 
     async def _serve(self) -> None:
@@ -270,20 +265,19 @@ class LinkPoller:
             return
         clock, breaker, errands = self._clock, self._breaker, self._errands
         suspects = breaker.blame.suspects
-        timetable = self._timetable_now()
+        timetable, watch = self._resumed(), self._watch
         while True:
             if errands and clock.monotonic() >= self._errands_from_s:
                 await self._do_errand()
                 if timetable.head()[0] < clock.wall_ns():
-                    self._pay_errand(self._cost_s())
+                    self._pay_errand(watch.cost_s)
             when_ns, index = timetable.head()
             wall_ns, now_s = clock.wall_ns(), clock.monotonic()
-            before_ns, self._offset_ns = self._offset_ns, wall_ns - round(now_s * NS)
-            if abs(self._offset_ns - before_ns) > STEP_NS:  # nothing was missed, and nothing is due twice
+            if self._has_stepped():  # nothing was missed, and nothing is due twice
                 timetable.restart(wall_ns)
                 continue
             if wall_ns < when_ns:
-                self._busy_since_s = None
+                watch.is_busy = False
                 self._state.look()
                 if not errands or self._errands_from_s > now_s:
                     until_s = now_s + min((when_ns - wall_ns) / NS, SLEEP_MAX_S)
@@ -292,17 +286,25 @@ class LinkPoller:
             target = self._targets[index]
             if target in suspects and self._holds(target, timetable, index):
                 continue
-            self._busy_since_s = self._began_s = now_s
+            watch.began_s, watch.is_busy = now_s, True
             trial = breaker.trials[target]
             due_ns = timetable.due_ns(index)
-            pause_s = await self._read(target)
-            skipped = timetable.done(clock.wall_ns(), round(pause_s * NS))
-            if skipped:
-                breaker.skipped(trial, due_ns, skipped)
+            was_asked, pause_s = await self._read(target)
+            passed = timetable.done(clock.wall_ns(), round(pause_s * NS), was_asked=was_asked)
+            if passed:
+                self._passed(trial, due_ns, passed, was_asked=was_asked)
             if trial.skipped:
                 breaker.tell_skips(trial, OVERRUN_TOLD_S)
             if timetable.held and breaker.blame.is_good:
                 timetable.release()
+
+    def _passed(self, trial: Trial, due_ns: int, count: int, *, was_asked: bool) -> None:
+        """Count due times that nobody asked at, unless an event says why."""
+        if not self._breaker.is_told_off(trial):
+            first_ns = due_ns + round(trial.target.period_s * NS) * was_asked
+            self._breaker.skipped(trial, first_ns, count)
+            if was_asked:  # not because it rested
+                self._breaker.overran()
 
     def _holds(self, target: Target, timetable: Timetable, index: int) -> bool:
         """Put off a suspect's turn until others have shown that the connection is good; return whether that was done.
@@ -315,7 +317,7 @@ class LinkPoller:
         is_brief = self._is_anew or self._breaker.blame.suspects[target] == 1
         most_s = 0.0 if is_brief else min(HOLD_PERIODS * target.period_s, METER_PAUSE_MAX_S)
         until_ns = wall_ns + round(most_s * NS)
-        if not self._breaker.waits(trial, [self._targets[i] for i in timetable.due_by(until_ns)]):
+        if not self._breaker.blame.waits(target, [self._targets[i] for i in timetable.due_by(until_ns)]):
             return False
         timetable.hold(until_ns)
         return True
@@ -328,47 +330,45 @@ class LinkPoller:
                 await self._do_errand()
                 until_s = self._clock.monotonic() + IDLE_OPEN_S
             else:
-                self._busy_since_s = None
+                self._watch.is_busy = False
                 await self._sleep_until(until_s)
 
     async def _do_errand(self) -> None:
-        self._busy_since_s = self._began_s = self._clock.monotonic()
+        self._watch.begin()
         self._own.errands += 1
         try:
             await self._errands.run_one(self._link)
         except LinkDown:
-            self._errand_broke_s = self._began_s
+            self._errand_broke_s = self._watch.began_s
             raise
 
-    async def _read(self, target: Target) -> float:
-        """Read one target; return the pause it has earned, 0 if it answered. Raises LinkDown."""
+    async def _read(self, target: Target) -> tuple[bool, float]:
+        """Read one target; return whether it was asked, and the pause it has earned. Raises LinkDown."""
         meter = self._health.meters[target.meter]
         trial = self._breaker.trials[target]
         if trial.rest_until_s:
             rest_s = self._breaker.rest_s(trial)
             if rest_s > 0:  # another target of its meter met silence, or it broke the connection
-                return rest_s
+                return False, rest_s
         meter.polls += 1
         self._own.polls += 1
         self._asking = trial
         try:
             poll = await target.poll(self._link)
-            self._timeout_s = max(self._timeout_s, poll.timeout_s)
+            self._watch.allow(poll.timeout_s)
             samples = await self._ask(poll)
         except DeviceError as error:
             pause_s = self._failed(trial, error)
             self._asking = None
-            return pause_s
+            return True, pause_s
         self._asking = None
         for sample in samples:
             self._recorder.record(poll.layout, sample)
-        if self._own.state != "up":
-            self._up()
+        if not self._state.is_up:
+            self._state.up()
         self._backoff.reset()
-        self._breaker.serves(trial)
-        if trial.failing or trial.backoff.failures or meter.state != "on":
-            self._breaker.answered(trial)
-        return 0.0
+        self._breaker.served(trial)
+        return True, 0.0
 
     async def _ask(self, poll: Poll) -> list[Sample]:
         """Return the samples of a poll; what came before the connection went is recorded, too."""
@@ -386,9 +386,6 @@ class LinkPoller:
             self._backoff.reset()
         elif error.reason == "garbage":
             self._breaker.blame.garbled(trial.target)
-        if error.reason in {"exception", "garbage"} and self._own.state != "up":
-            self._up()
-        return self._breaker.failed(trial, error, self._cost_s())
-
-    def _cost_s(self) -> float:
-        return self._clock.monotonic() - self._began_s
+        if error.reason in {"exception", "garbage"} and not self._state.is_up:
+            self._state.up()
+        return self._breaker.failed(trial, error, self._watch.cost_s)

@@ -1,4 +1,4 @@
-"""How the targets of one link fare: who is off, who is probed when, and when the link itself is to blame.
+"""How the targets of one link fare: who is off, and who is probed when.
 
 State is kept for each (link, meter) and its targets, never by address alone. A meter that fails costs its timeout once
 and is then probed by one poll, which a driver ends with its first silent request, at a growing pause. On a
@@ -56,6 +56,10 @@ class Trial:
         self.skipped = self.first_ns = self.last_ns = 0  # due times skipped and not told yet
         self.skips_told_s = -OVERRUN_TOLD_S
 
+    def wake(self) -> None:
+        """End its rest: it is tried when it is due."""
+        self.rest_until_s, self.yielded = 0.0, False
+
 
 class Breaker:
     """The trials of one link."""
@@ -110,7 +114,7 @@ class Breaker:
             self._silent.clear()
         for target, trial in self.trials.items():
             if anew and not self.blame.is_proved(target):
-                trial.rest_until_s, trial.yielded = 0.0, False
+                trial.wake()
             target.reconnected()
 
     def link_down(self) -> None:
@@ -127,7 +131,7 @@ class Breaker:
         rest_s = trial.rest_until_s - self._clock.monotonic()
         if rest_s > 0:
             return rest_s
-        trial.rest_until_s, trial.yielded = 0.0, False
+        trial.wake()
         return 0.0
 
     def heard(self, trial: Trial) -> None:
@@ -139,14 +143,17 @@ class Breaker:
                 self._judge(other, error)
             self._accused.clear()
 
-    def serves(self, trial: Trial) -> None:
+    def served(self, trial: Trial) -> None:
         """Note that a target brought values."""
         self.heard(trial)
-        if trial.target.meter in self._untold:
-            self._say(trial.target.meter, "on")
+        id_ = trial.target.meter
+        if id_ in self._untold:
+            self._say(id_, "on")
+        if trial.failing or trial.backoff.failures or self._health.meters[id_].state != "on":
+            self._recovered(trial)
 
-    def answered(self, trial: Trial) -> None:
-        """Note that a target answers again."""
+    def _recovered(self, trial: Trial) -> None:
+        """Tell that a target answers again."""
         id_ = trial.target.meter
         meter = self._health.meters[id_]
         if meter.state != "on":
@@ -171,7 +178,8 @@ class Breaker:
         if other.failing and other.is_main:  # its silence was taken for the meter's, and is its own
             self._tell_channels(other, self._health.meters[other.target.meter].error, "timeout")
         else:
-            other.failing, other.rest_until_s, other.yielded = False, 0.0, False
+            other.failing = False
+            other.wake()
             other.backoff.reset()
 
     def failed(self, trial: Trial, error: DeviceError, cost_s: float) -> float:
@@ -229,16 +237,15 @@ class Breaker:
         culprit.yielded = False
         culprit.rest_until_s = self._clock.monotonic() + (
             pause_s if is_proved else pause_s / 2
-        )  # at first to the next due time
+        )  # else: at first it misses nothing but this poll
         if not is_proved:
             return False
         self._accused[culprit] = DeviceError(f"{does} it shares: {error}", reason=reason)
         return True
 
-    def waits(self, trial: Trial, others: Sequence[Target]) -> bool:
-        """Return whether a suspect should be asked after one of these, on a connection that it has shown to be good."""
-        viable = (target for target in others if not self.trials[target].failing)
-        return self.blame.waits(trial.target, viable)
+    def is_told_off(self, trial: Trial) -> bool:
+        """Return whether an event says why a target is not read; what it misses needs no other reason."""
+        return trial.told or self._health.meters[trial.target.meter].state == "off"
 
     def _fair_s(self, cost_s: float) -> float:
         """Return the pause with which probes of all silent meters take their share of the link's time and no more.
@@ -275,14 +282,16 @@ class Breaker:
             kind, target.meter, period_s=target.period_s, channels=list(target.keys), **detail
         )
 
-    def skipped(self, trial: Trial, due_ns: int, count: int) -> None:
-        """Note that `count` due times after `due_ns` passed while the link was busy."""
-        period_ns = round(trial.target.period_s * NS)
+    def skipped(self, trial: Trial, first_ns: int, count: int) -> None:
+        """Note that `count` due times from `first_ns` on passed unasked."""
         self._health.meters[trial.target.meter].skipped += count
-        self._scarce_until_s = self._clock.monotonic() + PROBE_PAUSE_MAX_S
-        trial.first_ns = trial.first_ns or due_ns + period_ns
-        trial.last_ns = due_ns + count * period_ns
+        trial.first_ns = trial.first_ns or first_ns
+        trial.last_ns = first_ns + (count - 1) * round(trial.target.period_s * NS)
         trial.skipped += count
+
+    def overran(self) -> None:
+        """Note that the link has not kept up with its due times."""
+        self._scarce_until_s = self._clock.monotonic() + PROBE_PAUSE_MAX_S
 
     def tell_skips(self, trial: Trial, every_s: float = 0.0) -> None:
         """Journal what was skipped, unless that was done within `every_s`."""

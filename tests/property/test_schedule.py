@@ -79,7 +79,7 @@ def test_holding_and_resuming_read_nothing_twice_and_forget_nobody(
         elif act == "release":
             timetable.release()
         elif act == "resume":
-            timetable.resume(now_ns)
+            timetable.resume(now_ns, now_ns)
         elif act == "pause":
             timetable.done(now_ns, ns + 1)
         else:

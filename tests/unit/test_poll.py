@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from array import array
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 import structlog
@@ -166,9 +166,15 @@ class Line:
         )
         self.journal = open_journal(folder, self.clock)
         self.link = FakeLink(self.clock, troubles)
-        recorder = Recorder(self.journal, EventLog(self.journal, self.clock), self.clock, self.health)
-        targets = [FakeTarget(poll) for poll in self.polls]
-        self.poller = LinkPoller("link-1", self.link, list(targets), recorder, self.clock, self.health)
+        events = EventLog(self.journal, self.clock)
+        self.recorder = Recorder(self.journal, events, self.clock, self.health)
+        self.own([FakeTarget(poll) for poll in self.polls])
+
+    def own(self, targets: list[FakeTarget], **more: Any) -> None:
+        """Make a poller for these targets. more: as `LinkPoller` takes it."""
+        self.poller = LinkPoller(
+            "link-1", self.link, list(targets), self.recorder, self.clock, self.health, **more
+        )
 
     async def go(self, until_s: float) -> list[str]:
         """Poll until then; return the log events."""
@@ -225,10 +231,7 @@ def two_periods(line: Line, slow_s: float = 60.0) -> None:
     """Give the first meter a second, slower target."""
     fast = line.polls[0]
     slow = replace(fast, layout=fake_layout(fast.meter, 2, slow_s))
-    targets = [FakeTarget(poll) for poll in (slow, *line.polls)]
-    line.poller = LinkPoller(
-        "link-1", line.link, list(targets), line.poller._recorder, line.clock, line.health
-    )
+    line.own([FakeTarget(poll) for poll in (slow, *line.polls)])
 
 
 def events(journal: Journal) -> list[tuple[str, float | None]]:
