@@ -274,9 +274,31 @@ def test_ctrl_c_stops_politely_with_what_was_found(alone: Path) -> None:
     assert found["asked"] < 20
 
 
+def test_ctrl_c_withdraws_what_waits_in_the_gateway(plant: SimulatedSite, alone: Path) -> None:
+    """Silent units cost 10 s each, ten times that beside a busy gateway; nobody waits for them any more."""
+    gateway = GatewayProcess(alone.parent, alone, alone.parent / "state")
+    try:
+        gateway.start()
+        wait_until(lambda: gateway.status()["links"]["line"]["state"] == "up", "the line is up")
+        words = ("--from", 3, "--to", 6, "--timeout", "10s", "--config", alone, "--json")
+        with start(alone.parent, "scan", "line", *words) as process:
+            wait_until(lambda: gateway.status()["links"]["line"]["errands"] >= 2, "the scan is under way")
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=8)
+        assert process.returncode == 130, err
+        assert "reads its own meters first and gives commands a tenth of a busy line: 1:10 if nobody" in err
+        assert not json.loads(out)["is_whole"]
+        polls = gateway.status()["links"]["line"]["polls"]
+        wait_until(lambda: gateway.status()["links"]["line"]["polls"] > polls + 1, "it reads again")
+    finally:
+        gateway.close()
+    assert plant.alive()
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
+        (("read", "dcs", "--unit", "1", "--register", "1"), "which has no registers and no identifiers"),
         (("read", "feeder-2"), "did you mean feeder-1?"),
         (("read", "dcs", "feeder-1"), "is on link hall, not on dcs"),
         (("read", "hall"), "hall is a link: name a meter on it, or for a raw read add --unit and --register"),
