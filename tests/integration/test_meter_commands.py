@@ -245,7 +245,7 @@ async def test_replay_counts_and_rewrites(plant: Plant) -> None:
         code, out, err = await called(plant, "replay", "m-001", "2020-01-01", "now", "--dry-run")
         assert code == 0, err
         assert "Only counted" in out
-        assert f"{NOW_KWH:,.10g}" in out
+        assert f"{NOW_KWH:.10g}" in out
         code, _, err = await called(plant, "replay", "m-001", "2020-01-01", "now")
         assert (code, "--why" in err) == (2, True), "nothing is overwritten without a reason"
         why = ("--why", "scale")
