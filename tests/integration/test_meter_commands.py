@@ -254,4 +254,4 @@ async def test_replay_counts_and_rewrites(plant: Plant) -> None:
         assert "readings rewritten" in out
         assert (await told(plant, "replay", "m-001", "2020-01-01", "2020-01-02", *why))["layouts"] == []
         code, out, _ = await called(plant, "replay", "m-001", "2020-01-02", "2020-01-01", *why)
-        assert code == 1
+        assert code == 2
