@@ -124,6 +124,8 @@ def maintain(
     known = [link.id for link in site.links] + [meter.id for meter in site.meters if meter.enabled]
     one_of(subject, known, "link or enabled meter")
     for_s = duration_s(for_, "--for") if for_ else 0
+    if for_ and not for_s:
+        raise typer.BadParameter("that is no time at all: to end it say --end", param_hint="--for")
     if for_s > LONGEST_S:
         hint = f"{for_} is longer than {LONGEST_S / 86_400:.0f}d, the longest there is: declare it again before it ends"
         raise typer.BadParameter(hint, param_hint="--for")
