@@ -38,7 +38,7 @@ class MeterHealth:
 class LinkHealth:
     """One link. state: down or up. downs: how often it was lost or could not be opened.
 
-    rebuilt: how often it hung. notices: kind of event -> how often its driver told one. counts: the driver's own.
+    rebuilt: how often it hung. retry_ns: wall time of the next poll of a link that is down, 0: none waits. notices: kind of event -> how often its driver told one. counts: the driver's own.
     """
 
     kind: str
@@ -48,6 +48,7 @@ class LinkHealth:
     polls: int = 0
     rebuilt: int = 0
     errands: int = 0
+    retry_ns: int = 0
     error: str = ""
     notices: Counter[str] = field(default_factory=Counter)
     counts: Callable[[], dict[str, object]] = dict
@@ -109,6 +110,7 @@ class Health:
             "links": {
                 id_: {"kind": h.kind, "state": h.state, "ups": h.ups, "downs": h.downs}
                 | {"polls": h.polls, "error": h.error, "rebuilt": h.rebuilt, "errands": h.errands}
+                | {"retry_ns": h.retry_ns}
                 | {"notices": dict(h.notices), "counts": h.counts()}
                 for id_, h in self.links.items()
             },

@@ -261,8 +261,8 @@ class HalfDuplexLine:
         changes = self._meter is not None and self._meter != meter
         silence_s = self._silence_s + (self.settings.turnaround_s if changes else 0.0)
         clock = self._clock
-        since_s = clock.monotonic()
         first_s = self._busy_s
+        since_s = max(clock.monotonic(), first_s)  # it may have to be silent for a while of its own
         while True:
             ready_s = self._busy_s + silence_s
             if clock.monotonic() >= ready_s:

@@ -16,7 +16,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from gateway.polling.poll import ERRAND_SHARE
+from gateway.polling.errand_queue import ERRAND_SHARE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,7 +14,7 @@ from rich.text import Text
 from gateway.clock import local
 from gateway.commands.grid import Col, Grid, count, note, words
 from gateway.commands.grid import figures as numbers
-from gateway.model import Flag
+from gateway.model import NS, Flag
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -81,7 +81,11 @@ def links_table(figures: Mapping[str, Any]) -> RenderableType:
     for id_, link in figures["links"].items():
         counts = f"{link['polls']:,}", str(link["downs"])
         grid.add_row(id_, link["kind"], state_text(link["state"]), *counts)
-    return _with_errors(grid, figures["links"])
+    now_ns = figures["gateway"]["time_ns"]
+    waits = {id_: link["retry_ns"] - now_ns for id_, link in figures["links"].items()}
+    return _with_errors(
+        grid, figures["links"], {id_: f"; next try in {ns / NS:.0f} s" for id_, ns in waits.items() if ns > 0}
+    )
 
 
 def meters_table(figures: Mapping[str, Any]) -> RenderableType:
@@ -101,9 +105,14 @@ def meters_table(figures: Mapping[str, Any]) -> RenderableType:
     return _with_errors(grid, figures["meters"])
 
 
-def _with_errors(grid: Grid, rows: Mapping[str, Mapping[str, Any]]) -> RenderableType:
-    """Return a table and beneath it, for each that has one, its last error."""
-    errors = [note(f"{id_}: {row['error']}", "red") for id_, row in rows.items() if row["error"]]
+def _with_errors(
+    grid: Grid, rows: Mapping[str, Mapping[str, Any]], more: Mapping[str, str] | None = None
+) -> RenderableType:
+    """Return a table and beneath it, for each that has one, its last error. more: id -> what is said after it."""
+    after = more or {}
+    errors = [
+        note(f"{id_}: {row['error']}{after.get(id_, '')}", "red") for id_, row in rows.items() if row["error"]
+    ]
     return Group(grid, *errors)
 
 

@@ -28,8 +28,7 @@ from gateway.errors import DeviceError, LinkDown
 from gateway.interfaces import Poll
 from gateway.layout import Layout, Part, Slot
 from gateway.model import ABSENT, Channel
-from gateway.polling.errand_queue import Busy
-from gateway.polling.poll import ERRAND_SHARE
+from gateway.polling.errand_queue import ERRAND_SHARE, Busy
 from gateway.wire import BYTE_TYPES, TYPES
 
 if TYPE_CHECKING:

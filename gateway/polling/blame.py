@@ -1,8 +1,9 @@
 """Who broke the connection: one of the targets read on it, or the link itself.
 
 That it broke while a target was asked proves nothing by itself: servers restart, drop the idle and count old sessions.
-It proves something on a connection on which another target has answered, and twice running. So the target at which
+It proves something on a connection on which another target has just answered, and twice running. So the target at which
 it broke is a suspect until it answers, and is asked again on a connection that another one has shown to be good.
+The first break after the link had nothing to do is nobody's: what is asked then meets what was broken long ago.
 Where connection after connection breaks and nobody has answered on any, the link is to blame.
 """
 
@@ -26,7 +27,8 @@ class Blame:
         """Nobody is suspected."""
         self.suspects: dict[Target, int] = {}  # target -> times running that a connection broke at it
         self._proofs: dict[Target, int] = {}  # target -> how many of them were good until then
-        self._answered: set[Target] = set()  # on this connection
+        self._answered: set[Target] = set()  # on this connection, since it was idle
+        self._is_stale = False  # it was idle, and nobody has answered since
         self._garbled: Target | None = None  # its answer made no sense, and nobody has answered since
         self._barren = 0
 
@@ -37,17 +39,24 @@ class Blame:
 
     @property
     def is_good(self) -> bool:
-        """Return whether somebody has answered on this connection."""
+        """Return whether somebody has answered on this connection, as far back as that tells anything."""
         return bool(self._answered)
 
     def opened(self) -> None:
         """Begin with a new connection."""
         self._answered.clear()
+        self._is_stale = False
         self._garbled = None
+
+    def idled(self) -> None:
+        """Note that the link had nothing to do for a while: nobody knows whether the connection is still good."""
+        self._answered.clear()
+        self._is_stale = True
 
     def answered(self, target: Target) -> None:
         """Note that a target answered, so the connection is good and the target in order."""
         self._answered.add(target)
+        self._is_stale = False
         self._garbled = None
         self._barren = 0
         if self.suspects:
@@ -55,12 +64,14 @@ class Blame:
             self._proofs.pop(target, None)
 
     def garbled(self, target: Target) -> None:
-        """Note an answer that made no sense: if the connection breaks at the next target, it was this one."""
+        """Note an answer that made no sense: somebody is there, but if the connection breaks at the next target, it was this one."""
         self._garbled = target
+        self._is_stale = False
+        self._barren = 0
 
     def broke(self, target: Target | None) -> Target | None:
         """Note that the connection broke while a target (None: an errand) was asked; return which one is suspected."""
-        suspect = self._garbled or target
+        suspect = None if self._is_stale else self._garbled or target
         if suspect is not None:
             self._barren += not self._answered
             self.suspects[suspect] = self.suspects.get(suspect, 0) + 1

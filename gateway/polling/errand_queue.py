@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+ERRAND_SHARE = 1 / 10  # of the link's time that errands may take once one has made a poll late
 ERRANDS_MAX = 16  # that wait on one link
 
 
@@ -32,11 +33,16 @@ class ErrandQueue:
     def __init__(self, link: str, wake: Callable[[], None]) -> None:
         """link: its id, for messages. wake: tells the owner that something waits."""
         self._link, self._wake = link, wake
+        self.from_s = 0.0  # when the next may begin
         self._waiting: deque[tuple[Callable[[Link], Awaitable[Any]], asyncio.Future[Any]]] = deque()
 
     def __len__(self) -> int:
         """Return how many wait."""
         return len(self._waiting)
+
+    def pay(self, cost_s: float, now_s: float) -> None:
+        """Let them wait for as long as keeps them within their share of the link's time. cost_s: of the last one."""
+        self.from_s = now_s + cost_s * (1 / ERRAND_SHARE - 1)
 
     async def ask(self, work: Callable[[Link], Awaitable[T]], timeout_s: float) -> T:
         """Return what `work` returns, or raise what it raises. Raises Busy, LinkDown.

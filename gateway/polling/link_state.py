@@ -49,7 +49,7 @@ class LinkState:
         self.is_mute = False
         if not self.is_up:
             self._told = self._own.state = "up"
-            self._own.error = ""
+            self._own.error, self._own.retry_ns = "", 0
             self._events.note("link_up", self._id)
         self._log()
 

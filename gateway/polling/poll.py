@@ -41,8 +41,9 @@ T = TypeVar("T")
 
 SLEEP_MAX_S = 10.0  # a step of the wall clock is noticed at least this often
 LINK_PAUSE_FIRST_S = 0.5
-ERRAND_SHARE = 1 / 10  # of the link's time that errands may take once one has made a poll late
+ERRAND_BREAK_S = 0.1  # what an errand costs at least at which the connection broke
 HOLD_PERIODS = 2  # of its own for which a suspect waits for somebody else's answer
+IDLE_S = 5.0  # a link that had nothing to do for so long may have lost its connection unseen
 IDLE_OPEN_S = 30.0  # a link without meters stays open for this long after an errand
 
 log = structlog.get_logger("poll")
@@ -84,9 +85,12 @@ class LinkPoller:
         self._is_stuck = False  # the session could not be ended: the link obeys no more
         self._was_lost = False  # the link was down for a while: what was due last is asked at once
         self._is_anew = False  # the connection was opened after an outage
+        self._idle_since_s = 0.0  # since when it had nothing to do, the last time
+        self._polls_from_s = (
+            0.0  # the pause after an outage, which is for polls; errands need not wait for it
+        )
         self._asking: Trial | None = None  # the target that is being asked
         self._errands = ErrandQueue(id_, self._wake)
-        self._errands_from_s = 0.0  # when the next errand may begin
         self._errand_broke_s: float | None = None  # when that errand began at which the connection broke
         self._asleep: asyncio.Task[object] | None = None  # the task that sleeps and may be woken
         self._timetable: Timetable | None = None
@@ -139,14 +143,13 @@ class LinkPoller:
         """Keep the link open and its meters read, for ever."""
         try:
             while True:
-                pause_s = 0.0
                 try:
                     await self._session()
                 except LinkDown as error:
-                    pause_s = self._lost(error)
+                    self._lost(error)
                 await self._close()
-                if pause_s and not self._errands:
-                    await self._sleep_until(self._clock.monotonic() + pause_s)
+                if self._polls_from_s > self._clock.monotonic() and not self._errands:
+                    await self._sleep_until(self._polls_from_s)
         finally:
             self._breaker.close()
             self._state.tell_cuts()
@@ -159,23 +162,29 @@ class LinkPoller:
         self._state.down("bug", f"bug: {error}")
         self._breaker.link_down()
 
-    def _lost(self, error: LinkDown) -> float:
-        """Judge why the connection is gone; return the pause before the next, 0: it is opened anew at once."""
+    def _lost(self, error: LinkDown) -> None:
+        """Judge why the connection is gone: it is opened anew at once, or there is a pause before the next poll."""
         trial, self._asking = self._asking, None
         if isinstance(error, Hung):
             self._breaker.cut(trial, error, hung=True)
         elif self._was_opened and not isinstance(error, AllSilent):
             is_meters = self._breaker.cut(trial, error)
+            if (
+                self._state.is_mute and trial is None
+            ):  # an errand's doing, in the pause of a link that is down
+                return
             if not self._breaker.blame.is_the_links:
                 self._state.cut("" if is_meters else str(error))
-                return 0.0
+                return
         self._was_lost = True
         is_mute = self._was_opened and not isinstance(error, Hung)
         self._state.down(error.reason, str(error), is_mute=is_mute)
         self._breaker.link_down()
         if not isinstance(error, AllSilent):  # a link nobody answers on still does errands
             self._errands.refuse(f"link {self.id} is down: {error}")
-        return self._backoff.next_s()
+        pause_s = self._backoff.next_s()
+        self._polls_from_s = self._clock.monotonic() + pause_s
+        self._own.retry_ns = self._clock.wall_ns() + round(pause_s * NS)
 
     async def _session(self) -> None:
         """Open the link and serve it under the watch. Raises LinkDown; returns if nobody needs the link any more."""
@@ -229,19 +238,14 @@ class LinkPoller:
         self._is_anew = self._was_lost
         self._breaker.opened(anew=self._is_anew)
         if self._errand_broke_s is not None:  # what it cost to open the link anew is the errand's
-            self._pay_errand(self._clock.monotonic() - self._errand_broke_s)
+            now_s = self._clock.monotonic()
+            self._errands.pay(max(now_s - self._errand_broke_s, ERRAND_BREAK_S), now_s)
             self._errand_broke_s = None
-
-    def _pay_errand(self, cost_s: float) -> None:
-        """Let errands wait for as long as keeps them within their share of the link's time."""
-        self._errands_from_s = self._clock.monotonic() + cost_s * (1 / ERRAND_SHARE - 1)
 
     def _has_stepped(self) -> bool:
         """Return whether the wall clock was stepped since this was asked last."""
-        before_ns, self._offset_ns = (
-            self._offset_ns,
-            self._clock.wall_ns() - round(self._clock.monotonic() * NS),
-        )
+        before_ns = self._offset_ns
+        self._offset_ns = self._clock.wall_ns() - round(self._clock.monotonic() * NS)
         return abs(self._offset_ns - before_ns) > STEP_NS
 
     def _resumed(self) -> Timetable:
@@ -261,28 +265,32 @@ class LinkPoller:
     async def _serve(self) -> None:
         """Read every target at its times, and do errands between. Raises LinkDown."""
         if not self._targets:
-            await self._serve_errands()
+            await self._serve_errands(self._clock.monotonic() + IDLE_OPEN_S, IDLE_OPEN_S)
             return
+        await self._serve_errands(self._polls_from_s)
         clock, breaker, errands = self._clock, self._breaker, self._errands
         suspects = breaker.blame.suspects
         timetable, watch = self._resumed(), self._watch
         while True:
-            if errands and clock.monotonic() >= self._errands_from_s:
+            if errands and clock.monotonic() >= self._errands.from_s:
                 await self._do_errand()
                 if timetable.head()[0] < clock.wall_ns():
-                    self._pay_errand(watch.cost_s)
+                    errands.pay(watch.cost_s, clock.monotonic())
             when_ns, index = timetable.head()
             wall_ns, now_s = clock.wall_ns(), clock.monotonic()
             if self._has_stepped():  # nothing was missed, and nothing is due twice
                 timetable.restart(wall_ns)
                 continue
             if wall_ns < when_ns:
-                watch.is_busy = False
+                if watch.is_busy:
+                    watch.is_busy, self._idle_since_s = False, now_s
                 self._state.look()
-                if not errands or self._errands_from_s > now_s:
+                if not errands or self._errands.from_s > now_s:
                     until_s = now_s + min((when_ns - wall_ns) / NS, SLEEP_MAX_S)
-                    await self._sleep_until(min(until_s, self._errands_from_s) if errands else until_s)
+                    await self._sleep_until(min(until_s, self._errands.from_s) if errands else until_s)
                 continue
+            if not watch.is_busy and now_s - self._idle_since_s > IDLE_S:
+                breaker.blame.idled()
             target = self._targets[index]
             if target in suspects and self._holds(target, timetable, index):
                 continue
@@ -311,27 +319,28 @@ class LinkPoller:
 
         At its first cut, and after an outage, it goes behind those that are due now; later it waits for those due soon.
         """
-        trial, wall_ns = self._breaker.trials[target], self._clock.wall_ns()
-        if index in timetable.held or trial.rest_until_s > self._clock.monotonic():
+        blame, trial, now_s = self._breaker.blame, self._breaker.trials[target], self._clock.monotonic()
+        if blame.is_good or index in timetable.held or trial.rest_until_s > now_s:
             return False
-        is_brief = self._is_anew or self._breaker.blame.suspects[target] == 1
+        wall_ns = self._clock.wall_ns()
+        is_brief = self._is_anew or blame.suspects[target] == 1
         most_s = 0.0 if is_brief else min(HOLD_PERIODS * target.period_s, METER_PAUSE_MAX_S)
         until_ns = wall_ns + round(most_s * NS)
-        if not self._breaker.blame.waits(target, [self._targets[i] for i in timetable.due_by(until_ns)]):
+        waits = blame.waits(target, [self._targets[i] for i in timetable.due_by(until_ns)])
+        if not waits and trial.retry_s <= now_s:
             return False
-        timetable.hold(until_ns)
+        timetable.hold(until_ns if waits else wall_ns + round((trial.retry_s - now_s) * NS))
         return True
 
-    async def _serve_errands(self) -> None:
-        """Do errands on a link without meters until none has come for a while."""
-        until_s = self._clock.monotonic() + IDLE_OPEN_S
-        while self._errands or self._clock.monotonic() < until_s:
-            if self._errands:
+    async def _serve_errands(self, until_s: float, more_s: float = 0.0) -> None:
+        """Do errands and nothing else until then, and for `more_s` after each."""
+        while (now_s := self._clock.monotonic()) < until_s:
+            if self._errands and now_s >= self._errands.from_s:
                 await self._do_errand()
-                until_s = self._clock.monotonic() + IDLE_OPEN_S
+                until_s = max(until_s, self._clock.monotonic() + more_s)
             else:
                 self._watch.is_busy = False
-                await self._sleep_until(until_s)
+                await self._sleep_until(min(until_s, self._errands.from_s) if self._errands else until_s)
 
     async def _do_errand(self) -> None:
         self._watch.begin()

@@ -9,6 +9,7 @@ import structlog
 
 from gateway.checks import Checker
 from gateway.clock import sleep_for
+from gateway.log import Seldom
 from gateway.model import MS_NS, NS, Flag, Frame
 from gateway.polling.counter_log import CounterLog
 
@@ -24,6 +25,16 @@ if TYPE_CHECKING:
     from gateway.model import Sample
 
 STEP_NS = NS  # wall time that jumps by more than this against monotonic time is a step, not a correction
+
+USUAL = frozenset({"counter_rollover", "counter_moves"})  # nothing is wrong
+TOLD = (
+    "channel",
+    "closing",
+    "opening",
+    "reading",
+    "unit",
+    "count",
+)  # of an event's detail, what the log says
 
 log = structlog.get_logger("poll")
 
@@ -47,7 +58,8 @@ class Recorder:
         self.clock_flag = 0
         self.marks: dict[str, int] = {}
         self.quiet: frozenset[str] = frozenset()
-        self.counters = CounterLog(events.note)
+        self._seldom: dict[str, Seldom] = {}
+        self.counters = CounterLog(self._tell_counter)
         self.watch_clock()
 
     def _offset(self) -> int:
@@ -124,6 +136,15 @@ class Recorder:
             self._step(now_ns - last_ns)
             last_ns = 0
         return time_ns if time_ns > last_ns else last_ns + MS_NS
+
+    def _tell_counter(self, kind: str, meter: str, /, **detail: object) -> None:
+        """Journal what happened to a counter, and log it, of a meter that has much to tell seldom."""
+        self.events.note(kind, meter, **detail)
+        now_s = self._clock.monotonic()
+        seldom = self._seldom.get(meter) or self._seldom.setdefault(meter, Seldom(now_s))
+        if meter not in self.quiet and seldom.may(now_s):
+            say = log.info if kind in USUAL else log.warning
+            say(kind.replace("_", " "), meter=meter, **{key: detail.get(key) for key in TOLD})
 
     def readings(self, meter: str) -> dict[str, tuple[Decimal, int]]:
         """Return counter -> (its last good reading, exact; its time) as known since the start or the last swap."""

@@ -41,7 +41,7 @@ class Trial:
     """How one target fares. told: its failure is journaled on its own, apart from its meter's."""
 
     __slots__ = (
-        "backoff", "failing", "first_ns", "is_main", "last_ns", "rest_until_s", "skipped", "skips_told_s",
+        "backoff", "failing", "first_ns", "is_main", "last_ns", "rest_until_s", "retry_s", "skipped", "skips_told_s",
         "target", "told", "yielded",
     )  # fmt: skip
 
@@ -52,13 +52,15 @@ class Trial:
         self.is_main = False  # the most frequent one of its meter
         self.failing = self.told = False
         self.rest_until_s = 0.0
+        self.retry_s = 0.0  # not asked before, unless another answers: the connection broke at it
         self.yielded = False  # it rested for another target that met silence: next time it is tried
         self.skipped = self.first_ns = self.last_ns = 0  # due times skipped and not told yet
         self.skips_told_s = -OVERRUN_TOLD_S
 
     def wake(self) -> None:
         """End its rest: it is tried when it is due."""
-        self.rest_until_s, self.yielded = 0.0, False
+        self.rest_until_s = self.retry_s = 0.0
+        self.yielded = False
 
 
 class Breaker:
@@ -113,7 +115,7 @@ class Breaker:
         if anew:
             self._silent.clear()
         for target, trial in self.trials.items():
-            if anew and not self.blame.is_proved(target):
+            if anew and not self.blame.is_proved(target):  # else: it rests on, and its own probes will tell
                 trial.wake()
             target.reconnected()
 
@@ -163,7 +165,7 @@ class Breaker:
             meter.state, meter.error = "on", ""
             self._silent.clear()
             for other in self._of_meter[id_]:
-                if other is not trial and not other.told:
+                if other is not trial and not other.told and not self.blame.is_proved(other.target):
                     self._compare(other)
         if trial.told:
             log.info("channels answer again", link=self._link, meter=id_, period_s=trial.target.period_s)
@@ -230,16 +232,13 @@ class Breaker:
         suspect = self.blame.broke(trial.target if trial is not None else None)
         if suspect is None or (self.blame.suspects[suspect] == 1 and not self.blame.is_proved(suspect)):
             return False
-        culprit = self.trials[suspect]
+        culprit, now_s = self.trials[suspect], self._clock.monotonic()
         reason, does = ("timeout", "hangs the link") if hung else ("garbage", "breaks the connection")
         self._health.meters[suspect.meter].failures[reason] += 1
-        pause_s, is_proved = culprit.backoff.next_s(), self.blame.is_proved(suspect)
-        culprit.yielded = False
-        culprit.rest_until_s = self._clock.monotonic() + (
-            pause_s if is_proved else pause_s / 2
-        )  # else: at first it misses nothing but this poll
-        if not is_proved:
+        if not self.blame.is_proved(suspect):
+            culprit.retry_s = now_s + culprit.backoff.next_s() / 2  # it stays due: at first nothing is lost
             return False
+        culprit.rest_until_s, culprit.yielded = now_s + culprit.backoff.next_s(), False
         self._accused[culprit] = DeviceError(f"{does} it shares: {error}", reason=reason)
         return True
 
@@ -262,7 +261,9 @@ class Breaker:
         if len(self._silent) == len(self._of_meter):
             for one in self.trials.values():  # the link's own pause grows instead
                 one.backoff.reset()
-            raise AllSilent(f"none of the {len(self._silent)} meters answers; last: {error}")
+            count = len(self._silent)
+            who = f"none of the {count} meters" if count > 1 else "its only meter never"
+            raise AllSilent(f"{who} answers; last: {error}")
         for other in self._of_meter[trial.target.meter]:
             if other is not trial and not other.yielded:
                 other.rest_until_s, other.yielded = self._clock.monotonic() + pause_s, True

@@ -154,7 +154,9 @@ def test_a_swap_keeps_closing_and_opening_and_is_no_reset(tmp_path: Path) -> Non
         assert float(told["opening"][key]["reading"]) > 0
         assert told["opening"][key]["from"] == "read"
         await asyncio.sleep(10)
-        with pytest.raises(BadRequest, match=r"the swap to SN 7 at .* \(by Wang: dead display\) is recorded already"):
+        with pytest.raises(
+            BadRequest, match=r"the swap to SN 7 at .* \(by Wang: dead display\) is recorded already"
+        ):
             await gateway.answers["swap"](swap)
         swap["serial"] = "SN 8"
         with pytest.raises(BadRequest, match=r"is not after the swap to SN 7 at .* swap m-001 --undo"):
@@ -187,7 +189,9 @@ def test_a_ratio_change_is_evidence_and_says_what_the_site_file_needs(tmp_path: 
         told = await gateway.answers["ratio_change"](change)
         assert (told["before"], told["after"]) == ("40", "60")
         assert "in meter m-001 itself" in told["todo"]
-        with pytest.raises(BadRequest, match=r"ct = 60 is recorded already, from .* \(by Wang: CTs\)\. Still to be done"):
+        with pytest.raises(
+            BadRequest, match=r"ct = 60 is recorded already, from .* \(by Wang: CTs\)\. Still to be done"
+        ):
             await gateway.answers["ratio_change"](change | {"before": None})
         with pytest.raises(BadRequest, match="is 60 in force, not 50"):
             await gateway.answers["ratio_change"](change | {"before": "50"})

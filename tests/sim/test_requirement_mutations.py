@@ -37,6 +37,7 @@ from gateway.errors import LinkDown, MetergateError
 from gateway.model import Flag
 from gateway.polling.poll import LinkPoller
 from gateway.polling.trial import Breaker
+from gateway.polling.watch import Watch
 from tests.contract import test_line_requirements as lines
 from tests.contract import test_opcua_requirements as opcua
 from tests.contract.opcua_server import PlantServer, new_link
@@ -117,7 +118,10 @@ def errands_do_not_wait_for_the_owner(patch: Patch) -> None:
 
 
 def nobody_watches_the_owner(patch: Patch) -> None:
-    patch.setattr(LinkPoller, "_look_for_a_hang", lambda _: None)
+    async def wrong(_: Watch, task: asyncio.Task[None]) -> None:
+        await asyncio.wait({task})
+
+    patch.setattr(Watch, "over", wrong)
 
 
 def spikes_are_zeroed(patch: Patch) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from drivers.lines.contract import Found
 from drivers.lines.doubt import OPEN_MAX, Doubts
 from drivers.modbus.rtu import RtuAsk
 from tests.unit.lines.fake_port import own, refuse
@@ -119,7 +118,3 @@ def test_doubts_are_bounded() -> None:
         doubts.give_up(RtuAsk(1, 3, 0, count), 0.0)
     assert doubts.rest_s(RtuAsk(1, 3, 0, OPEN_MAX + 1), 0.0) > 0
     assert doubts.rest_s(OTHER_METER, 0.0) == 0
-
-
-def test_found_is_no_refusal_unless_said() -> None:
-    assert not Found(0, 1).refusal
