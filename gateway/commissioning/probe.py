@@ -330,7 +330,7 @@ async def diagnose(reads: MeterReads, profile: Profile, variant: str = "") -> tu
             return True, [
                 f"{first.name}: {where}; it holds {value:.6g} {first.unit}, which fits {profile.id}"
             ]
-    lines = [f"{first.name}: {where}; {_held(first, raw)}, not {first.low:g} to {first.high:g} {first.unit}"]
+    lines = [f"{first.name}: {where}; {_held(first, raw)}"]
     places = await look_around(reads, checks)
     if not reads.answered:
         silence = (
@@ -349,7 +349,11 @@ async def diagnose(reads: MeterReads, profile: Profile, variant: str = "") -> tu
 
 
 def _held(check: Check, raw: bytes | DeviceError) -> str:
+    expected = f"{check.low:g} to {check.high:g} {check.unit}"
     if isinstance(raw, DeviceError):
-        return f"there is {_short(raw)}"
+        refused = raw.reason == "exception"
+        held = f"it is refused there (exception {raw.code})" if refused else f"there is {_short(raw)}"
+        return f"{held}; expected {expected}"
     value = value_in(check.slot, raw)
-    return f"it holds {'no value' if math.isnan(value) else f'{value:.6g} {check.unit}'} ({raw.hex()})"
+    held = "no value" if math.isnan(value) else f"{value:.6g} {check.unit}"
+    return f"it holds {held} ({raw.hex()}), not {expected}"
