@@ -31,7 +31,9 @@ log = structlog.get_logger("opcua")
 
 
 class _Plan(NamedTuple):
-    requests: tuple[ua.ReadParameters, ...]
+    """What one poll reads in each request."""
+
+    requests: tuple[list[ua.ReadValueId], ...]
     per_request: int
 
 
@@ -49,7 +51,7 @@ class Reads:
         return bool(self._vast) and value_id(source).NodeId in self._vast
 
     def _plan(self, poll: Poll) -> _Plan:
-        """Return the poll's requests, made once. Raises DeviceError on a wrong node id: it costs one meter only."""
+        """Return what the poll reads, cut once. Raises DeviceError on a wrong node id: it costs one meter only."""
         plan = self._plans.get(poll)
         if plan is None:
             if poll.protocol != PROTOCOL:  # no meter of a site file: somebody asks for registers by hand
@@ -64,10 +66,7 @@ class Reads:
                 text = f"{poll.meter}: {error}; correct the meter's variables in the site file"
                 raise DeviceError(text, reason="refused") from error
             per_request = min(self._limit or len(wanted), len(wanted))
-            requests = tuple(
-                ua.ReadParameters(0, ua.TimestampsToReturn.Source, wanted[i : i + per_request])
-                for i in range(0, len(wanted), per_request)
-            )
+            requests = tuple(wanted[i : i + per_request] for i in range(0, len(wanted), per_request))
             plan = self._plans[poll] = _Plan(requests, per_request)
         return plan
 
@@ -81,8 +80,8 @@ class Reads:
         while True:
             answers: list[ua.DataValue] = []
             try:
-                for request in plan.requests:
-                    answers += await self._read(client, request.NodesToRead)
+                for values in plan.requests:
+                    answers += await self._read(client, values)
             except UaStatusCodeError as error:
                 if error.code not in TOO_LARGE or plan.per_request == 1:
                     raise
