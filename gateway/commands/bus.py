@@ -143,6 +143,9 @@ def scan(
     --bauds and --parities open the port anew for each, so no gateway may run on it; the first setting that finds a meter ends
     the search.
 
+    Beside the running gateway, which reads its meters first, commands get a tenth of a busy line: up to --timeout × unit ids ÷
+    0.1. The length to expect is said before it begins.
+
     Examples:
 
     * `metergate scan hall-a --probe`
