@@ -25,7 +25,11 @@ STOP_EVERY_S = 0.5
 
 
 class IdentifiedReads:
-    """What one meter answers, each question once. asked: requests; answered: it has spoken, be it a refusal; garbled: last answer that is none."""
+    """What one meter answers, each question once.
+
+    asked: requests, without those `ask_steadily` repeats over a lost link or a busy gateway. answered: it has spoken, be it a
+    refusal. garbled: last answer that is none.
+    """
 
     def __init__(
         self,
@@ -131,8 +135,11 @@ class IdentifiedReads:
     async def _ask(self, question: Question) -> Answer | DeviceError:
         if self._stopped():
             raise Stopped("stopped")
-        if self.asked >= self._reads_max or (self._is_given_up() and self.protocol == "dlt645"):
+        if self._is_given_up():
             return DeviceError("not asked: the meter does not answer", reason="timeout")
+        if self.asked >= self._reads_max:  # no silence: it says nothing of the meter, and is not asked again
+            text = f"not asked: {self._reads_max} requests were made already, more are not made of one meter"
+            return DeviceError(text, reason="refused")
         self.asked += 1
         try:
             answer = await ask_steadily(self._bus, question, self._clock, self._stopped)
@@ -148,7 +155,9 @@ class IdentifiedReads:
         return answer
 
     def _is_given_up(self) -> bool:
-        return not self.answered and self._silent >= SILENT_MAX
+        # A DL/T 645 meter that is there refuses the identifiers it lacks, so a few silences prove that nobody is. A CJ/T 188
+        # meter is silent towards another meter type than its own (T, part of the request): each type has to be tried.
+        return self.protocol == "dlt645" and not self.answered and self._silent >= SILENT_MAX
 
 
 def _is_silent(found: Answer | bytes | DeviceError) -> bool:

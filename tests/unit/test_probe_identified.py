@@ -121,6 +121,18 @@ async def test_silence_costs_few_requests_and_is_called_so() -> None:
     assert reads.asked == 2 * steps_of(trials_of(identified_candidates(LIBRARY, "cjt188")))
 
 
+async def test_what_is_not_asked_for_there_were_too_many_is_no_silence() -> None:
+    bus, _ = dlt645_bus()
+    reads = IdentifiedReads(bus, "dlt645", DLT, bus.clock, timeout_s=0.5, reads_max=2)
+    for di in (0x00010000, 0x00010100):
+        assert isinstance(await reads.value(di, 4, DltSettings()), bytes)
+    found = await reads.value(0x00010200, 4, DltSettings())
+    assert isinstance(found, DeviceError)
+    assert (found.reason, reads.asked, len(bus.asked)) == ("refused", 2, 2)
+    assert "2 requests were made already" in str(found)
+    assert not reads.forget_silence(), "it would not be asked a second time either"
+
+
 async def test_answers_that_are_none_are_no_plain_silence() -> None:
     bus, _ = dlt645_bus()
     reads = reads_of(bus, DLT)
