@@ -98,18 +98,19 @@ def _meter_named(site: Site, names: list[str]) -> MeterConfig:
 
 
 async def _again(work: Callable[[], Awaitable[bool]], every_s: float | None, zone: str) -> bool:
-    """Do something once, or every so often until Ctrl-C; return whether the last time was good. zone: the site's."""
+    """Do something once, or every so often until Ctrl-C; return whether the last time was good. zone: the site's.
+
+    Once: Ctrl-C cancels it at once, for nothing was found that might be shown.
+    """
+    if every_s is None:
+        return await work()
     with politely() as stop:
         while True:
             try:
                 good = await work()
             except MetergateError as error:
-                if every_s is None:
-                    raise
                 good = False
                 typer.echo(f"{local(SystemClock().wall_ns(), zone)} metergate: {error}", err=True)
-            if every_s is None:
-                return good
             try:
                 async with asyncio.timeout(every_s):
                     await stop.wait()

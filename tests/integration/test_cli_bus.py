@@ -295,6 +295,24 @@ def test_ctrl_c_withdraws_what_waits_in_the_gateway(plant: SimulatedSite, alone:
     assert plant.alive()
 
 
+def test_the_first_ctrl_c_ends_a_single_read(site_file: Path) -> None:
+    """Nobody has unit 3 there; its answer would be waited for 10 s."""
+    words = ("--unit", 3, "--register", 0, "--timeout", "10s", "--config", site_file)
+    lock = site_file.parent / "state" / "lock"
+    is_live = lock.exists()
+    with start(site_file.parent, "read", "line", *words) as process:
+        if is_live:
+            status = GatewayProcess(site_file.parent, site_file, site_file.parent / "state").status
+            wait_until(lambda: status()["links"]["line"]["errands"] >= 1, "the read is under way")
+        else:
+            wait_until(lock.exists, "the command holds the state folder")
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=8)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    assert out == ""
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
