@@ -24,7 +24,7 @@ class LinkState:
     """Up, down, or cut for a moment.
 
     Every turn is journaled, since gaps are explained by them; the log has those of a flapping link seldom.
-    down_ns: when it went down last. is_mute: it is down though it could be opened, for nobody answers on it; it is up as soon as somebody does.
+    is_up: it can be used, as far as anybody knows. down_ns: when it went down last. is_mute: it is down though it could be opened, for nobody answers on it; it is up as soon as somebody does.
     """
 
     def __init__(
@@ -32,22 +32,18 @@ class LinkState:
     ) -> None:
         """own: the figures it keeps. warn: logs a warning, unless maintenance keeps it quiet."""
         self._id, self._own, self._events, self._clock, self._warn = id_, own, events, clock, warn
-        self.is_mute = False
+        self.is_up = self.is_mute = False
         self.down_ns = clock.wall_ns()  # since when it is down, if it is
         self._told = ""  # "up", or the reason of the `link_down` in force
         self._turns = Turns(clock.monotonic(), "")
         self._broken = ""  # why the connection broke that is being opened anew
         self._cuts, self._cut_by, self._cuts_told_s = 0, "", -CUTS_TOLD_S  # not told yet
 
-    @property
-    def is_up(self) -> bool:
-        """Return whether the link can be used, as far as anybody knows."""
-        return self._told == "up"
-
     def up(self) -> None:
         """Say that the link can be used."""
         self.is_mute = False
         if not self.is_up:
+            self.is_up = True
             self._told = self._own.state = "up"
             self._own.error, self._own.retry_ns = "", 0
             self._events.note("link_up", self._id)
@@ -59,7 +55,7 @@ class LinkState:
         self.is_mute |= is_mute
         self._broken = ""
         if self.is_up:
-            self.down_ns = self._clock.wall_ns()
+            self.is_up, self.down_ns = False, self._clock.wall_ns()
         self._own.state, self._own.error = "down", error
         if reason != self._told:
             self._told = reason

@@ -242,15 +242,15 @@ class LinkPoller:
             self._errands.pay(max(now_s - self._errand_broke_s, ERRAND_BREAK_S), now_s)
             self._errand_broke_s = None
 
-    def _has_stepped(self) -> bool:
+    def _has_stepped(self, wall_ns: int, now_s: float) -> bool:
         """Return whether the wall clock was stepped since this was asked last."""
-        before_ns = self._offset_ns
-        self._offset_ns = self._clock.wall_ns() - round(self._clock.monotonic() * NS)
+        before_ns, self._offset_ns = self._offset_ns, wall_ns - round(now_s * NS)
         return abs(self._offset_ns - before_ns) > STEP_NS
 
     def _resumed(self) -> Timetable:
         """Return what is due on a new connection: after an outage what was missed is due once, after a step of the clock nothing is."""
-        wall_ns, has_stepped = self._clock.wall_ns(), self._has_stepped()
+        wall_ns = self._clock.wall_ns()
+        has_stepped = self._has_stepped(wall_ns, self._clock.monotonic())
         timetable = self._timetable
         if timetable is None:
             timetable = self._timetable = Timetable([round(t.period_s * NS) for t in self._targets], wall_ns)
@@ -278,7 +278,7 @@ class LinkPoller:
                     errands.pay(watch.cost_s, clock.monotonic())
             when_ns, index = timetable.head()
             wall_ns, now_s = clock.wall_ns(), clock.monotonic()
-            if self._has_stepped():  # nothing was missed, and nothing is due twice
+            if self._has_stepped(wall_ns, now_s):  # nothing was missed, and nothing is due twice
                 timetable.restart(wall_ns)
                 continue
             if wall_ns < when_ns:
@@ -364,7 +364,7 @@ class LinkPoller:
         self._asking = trial
         try:
             poll = await target.poll(self._link)
-            self._watch.allow(poll.timeout_s)
+            self._watch.timeout_s = max(self._watch.timeout_s, poll.timeout_s)
             samples = await self._ask(poll)
         except DeviceError as error:
             pause_s = self._failed(trial, error)
@@ -376,7 +376,7 @@ class LinkPoller:
         if not self._state.is_up:
             self._state.up()
         self._backoff.reset()
-        self._breaker.served(trial)
+        self._breaker.served(trial, meter)
         return True, 0.0
 
     async def _ask(self, poll: Poll) -> list[Sample]:

@@ -24,7 +24,7 @@ from gateway.polling.blame import Blame
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gateway.health import Health
+    from gateway.health import Health, MeterHealth
     from gateway.interfaces import Clock
     from gateway.polling.recorder import Recorder
     from gateway.polling.target import Target
@@ -145,13 +145,12 @@ class Breaker:
                 self._judge(other, error)
             self._accused.clear()
 
-    def served(self, trial: Trial) -> None:
-        """Note that a target brought values."""
+    def served(self, trial: Trial, meter: MeterHealth) -> None:
+        """Note that a target brought values. meter: its meter's figures."""
         self.heard(trial)
-        id_ = trial.target.meter
-        if id_ in self._untold:
-            self._say(id_, "on")
-        if trial.failing or trial.backoff.failures or self._health.meters[id_].state != "on":
+        if self._untold and trial.target.meter in self._untold:
+            self._say(trial.target.meter, "on")
+        if trial.failing or trial.backoff.failures or meter.state != "on":
             self._recovered(trial)
 
     def _recovered(self, trial: Trial) -> None:

@@ -29,14 +29,14 @@ class Watch:
 
     def __init__(self, clock: Clock, shortest_s: float, timeout_s: float) -> None:
         """shortest_s: the shortest period of the link. timeout_s: the longest in use."""
-        self._clock, self._shortest_s, self._timeout_s = clock, shortest_s, timeout_s
+        self._clock, self._shortest_s, self.timeout_s = clock, shortest_s, timeout_s
         self.began_s = 0.0  # the thing under way, or the last one
         self.is_busy = False
 
     @property
     def limit_s(self) -> float:
         """Return how long one thing may take."""
-        return max(HANG_MIN_S, min(HANG_CYCLES * self._shortest_s, HANG_MAX_S), HANG_CYCLES * self._timeout_s)
+        return max(HANG_MIN_S, min(HANG_CYCLES * self._shortest_s, HANG_MAX_S), HANG_CYCLES * self.timeout_s)
 
     @property
     def cost_s(self) -> float:
@@ -46,10 +46,6 @@ class Watch:
     def begin(self) -> None:
         """Note that something begins."""
         self.began_s, self.is_busy = self._clock.monotonic(), True
-
-    def allow(self, timeout_s: float) -> None:
-        """Note a timeout that is in use."""
-        self._timeout_s = max(self._timeout_s, timeout_s)
 
     async def over(self, task: asyncio.Task[None]) -> None:
         """Return when the task has ended, however it did. Raises Hung if one thing takes too long; the task goes on then."""
