@@ -1,4 +1,4 @@
-"""Which settings of a port `metergate scan` tries, and what `read --watch` does about an error."""
+"""Which settings of a port `metergate scan` tries, what `read --watch` does about an error, and `read` about Ctrl-C."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import signal
 import pytest
 
 from gateway.commands.bus_work import _again
+from gateway.commands.loop import run
 from gateway.commands.scan import ScanOptions, _settings
 from gateway.config.links import SerialConfig
 from gateway.errors import LinkDown
@@ -47,3 +48,14 @@ async def test_an_error_while_watching_is_shown_and_it_goes_on(capsys: pytest.Ca
     reads = 0
     with pytest.raises(LinkDown):
         await _again(read, None, "Asia/Shanghai")
+
+
+def test_the_first_ctrl_c_ends_a_single_read_that_waits() -> None:
+    async def read() -> bool:
+        os.kill(os.getpid(), signal.SIGINT)
+        async with asyncio.timeout(5):
+            await asyncio.Event().wait()
+        return True
+
+    with pytest.raises(KeyboardInterrupt):
+        run(_again(read, None, "Asia/Shanghai"))
