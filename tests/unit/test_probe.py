@@ -118,6 +118,12 @@ async def test_r03_a_manual_that_counts_from_one_is_found_out(toy: Profile) -> N
     assert "more than one place fits: the digits of the display decide" in lines[3]
 
 
+async def test_a_register_that_is_refused_is_said_to_be(toy: Profile) -> None:
+    good, lines = await diagnose(reads_of(floats(3, 100, SHOWN)), toy)
+    assert good is False
+    assert "; it is refused there (exception 2); expected 45 to 65 Hz" in lines[0]
+
+
 async def test_r03_one_lower_too(tmp_path: Path) -> None:
     file = tmp_path / "toy-meter.toml"
     file.write_text(
