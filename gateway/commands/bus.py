@@ -136,15 +136,12 @@ def scan(
     """Find the meters on a link: unit ids that answer, on a line the number of a lone DL/T 645 or CJ/T 188 meter too.
 
     Those two have numbers of 12 and 14 digits, too many to ask one by one: only the number AA…AA calls them all, and a meter answers
-    it with its own. That works with one such meter on the line; the answers of two collide. Enter more from their plates, or
-    connect them one at a time. --protocol cjt188 also asks as each meter type (T) in turn, for meters that want their own.
+    it with its own; the answers of two collide. Enter more from their plates, or connect them one at a time.
+    --protocol cjt188 also asks as each meter type (T) in turn, for meters that want their own.
 
     Any answer proves a meter, a refusal too. Ends with tables for the site file. Ctrl-C stops it and shows what was found.
-    --bauds and --parities open the port anew for each, so no gateway may run on it; the first setting that finds a meter ends
-    the search.
-
-    Beside the running gateway, which reads its meters first, commands get a tenth of a busy line: up to --timeout × unit ids ÷
-    0.1. The length to expect is said before it begins.
+    --bauds and --parities open the port anew for each, so no gateway may run on it; the first that finds a meter ends it.
+    Beside the running gateway, which reads its meters first, commands get a tenth of a busy line: up to --timeout × unit ids ÷ 0.1.
 
     Examples:
 
