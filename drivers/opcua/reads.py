@@ -56,7 +56,7 @@ class Reads:
         if plan is None:
             if poll.protocol != PROTOCOL:  # no meter of a site file: somebody asks for registers by hand
                 raise DeviceError(
-                    f"link {self._name} is an OPC UA server, which has no registers and no identifiers: `metergate probe "
+                    f"{poll.meter}: link {self._name} is an OPC UA server, which has no registers and no identifiers: `metergate probe "
                     f"{self._name}` lists its variables with their values, `metergate read METER` reads those of a meter",
                     reason="refused",
                 )
@@ -107,9 +107,11 @@ class Reads:
         left_out = frozenset(vast)  # while halves are asked, more may be found
         try:
             answers = await client.uaclient.read(ua.ReadParameters(0, ua.TimestampsToReturn.Source, asked))
-        except TooLong:
+        except TooLong as error:
             if len(asked) == 1:
                 vast.add(asked[0].NodeId)
+                node = asked[0].NodeId.to_string()
+                log.warning("variable is too long for a number", link=self._name, node=node, error=str(error))
                 return [_VAST] * len(wanted)
             middle = len(asked) // 2
             answers = [
