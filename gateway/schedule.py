@@ -19,7 +19,7 @@ class Timetable:
     def __init__(self, periods_ns: list[int], now_ns: int) -> None:
         """periods_ns: one per target. The first due time of each is the next on its grid."""
         self._periods_ns = periods_ns
-        self._asked_ns = [0] * len(periods_ns)  # when each was asked last
+        self._asked_ns = [now_ns] * len(periods_ns)  # when each was asked last
         self._dues_ns = [next_due(now_ns, period_ns) for period_ns in periods_ns]
         self._heap: list[tuple[int, int]] = []  # (when to look at it, target)
         self.held: set[int] = set()  # targets whose turn is put off until others have had theirs

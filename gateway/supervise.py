@@ -35,20 +35,26 @@ async def supervise(
 ) -> None:
     """Run `run` until it returns or is cancelled, starting it again after every bug.
 
-    crashed: told the name and the error of each bug before the pause.
+    crashed: told the name and the error of each bug before the pause; a bug of its own is one more.
     """
-    backoff = Backoff(1.0, PAUSE_MAX_S)
+    backoff, started_s = Backoff(1.0, PAUSE_MAX_S), clock.monotonic()
+    bug, is_told = "", True
     while True:
-        started_s = clock.monotonic()
         try:
+            if not is_told:
+                is_told = True  # whatever comes of it
+                crashed(name, bug)
+            if bug:
+                if clock.monotonic() - started_s > PAUSE_MAX_S:
+                    backoff.reset()
+                await sleep_for(clock, backoff.next_s())
+                bug = ""
+            started_s = clock.monotonic()
             await run()
             return
         except Exception as error:
             if reraise:
                 raise
             health.crashes[name] += 1
-            crashed(name, repr(error))
-            log.exception("bug: task restarted", task=name, times=health.crashes[name], error=repr(error))
-        if clock.monotonic() - started_s > PAUSE_MAX_S:
-            backoff.reset()
-        await sleep_for(clock, backoff.next_s())
+            bug, is_told = repr(error), bool(bug)
+            log.exception("bug: task restarted", task=name, times=health.crashes[name], error=bug)

@@ -27,9 +27,11 @@ class Blame:
         """Nobody is suspected."""
         self.suspects: dict[Target, int] = {}  # target -> times running that a connection broke at it
         self._proofs: dict[Target, int] = {}  # target -> how many of them were good until then
-        self._answered: set[Target] = set()  # on this connection, since it was idle
-        self._is_stale = False  # it was idle, and nobody has answered since
+        self._answered: set[Target] = set()  # since the link last had nothing to do
+        self._is_barren = True  # nobody has answered on this connection
+        self.is_stale = False  # it was idle for long, and nobody has answered since
         self._garbled: Target | None = None  # its answer made no sense, and nobody has answered since
+        self._was_good = False  # the connection, when that came
         self._barren = 0
 
     @property
@@ -45,18 +47,18 @@ class Blame:
     def opened(self) -> None:
         """Begin with a new connection."""
         self._answered.clear()
-        self._is_stale = False
+        self._is_barren, self.is_stale = True, False
         self._garbled = None
 
-    def idled(self) -> None:
-        """Note that the link had nothing to do for a while: nobody knows whether the connection is still good."""
+    def idled(self, *, long: bool) -> None:
+        """Note that the link had nothing to do: what was answered before shows nothing. long: it may be broken by now."""
         self._answered.clear()
-        self._is_stale = True
+        self.is_stale |= long
 
     def answered(self, target: Target) -> None:
         """Note that a target answered, so the connection is good and the target in order."""
         self._answered.add(target)
-        self._is_stale = False
+        self._is_barren = self.is_stale = False
         self._garbled = None
         self._barren = 0
         if self.suspects:
@@ -65,17 +67,20 @@ class Blame:
 
     def garbled(self, target: Target) -> None:
         """Note an answer that made no sense: somebody is there, but if the connection breaks at the next target, it was this one."""
-        self._garbled = target
-        self._is_stale = False
+        self._garbled, self._was_good = target, bool(self._answered - {target})
+        self._is_barren = self.is_stale = False
         self._barren = 0
 
-    def broke(self, target: Target | None) -> Target | None:
-        """Note that the connection broke while a target (None: an errand) was asked; return which one is suspected."""
-        suspect = None if self._is_stale else self._garbled or target
+    def broke(self, target: Target | None, *, hung: bool = False) -> Target | None:
+        """Note that the connection broke while a target (None: an errand) was asked; return which one is suspected.
+
+        hung: it was given up because nothing happened any more, which is never the idle time's fault.
+        """
+        suspect = None if self.is_stale and not hung else self._garbled or target
         if suspect is not None:
-            self._barren += not self._answered
+            self._barren += self._is_barren
             self.suspects[suspect] = self.suspects.get(suspect, 0) + 1
-            if self._answered - {suspect}:
+            if self._was_good if suspect is self._garbled else self._answered - {suspect}:
                 self._proofs[suspect] = self._proofs.get(suspect, 0) + 1
         self.opened()
         return suspect

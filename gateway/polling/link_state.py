@@ -52,7 +52,7 @@ class LinkState:
     def down(self, reason: str, error: str, *, is_mute: bool = False) -> None:
         """Say that the link was lost. is_mute: it could be opened."""
         self._own.downs += 1
-        self.is_mute |= is_mute
+        self.is_mute = is_mute
         self._broken = ""
         if self.is_up:
             self.is_up, self.down_ns = False, self._clock.wall_ns()

@@ -43,6 +43,7 @@ SLEEP_MAX_S = 10.0  # a step of the wall clock is noticed at least this often
 LINK_PAUSE_FIRST_S = 0.5
 ERRAND_BREAK_S = 0.1  # what an errand costs at least at which the connection broke
 HOLD_PERIODS = 2  # of its own for which a suspect waits for somebody else's answer
+REST_S = 1.0  # after so long without anything to do an answer from before says nothing of the connection now
 IDLE_S = 5.0  # a link that had nothing to do for so long may have lost its connection unseen
 IDLE_OPEN_S = 30.0  # a link without meters stays open for this long after an errand
 
@@ -166,14 +167,13 @@ class LinkPoller:
         """Judge why the connection is gone: it is opened anew at once, or there is a pause before the next poll."""
         trial, self._asking = self._asking, None
         if isinstance(error, Hung):
-            self._breaker.cut(trial, error, hung=True)
+            self._breaker.cut(trial, error, hung_s=self._watch.cost_s)
         elif self._was_opened and not isinstance(error, AllSilent):
+            was_stale = self._breaker.blame.is_stale
             is_meters = self._breaker.cut(trial, error)
-            if (
-                self._state.is_mute and trial is None
-            ):  # an errand's doing, in the pause of a link that is down
-                return
-            if not self._breaker.blame.is_the_links:
+            if self._state.is_mute and (trial is None or was_stale):
+                return  # an errand's doing, or the pause's: the link is down as before
+            if was_stale or not self._breaker.blame.is_the_links:
                 self._state.cut("" if is_meters else str(error))
                 return
         self._was_lost = True
@@ -282,15 +282,14 @@ class LinkPoller:
                 timetable.restart(wall_ns)
                 continue
             if wall_ns < when_ns:
-                if watch.is_busy:
-                    watch.is_busy, self._idle_since_s = False, now_s
+                self._rest(now_s)
                 self._state.look()
                 if not errands or self._errands.from_s > now_s:
                     until_s = now_s + min((when_ns - wall_ns) / NS, SLEEP_MAX_S)
                     await self._sleep_until(min(until_s, self._errands.from_s) if errands else until_s)
                 continue
-            if not watch.is_busy and now_s - self._idle_since_s > IDLE_S:
-                breaker.blame.idled()
+            if not watch.is_busy and now_s - self._idle_since_s > REST_S:
+                breaker.blame.idled(long=now_s - self._idle_since_s > IDLE_S)
             target = self._targets[index]
             if target in suspects and self._holds(target, timetable, index):
                 continue
@@ -306,19 +305,20 @@ class LinkPoller:
             if timetable.held and breaker.blame.is_good:
                 timetable.release()
 
+    def _rest(self, now_s: float) -> None:
+        if self._watch.is_busy:
+            self._watch.is_busy, self._idle_since_s = False, now_s
+
     def _passed(self, trial: Trial, due_ns: int, count: int, *, was_asked: bool) -> None:
-        """Count due times that nobody asked at, unless an event says why."""
+        """Count due times without a sample, unless an event says why; a late sample may stand for any since `due_ns`."""
         if not self._breaker.is_told_off(trial):
-            first_ns = due_ns + round(trial.target.period_s * NS) * was_asked
-            self._breaker.skipped(trial, first_ns, count)
+            last_ns = due_ns + (count - 1 + was_asked) * round(trial.target.period_s * NS)
+            self._breaker.skipped(trial, due_ns, last_ns, count)
             if was_asked:  # not because it rested
                 self._breaker.overran()
 
     def _holds(self, target: Target, timetable: Timetable, index: int) -> bool:
-        """Put off a suspect's turn until others have shown that the connection is good; return whether that was done.
-
-        At its first cut, and after an outage, it goes behind those that are due now; later it waits for those due soon.
-        """
+        """Put off a suspect's turn behind those due now, or later those due soon; return whether that was done."""
         blame, trial, now_s = self._breaker.blame, self._breaker.trials[target], self._clock.monotonic()
         if blame.is_good or index in timetable.held or trial.rest_until_s > now_s:
             return False
@@ -339,7 +339,7 @@ class LinkPoller:
                 await self._do_errand()
                 until_s = max(until_s, self._clock.monotonic() + more_s)
             else:
-                self._watch.is_busy = False
+                self._rest(now_s)
                 await self._sleep_until(min(until_s, self._errands.from_s) if self._errands else until_s)
 
     async def _do_errand(self) -> None:

@@ -58,7 +58,7 @@ class Recorder:
         self.clock_flag = 0
         self.marks: dict[str, int] = {}
         self.quiet: frozenset[str] = frozenset()
-        self._seldom: dict[str, Seldom] = {}
+        self._seldom: dict[tuple[str, bool], Seldom] = {}
         self.counters = CounterLog(self._tell_counter)
         self.watch_clock()
 
@@ -141,7 +141,8 @@ class Recorder:
         """Journal what happened to a counter, and log it, of a meter that has much to tell seldom."""
         self.events.note(kind, meter, **detail)
         now_s = self._clock.monotonic()
-        seldom = self._seldom.get(meter) or self._seldom.setdefault(meter, Seldom(now_s))
+        key = meter, kind in USUAL
+        seldom = self._seldom.get(key) or self._seldom.setdefault(key, Seldom(now_s))
         if meter not in self.quiet and seldom.may(now_s):
             say = log.info if kind in USUAL else log.warning
             say(kind.replace("_", " "), meter=meter, **{key: detail.get(key) for key in TOLD})

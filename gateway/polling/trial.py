@@ -18,7 +18,6 @@ import structlog
 from gateway.backoff import Backoff
 from gateway.errors import DeviceError, LinkDown
 from gateway.log import Turns
-from gateway.model import NS
 from gateway.polling.blame import Blame
 
 if TYPE_CHECKING:
@@ -164,8 +163,8 @@ class Breaker:
             meter.state, meter.error = "on", ""
             self._silent.clear()
             for other in self._of_meter[id_]:
-                if other is not trial and not other.told and not self.blame.is_proved(other.target):
-                    self._compare(other)
+                if other is not trial and not other.told:
+                    self._compare(other, meter.error)
         if trial.told:
             log.info("channels answer again", link=self._link, meter=id_, period_s=trial.target.period_s)
             self._event_of_channels("channels_on", trial)
@@ -174,10 +173,12 @@ class Breaker:
         if not any(other.failing for other in self._of_meter[id_]):
             meter.error = ""
 
-    def _compare(self, other: Trial) -> None:
-        """Look at another target of a meter that answers again: is it only that one that fails?"""
-        if other.failing and other.is_main:  # its silence was taken for the meter's, and is its own
-            self._tell_channels(other, self._health.meters[other.target.meter].error, "timeout")
+    def _compare(self, other: Trial, error: str) -> None:
+        """Look at another target of a meter that answers again: is it only that one that fails? error: the meter's last."""
+        if self.blame.is_proved(other.target):
+            self._tell_channels(other, error, "garbage")
+        elif other.failing and other.is_main:  # its silence was taken for the meter's, and is its own
+            self._tell_channels(other, error, "timeout")
         else:
             other.failing = False
             other.wake()
@@ -220,24 +221,25 @@ class Breaker:
         elif id_ in self._untold:
             self._say(id_, "off", error)
 
-    def cut(self, trial: Trial | None, error: LinkDown, *, hung: bool = False) -> bool:
+    def cut(self, trial: Trial | None, error: LinkDown, *, hung_s: float = 0.0) -> bool:
         """Take note that the connection broke while a target (None: an errand) was asked; return whether one is to blame.
 
-        hung: it did not break, but was given up because nothing happened any more.
+        hung_s: it did not break, but was given up because nothing had happened for so long.
 
         At the first time it is asked again at once: nothing is lost. After that it rests. What it is to blame for is
         told when another one answers on the new connection: only then the link is proved to be in order.
         """
-        suspect = self.blame.broke(trial.target if trial is not None else None)
+        suspect = self.blame.broke(trial.target if trial is not None else None, hung=hung_s > 0)
         if suspect is None or (self.blame.suspects[suspect] == 1 and not self.blame.is_proved(suspect)):
             return False
         culprit, now_s = self.trials[suspect], self._clock.monotonic()
-        reason, does = ("timeout", "hangs the link") if hung else ("garbage", "breaks the connection")
+        reason, does = ("timeout", "hangs the link") if hung_s else ("garbage", "breaks the connection")
         self._health.meters[suspect.meter].failures[reason] += 1
         if not self.blame.is_proved(suspect):
             culprit.retry_s = now_s + culprit.backoff.next_s() / 2  # it stays due: at first nothing is lost
             return False
-        culprit.rest_until_s, culprit.yielded = now_s + culprit.backoff.next_s(), False
+        pause_s = max(culprit.backoff.next_s(), min(hung_s / PROBE_SHARE, PROBE_PAUSE_MAX_S))
+        culprit.rest_until_s, culprit.yielded = now_s + pause_s, False
         self._accused[culprit] = DeviceError(f"{does} it shares: {error}", reason=reason)
         return True
 
@@ -282,11 +284,10 @@ class Breaker:
             kind, target.meter, period_s=target.period_s, channels=list(target.keys), **detail
         )
 
-    def skipped(self, trial: Trial, first_ns: int, count: int) -> None:
-        """Note that `count` due times from `first_ns` on passed unasked."""
+    def skipped(self, trial: Trial, first_ns: int, last_ns: int, count: int) -> None:
+        """Note that `count` due times passed without a sample, all of them from `first_ns` to `last_ns`."""
         self._health.meters[trial.target.meter].skipped += count
-        trial.first_ns = trial.first_ns or first_ns
-        trial.last_ns = first_ns + (count - 1) * round(trial.target.period_s * NS)
+        trial.first_ns, trial.last_ns = trial.first_ns or first_ns, last_ns
         trial.skipped += count
 
     def overran(self) -> None:

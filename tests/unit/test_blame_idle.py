@@ -184,3 +184,74 @@ def test_cutting_errands_are_slowed_down(tmp_path: Path) -> None:
         assert plant.told()["link_down", "link-1"] == 0
 
     run(main())
+
+
+@pytest.mark.parametrize(("period_s", "idle_s"), [(2.0, 1.5), (4.0, 2.0), (5.0, 3.0), (5.0, 4.5)])
+def test_short_idle_times_keep_nobody_off(tmp_path: Path, period_s: float, idle_s: float) -> None:
+    """The first meter of each round was bad for a while; its peer drops connections between two rounds."""
+
+    async def main() -> None:
+        def does(poll: Poll, now_s: float) -> str:
+            return "cut" if poll.meter == meter(1) and 33 < now_s < 300 else FINE
+
+        plant = Idle(tmp_path, 4, idle_s, does)
+        plant.periods(period_s)
+        await plant.go(HOUR_S)
+        got = plant.got()
+        assert got[meter(1), period_s] >= 3200 / period_s, got
+        assert all(got[meter(n), period_s] >= 3590 / period_s for n in (2, 3, 4)), got
+
+    run(main())
+
+
+async def _clients(plant: Plant, gap_s: float) -> None:
+    """Ask for a harmless errand again and again."""
+
+    async def work(_: Link) -> None:
+        await asyncio.sleep(0.05)
+
+    while True:
+        with suppress(LinkDown, Busy):
+            await plant.poller.errand(work, timeout_s=5)
+        await asyncio.sleep(gap_s)
+
+
+@pytest.mark.parametrize("idle_s", [4.0, 10.0, 30.0])
+def test_an_errand_in_the_pause_of_a_link_does_not_keep_it_down(tmp_path: Path, idle_s: float) -> None:
+    """It opens the connection early, which the peer has dropped again when the pause is over."""
+
+    async def main() -> None:
+        plant = Idle(tmp_path, 3, idle_s, lambda _, now_s: "cut" if 300 < now_s < 900 else FINE)
+        plant.periods(10.0)
+        await asyncio.sleep(10)
+        task = asyncio.create_task(_clients(plant, 60))
+        await plant.go(2 * HOUR_S)
+        task.cancel()
+        assert plant.health.links["link-1"].state == "up"
+        assert plant.got()[meter(1), 10.0] >= 720 - 75
+
+    run(main())
+
+
+@pytest.mark.parametrize("gap_s", [0.001, 0.05, 1.0])
+def test_errands_are_refused_while_a_link_cannot_be_opened(tmp_path: Path, gap_s: float) -> None:
+    async def main() -> None:
+        plant = Plant(tmp_path, 2, lambda _, now_s: "cut" if 30 < now_s < 100 else FINE)
+        open_ = plant.link.open
+        opened = 0
+
+        async def refused() -> None:
+            nonlocal opened
+            opened += 1
+            if 100 < plant.clock.monotonic() < 400:
+                raise LinkDown("connection refused")
+            await open_()
+
+        plant.link.open = refused  # type: ignore[method-assign]
+        task = asyncio.create_task(_clients(plant, gap_s))
+        await plant.go(600.5)
+        task.cancel()
+        assert opened <= 40, "at its growing pause"
+        assert plant.got()[meter(1), PERIOD_S] >= 15 + (600 - 400 - 75) / PERIOD_S
+
+    run(main())

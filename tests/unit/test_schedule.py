@@ -63,11 +63,13 @@ def test_after_an_outage_what_was_not_read_at_its_last_due_time_is_due_at_once()
     timetable.done(start + 10 * NS)  # 0 was read
     timetable.done(start + 11 * NS, 3600 * NS)  # 2 was silent
     timetable.resume(start + 15 * NS, start + 15 * NS)
-    assert timetable.due_by(start + 15 * NS) == [1, 2], "1 was never read"
-    timetable.resume(start + 35 * NS, start + 35 * NS)
-    assert sorted(timetable.due_by(start + 35 * NS)) == [0, 1, 2]
-    assert timetable.due_ns(0) == start + 30 * NS
-    assert timetable.head() == (start, 1)
-    assert timetable.done(start + 36 * NS) == 0
-    timetable.resume(start + 37 * NS, start + 37 * NS)
-    assert 1 not in timetable.due_by(start + 37 * NS), "it has just been read"
+    assert timetable.due_by(start + 15 * NS) == [2], "what was due before the start is nobody's"
+    timetable.resume(start + 65 * NS, start + 65 * NS)
+    assert sorted(timetable.due_by(start + 65 * NS)) == [0, 1, 2]
+    assert timetable.due_ns(0) == start + 60 * NS
+    assert timetable.head() == (start + 60 * NS, 0)
+    timetable.done(start + 65 * NS)
+    assert timetable.head() == (start + 60 * NS, 1)
+    assert timetable.done(start + 66 * NS) == 0
+    timetable.resume(start + 67 * NS, start + 67 * NS)
+    assert 1 not in timetable.due_by(start + 67 * NS), "it has just been read"

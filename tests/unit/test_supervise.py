@@ -38,6 +38,30 @@ def test_a_bug_restarts_its_task_after_a_growing_pause() -> None:
     assert max(pauses) == 300
 
 
+def test_a_bug_in_telling_of_bugs_is_one_more_and_stops_nothing() -> None:
+    starts: list[float] = []
+
+    async def main() -> None:
+        clock, health = VirtualClock(0), Health()
+
+        async def buggy() -> None:
+            starts.append(clock.monotonic())
+            raise KeyError("nobody foresaw")
+
+        def crashed(_name: str, _error: str) -> None:
+            raise ZeroDivisionError
+
+        with structlog.testing.capture_logs() as logs:
+            task = asyncio.create_task(supervise("x", buggy, clock, health, crashed=crashed))
+            await asyncio.sleep(100)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        assert health.crashes["x"] == len(logs) == 2 * len(starts)
+
+    run(main())
+    assert [b - a for a, b in pairwise(starts)][:4] == [1, 2, 4, 8]
+
+
 def test_a_task_that_ran_long_starts_over_with_a_short_pause() -> None:
     starts: list[float] = []
 
