@@ -58,6 +58,14 @@ class Timetable:
             self._asked_ns[target] = now_ns
         return (following - due_ns) // period_ns - was_asked
 
+    def catch_up(self, now_ns: int) -> int:
+        """Let the first target be due for the last due time that has come; return how many passed before it."""
+        target = self._heap[0][1]
+        due_ns, period_ns = self._dues_ns[target], self._periods_ns[target]
+        count = max((now_ns - due_ns) // period_ns, 0)
+        self._dues_ns[target] = due_ns + count * period_ns
+        return count
+
     def hold(self, until_ns: int) -> None:
         """Put the first target's turn off until then, or until `release`; it stays due."""
         target = self._heap[0][1]

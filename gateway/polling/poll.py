@@ -81,7 +81,7 @@ class LinkPoller:
         self._breaker = Breaker(id_, targets, recorder, clock, health, spread)
         self._state = LinkState(id_, self._own, recorder.events, clock, self._breaker.warn)
         shortest_s = min((target.period_s for target in targets), default=0.0)
-        self._watch = Watch(clock, shortest_s, timeout_s)
+        self._watch, self._shortest_ns = Watch(clock, shortest_s, timeout_s), round(shortest_s * NS)
         self._is_open = self._was_opened = False  # now; in this session or the last
         self._is_stuck = False  # the session could not be ended: the link obeys no more
         self._was_lost = False  # the link was down for a while: what was due last is asked at once
@@ -259,7 +259,7 @@ class LinkPoller:
         if self._was_lost:
             self._was_lost = False
             for index, due_ns, count in timetable.resume(wall_ns, self._state.down_ns):
-                self._passed(self._breaker.trials[self._targets[index]], due_ns, count, was_asked=False)
+                self._breaker.passed(self._breaker.trials[self._targets[index]], due_ns, count)
         return timetable
 
     async def _serve(self) -> None:
@@ -296,10 +296,13 @@ class LinkPoller:
             watch.began_s, watch.is_busy = now_s, True
             trial = breaker.trials[target]
             due_ns = timetable.due_ns(index)
+            if wall_ns - due_ns >= self._shortest_ns:  # some may have gone by before anybody asked
+                breaker.passed(trial, due_ns, timetable.catch_up(wall_ns))
+                due_ns = timetable.due_ns(index)
             was_asked, pause_s = await self._read(target)
             passed = timetable.done(clock.wall_ns(), round(pause_s * NS), was_asked=was_asked)
             if passed:
-                self._passed(trial, due_ns, passed, was_asked=was_asked)
+                breaker.passed(trial, due_ns, passed, was_asked=was_asked)
             if trial.skipped:
                 breaker.tell_skips(trial, OVERRUN_TOLD_S)
             if timetable.held and breaker.blame.is_good:
@@ -308,14 +311,6 @@ class LinkPoller:
     def _rest(self, now_s: float) -> None:
         if self._watch.is_busy:
             self._watch.is_busy, self._idle_since_s = False, now_s
-
-    def _passed(self, trial: Trial, due_ns: int, count: int, *, was_asked: bool) -> None:
-        """Count due times without a sample, unless an event says why; a late sample may stand for any since `due_ns`."""
-        if not self._breaker.is_told_off(trial):
-            last_ns = due_ns + (count - 1 + was_asked) * round(trial.target.period_s * NS)
-            self._breaker.skipped(trial, due_ns, last_ns, count)
-            if was_asked:  # not because it rested
-                self._breaker.overran()
 
     def _holds(self, target: Target, timetable: Timetable, index: int) -> bool:
         """Put off a suspect's turn behind those due now, or later those due soon; return whether that was done."""

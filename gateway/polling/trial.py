@@ -18,6 +18,7 @@ import structlog
 from gateway.backoff import Backoff
 from gateway.errors import DeviceError, LinkDown
 from gateway.log import Turns
+from gateway.model import NS
 from gateway.polling.blame import Blame
 
 if TYPE_CHECKING:
@@ -284,15 +285,19 @@ class Breaker:
             kind, target.meter, period_s=target.period_s, channels=list(target.keys), **detail
         )
 
-    def skipped(self, trial: Trial, first_ns: int, last_ns: int, count: int) -> None:
-        """Note that `count` due times passed without a sample, all of them from `first_ns` to `last_ns`."""
-        self._health.meters[trial.target.meter].skipped += count
-        trial.first_ns, trial.last_ns = trial.first_ns or first_ns, last_ns
-        trial.skipped += count
+    def passed(self, trial: Trial, due_ns: int, count: int, *, was_asked: bool = False) -> None:
+        """Count due times from `due_ns` on without a sample, unless an event says why.
 
-    def overran(self) -> None:
-        """Note that the link has not kept up with its due times."""
-        self._scarce_until_s = self._clock.monotonic() + PROBE_PAUSE_MAX_S
+        was_asked: the first was made use of late; its sample stands for the last due time before it, whichever that is.
+        """
+        if not count or self.is_told_off(trial):
+            return
+        self._health.meters[trial.target.meter].skipped += count
+        trial.first_ns = trial.first_ns or due_ns
+        trial.last_ns = due_ns + (count - 1 + was_asked) * round(trial.target.period_s * NS)
+        trial.skipped += count
+        if trial.rest_until_s <= self._clock.monotonic():  # not because it rested
+            self._scarce_until_s = self._clock.monotonic() + PROBE_PAUSE_MAX_S
 
     def tell_skips(self, trial: Trial, every_s: float = 0.0) -> None:
         """Journal what was skipped, unless that was done within `every_s`."""

@@ -46,6 +46,14 @@ def test_a_held_target_comes_after_others_and_stays_due() -> None:
     assert timetable.done(31 * NS) == 2, "20 and 30 went by while it was held"
 
 
+def test_of_what_went_by_only_the_last_is_due() -> None:
+    timetable = Timetable([10 * NS], 0)
+    assert timetable.catch_up(35 * NS) == 2, "10 and 20"
+    assert timetable.due_ns(0) == 30 * NS
+    assert timetable.catch_up(35 * NS) == 0
+    assert timetable.done(36 * NS) == 0
+
+
 def test_released_targets_have_their_turn_in_the_old_order() -> None:
     timetable = Timetable([10 * NS, 10 * NS, 10 * NS], 0)
     timetable.hold(70 * NS)
