@@ -6,6 +6,7 @@ message the guard still lets pass would stop every other link for 3 s. Honest nu
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 from asyncua import ua
@@ -81,7 +82,12 @@ class Allowance:
         """Return `send` with answers that are too long refused: TooLong, and, of reports, for which nobody waits, drop(why)."""
 
         async def sent(request: Any, *rest: Any, **named: Any) -> Any:
-            answer = await send(request, *rest, **named)
+            try:
+                answer = await send(request, *rest, **named)
+            except asyncio.CancelledError:
+                # wait_for2, which asyncua waits with, raises a class of its own where the answer came in the same moment;
+                # asyncio.timeout takes only the plain one for its own, and a link's owner would end without a word.
+                raise asyncio.CancelledError from None
             fault = self.fault(request, len(answer))
             if fault:
                 if isinstance(request, ua.PublishRequest):

@@ -196,6 +196,8 @@ class LinkPoller:
         task = asyncio.create_task(self._open_and_serve())
         try:
             await self._watch.over(task)
+            if task.cancelled():  # not by us, or this would have been, too: the driver let one escape
+                raise LinkDown(f"link {self.id}: its driver cancelled itself; it is opened anew")
             await task
         except Hung as error:
             self._own.rebuilt += 1

@@ -109,6 +109,30 @@ def test_a_bug_of_the_owner_is_told_as_an_outage_and_the_next_outage_too(tmp_pat
     run(main())
 
 
+def test_a_driver_that_cancels_itself_costs_a_poll_and_not_the_link(tmp_path: Path) -> None:
+    """wait_for2 does so when an answer and its deadline come together; the owner would end without a word."""
+
+    class Escaped(asyncio.CancelledError):
+        pass
+
+    async def main() -> None:
+        line = Line(tmp_path, 2, [])
+        read = line.link.read
+
+        async def escapes(poll: Poll) -> list[Sample]:
+            if poll.meter == "m-002" and 50 < line.clock.monotonic() < 75:
+                raise Escaped
+            return await read(poll)
+
+        line.link.read = escapes  # type: ignore[method-assign]
+        await line.go(300.5)
+        assert line.link.read_count["m-001"] == 30
+        assert line.link.read_count["m-002"] >= 26
+        assert line.health.links["link-1"].state == "up"
+
+    run(main())
+
+
 @pytest.mark.parametrize("step_s", [-3600, 3600])
 def test_after_an_outage_with_a_step_of_the_clock_nothing_is_read_off_the_grid(
     tmp_path: Path, step_s: float

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from asyncua import ua
 
-from drivers.opcua.allowance import TooLong
+from drivers.opcua.allowance import Allowance, TooLong
 from drivers.opcua.reads import Reads
 from gateway.errors import DeviceError
 
@@ -84,3 +85,21 @@ async def test_what_was_left_out_does_not_shift_the_rest() -> None:
     whole = True
     with pytest.raises(DeviceError, match="8 values for 7 asked"):
         await reads.fetch(server.client, asked)
+
+
+async def test_an_answer_that_comes_with_the_deadline_is_a_timeout() -> None:
+    """wait_for2 tells that by a class of its own, which asyncio.timeout would let through."""
+
+    class WithResult(asyncio.CancelledError):
+        pass
+
+    async def send(_request: object) -> bytes:
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            raise WithResult from None
+        return b""
+
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await Allowance(None).watched(send, print)(None)
