@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gateway.interfaces import Link, Poll
-
-Does = "Callable[[Poll, float], str]"
+    from gateway.model import Sample
 
 
 class Idle(Plant):
@@ -107,7 +106,7 @@ def test_polls_that_pass_before_an_outage_is_told_are_counted(tmp_path: Path, cu
         plant = Plant(tmp_path, 3, lambda *_: FINE)
         answer, open_, asked, refused = plant.link.read, plant.link.open, 0, 0
 
-        async def read(poll):  # type: ignore[no-untyped-def]
+        async def read(poll: Poll) -> list[Sample]:
             nonlocal asked, refused
             asked += poll.meter == meter(2)
             if poll.meter == meter(2) and asked % 20 == 0:
