@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from gateway.config.links import LinkConfig
     from gateway.config.models import GatewayConfig, JournalConfig, MeterConfig, PlaceConfig
+    from gateway.config.periods import AggregateConfig, FeedConfig, HistoryConfig, IntervalsConfig
     from gateway.config.sinks import SinkConfig
 
 T = TypeVar("T")
@@ -35,6 +36,21 @@ class Draft:
     gateway: Entry[GatewayConfig]
     site: Entry[PlaceConfig]
     journal: Entry[JournalConfig]
+    intervals: Entry[IntervalsConfig]
+    history: Entry[HistoryConfig]
+    feed: Entry[FeedConfig]
     links: list[Entry[LinkConfig]] = field(default_factory=list)
     meters: list[Entry[MeterConfig]] = field(default_factory=list)
     sinks: list[Entry[SinkConfig]] = field(default_factory=list)
+    aggregates: list[Entry[AggregateConfig]] = field(default_factory=list)
+
+    def singles(self) -> dict[str, Entry[Any]]:
+        """Return the tables that stand once, by name, in the order of a site file."""
+        return {
+            "gateway": self.gateway,
+            "site": self.site,
+            "journal": self.journal,
+            "intervals": self.intervals,
+            "history": self.history,
+            "feed": self.feed,
+        }

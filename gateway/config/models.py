@@ -16,6 +16,7 @@ from pydantic import Field, PrivateAttr
 from gateway.config.base import Table, Timeout
 from gateway.config.inputs import InputConfig
 from gateway.config.links import LinkConfig
+from gateway.config.periods import AggregateConfig, FeedConfig, HistoryConfig, IntervalsConfig
 from gateway.config.sinks import SinkConfig
 from gateway.config.values import (
     Address,
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 STATE_DIR = "/var/lib/metergate"
-RESERVED: Mapping[str, type] = {"aggregates": list, "inventory": dict, "feed": dict}
+RESERVED: Mapping[str, type] = {"inventory": dict}
 """Keys that are known and must be an empty list or table for now."""
 
 
@@ -223,13 +224,21 @@ class Site(Table):
     sinks: tuple[Annotated[SinkConfig, Field(discriminator="kind")], ...] = Field(
         default=(), description="Destinations."
     )
-    aggregates: tuple[ReservedConfig, ...] = Field(
-        default=(), max_length=0, description="Reserved: declared sums of meters, signed and weighted."
+    intervals: IntervalsConfig = Field(
+        default=IntervalsConfig.model_validate({}),
+        description="Closed periods and the longer ones above them.",
+    )
+    history: HistoryConfig = Field(
+        default=HistoryConfig.model_validate({}),
+        description="Intervals, events and signed messages, kept for months.",
+    )
+    feed: FeedConfig = Field(default=FeedConfig(), description="The regulators' feed.")
+    aggregates: tuple[AggregateConfig, ...] = Field(
+        default=(), description="Declared sums of meters, signed and weighted."
     )
     inventory: ReservedConfig = Field(
         default=ReservedConfig(), description="Reserved: the ledger of measuring instruments."
     )
-    feed: ReservedConfig = Field(default=ReservedConfig(), description="Reserved: the regulators' feed.")
 
     _digest: str = PrivateAttr(default="")
 

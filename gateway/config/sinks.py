@@ -81,5 +81,47 @@ class InfluxConfig(SinkTable):
     )
 
 
-SinkConfig = MqttConfig | InfluxConfig
+class FeedMqttConfig(Table):
+    """`[[sinks]]` of kind `feed`: the regulators' feed to one broker. A feed may have several."""
+
+    kind: Literal["feed"] = Field(description="The regulators' feed, docs/specs/feed.md.")
+    id: Id = Field(description="Id of the sink, names its place in the outbox.")
+    host: Host = Field(description="Name or address of the broker.")
+    port: Port = Field(default=8883, description="TCP port; 1883 is usual without TLS.")
+    protocol: Literal["5", "3.1.1"] = Field(
+        default="5", description="MQTT version; 5 where the broker speaks it."
+    )
+    user: str = Field(default="", description="User name; empty: none.")
+    password_file: File = Field(
+        default="", validate_default=True, description="File that holds the password."
+    )
+    password_credential: str = Field(default="", description="systemd credential that holds the password.")
+    tls: TlsConfig = Field(default=TlsConfig(), description="Transport security.")
+    backlog_rate: int = Field(default=50, gt=0, description="Messages per second at most while catching up.")
+
+
+class FeedInfluxConfig(Table):
+    """`[[sinks]]` of kind `feed-influx`: intervals, totals and completeness into an InfluxDB v2 write endpoint."""
+
+    kind: Literal["feed-influx"] = Field(description="InfluxDB v2, docs/specs/influx-schema.md.")
+    id: Id = Field(description="Id of the sink, names its place in the outbox.")
+    url: HttpUrl = Field(description="Base address of the server.", examples=["http://127.0.0.1:8086"])
+    org: str = Field(min_length=1, description="Organisation.")
+    bucket: str = Field(min_length=1, description="Bucket.")
+    token_file: File = Field(default="", validate_default=True, description="File that holds the token.")
+    token_credential: str = Field(default="", description="systemd credential that holds the token.")
+    tls: TlsConfig = Field(
+        default=TlsConfig(),
+        description="Own CA or client certificate of an https URL; enabled where one is named.",
+    )
+    gzip: bool = Field(default=True, description="Compress requests.")
+    timeout_s: Timeout = Field(
+        default="10s", validate_default=True, alias="timeout", description="Longest wait for one request."
+    )
+    backlog_rate: int = Field(default=50, gt=0, description="Messages per second at most while catching up.")
+
+
+FEED_KINDS = (FeedMqttConfig, FeedInfluxConfig)
+"""Sinks that take signed messages from the outbox instead of readings from the journal."""
+SinkConfig = MqttConfig | InfluxConfig | FeedMqttConfig | FeedInfluxConfig
 SINK_KINDS = kinds(SinkConfig)

@@ -26,6 +26,7 @@ from gateway.config.models import (
     Site,
     VariableConfig,
 )
+from gateway.config.periods import AggregateConfig, FeedConfig, HistoryConfig, IntervalsConfig
 from gateway.config.sinks import SINK_KINDS, InfluxConfig, MqttConfig, SinkConfig, TlsConfig
 from gateway.config.values import ID, nearest
 from gateway.errors import ConfigError, Finding
@@ -123,16 +124,16 @@ def from_toml(text: str, path: Path) -> Site:
             [Finding(str(path), "tables or lists nested beyond all use", "valid TOML")]
         ) from None
     findings += check(draft)
-    gateway, place, journal = draft.gateway.value, draft.site.value, draft.journal.value
-    if findings or gateway is None or place is None or journal is None:
+    singles = draft.singles()
+    values: dict[str, Any] = {name: entry.value for name, entry in singles.items()}
+    if findings or None in values.values():
         raise ConfigError(_in_order(findings, draft))
     site = Site.model_construct(
-        gateway=gateway,
-        site=place,
-        journal=journal,
+        **values,
         links=tuple(e.value for e in draft.links if e.value is not None),
         meters=tuple(e.value for e in draft.meters if e.value is not None),
         sinks=tuple(e.value for e in draft.sinks if e.value is not None),
+        aggregates=tuple(e.value for e in draft.aggregates if e.value is not None),
     )
     return site.seal(_digest(body))
 
@@ -187,9 +188,13 @@ def _draft(body: Mapping[str, Any], path: Path, findings: list[Finding]) -> Draf
         _single(GatewayConfig, tables, "gateway", context, findings),
         _single(PlaceConfig, tables, "site", context, findings),
         _single(JournalConfig, {"journal": {}} | tables, "journal", context, findings),
+        _single(IntervalsConfig, {"intervals": {}} | tables, "intervals", context, findings),
+        _single(HistoryConfig, {"history": {}} | tables, "history", context, findings),
+        _single(FeedConfig, {"feed": {}} | tables, "feed", context, findings),
         _entries("links", tables, LINK_KINDS, context, findings),
         _entries("meters", tables, {"": MeterConfig}, context, findings),
         _entries("sinks", tables, SINK_KINDS, context, findings),
+        _entries("aggregates", tables, {"": AggregateConfig}, context, findings),
     )
     for name, shape in RESERVED.items():
         if tables.get(name, shape()) != shape():
@@ -301,8 +306,8 @@ def _kind(
 
 def _in_order(findings: list[Finding], draft: Draft) -> list[Finding]:
     """Return findings in the order of the tables they are about."""
-    tables: list[Entry[Any]] = [draft.gateway, draft.site, draft.journal]
-    tables += [*draft.links, *draft.meters, *draft.sinks]
+    tables: list[Entry[Any]] = [*draft.singles().values()]
+    tables += [*draft.links, *draft.meters, *draft.sinks, *draft.aggregates]
     places = [entry.path for entry in tables]
 
     def rank(finding: Finding) -> int:

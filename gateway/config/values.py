@@ -227,7 +227,7 @@ def _channels(value: object) -> tuple[str, ...]:
     raise unusable('a list of channel keys, or "*" for all', f'["{value}"]' if isinstance(value, str) else "")
 
 
-def _list(value: Any) -> Any:
+def as_tuple(value: Any) -> Any:
     """Return a TOML array as a tuple, so that the whole site is frozen; anything else is left to be refused."""
     return tuple(value) if isinstance(value, list) else value
 
@@ -365,7 +365,7 @@ File = Annotated[Path | None, BeforeValidator(_path), WithJsonSchema({"type": "s
 Device = Annotated[str, AfterValidator(_device), WithJsonSchema({"type": "string", "minLength": 1})]
 Folders = Annotated[
     tuple[Annotated[Path, BeforeValidator(_folder)], ...],
-    BeforeValidator(_list),
+    BeforeValidator(as_tuple),
     WithJsonSchema({"type": "array", "items": {"type": "string"}}),
 ]
 PositiveDecimal = Annotated[

@@ -1,0 +1,110 @@
+"""When intervals, days, months, shifts and tariff periods begin and end: on the site's local clock. Pure."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
+from zoneinfo import ZoneInfo
+
+from gateway.model import MS_NS, NS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+TOLERANCE_MAX_NS = 60 * NS  # Source: the platforms allow ±1 min at a day's boundary (docs/specs/intervals.md)
+TOLERANCE_PART = 10
+
+
+class Span(NamedTuple):
+    """Half-open: start_ns <= time < end_ns."""
+
+    start_ns: int
+    end_ns: int
+
+
+class Grid:
+    """The site's grid of intervals and longer periods."""
+
+    def __init__(self, zone: str, length_s: int, *, day_start_s: int = 0, month_day: int = 1) -> None:
+        """zone: IANA name. length_s: divides an hour. day_start_s: seconds after midnight. month_day: 1 to 28."""
+        self.zone = zone
+        self._zone = ZoneInfo(zone)
+        self.length_ns = length_s * NS
+        self.tolerance_ns = min(TOLERANCE_MAX_NS, self.length_ns // TOLERANCE_PART)
+        self._day_start_s, self._month_day = day_start_s, month_day
+        self._offset_ns = lru_cache(64)(self._offset_of_quarter)
+
+    def _offset_of_quarter(self, quarter: int) -> int:
+        """Return the zone's offset in a quarter of an hour since 1970: no zone changes its own within one."""
+        stamp = datetime.fromtimestamp(quarter * 900, UTC).astimezone(self._zone)
+        offset = stamp.utcoffset()
+        assert offset is not None
+        return round(offset.total_seconds()) * NS
+
+    def start_of(self, time_ns: int) -> int:
+        """Return the start of the interval a time lies in."""
+        offset_ns = self._offset_ns(time_ns // (900 * NS))
+        return (time_ns + offset_ns) // self.length_ns * self.length_ns - offset_ns
+
+    def starts(self, from_ns: int, to_ns: int) -> Iterator[int]:
+        """Yield the starts of the intervals that begin in [from_ns, to_ns)."""
+        start_ns = self.start_of(from_ns)
+        if start_ns < from_ns:
+            start_ns += self.length_ns
+        while start_ns < to_ns:
+            yield start_ns
+            start_ns += self.length_ns
+
+    def hour(self, time_ns: int) -> Span:
+        """Return the local hour a time lies in."""
+        offset_ns = self._offset_ns(time_ns // (900 * NS))
+        start_ns = (time_ns + offset_ns) // (3600 * NS) * (3600 * NS) - offset_ns
+        return Span(start_ns, start_ns + 3600 * NS)
+
+    def day(self, time_ns: int) -> Span:
+        """Return the day a time lies in, from `day_start` to the next; 23 or 25 hours long where the clock is changed."""
+        local = datetime.fromtimestamp(time_ns // NS, self._zone)
+        date = (local.replace(tzinfo=None) - timedelta(seconds=self._day_start_s)).date()
+        midnight = datetime(date.year, date.month, date.day)  # noqa: DTZ001 - local, made aware below
+        return Span(self._at(midnight), self._at(midnight + timedelta(days=1)))
+
+    def month(self, time_ns: int) -> Span:
+        """Return the month a time lies in, from `month_day` at `day_start` to the next."""
+        local = datetime.fromtimestamp(time_ns // NS, self._zone)
+        shifted = local.replace(tzinfo=None) - timedelta(days=self._month_day - 1, seconds=self._day_start_s)
+        first = datetime(shifted.year, shifted.month, 1)  # noqa: DTZ001 - local, made aware below
+        following = (first + timedelta(days=32)).replace(day=1)
+        days = timedelta(days=self._month_day - 1)
+        return Span(self._at(first + days), self._at(following + days))
+
+    def _at(self, midnight: datetime) -> int:
+        """Return when a day that is named by its midnight begins."""
+        local = midnight + timedelta(seconds=self._day_start_s)
+        return round(local.replace(tzinfo=self._zone).timestamp()) * NS
+
+    def clock(self, day: Span, seconds: int) -> int:
+        """Return the moment the local clock shows `seconds` after midnight, first at or after the start of a day."""
+        local = datetime.fromtimestamp(day.start_ns // NS, self._zone)
+        midnight = local.replace(hour=0, minute=0, second=0, tzinfo=None)
+        moment = (midnight + timedelta(seconds=seconds)).replace(tzinfo=self._zone)
+        found_ns = round(moment.timestamp()) * NS
+        if found_ns >= day.start_ns:
+            return found_ns
+        moment = (midnight + timedelta(days=1, seconds=seconds)).replace(tzinfo=self._zone)
+        return round(moment.timestamp()) * NS
+
+    def local_month(self, time_ns: int) -> int:
+        """Return the calendar month, 1 to 12, the local clock shows."""
+        return datetime.fromtimestamp(time_ns // NS, self._zone).month
+
+    def second_of_day(self, time_ns: int) -> int:
+        """Return what the local clock shows, seconds after midnight."""
+        local = datetime.fromtimestamp(time_ns // NS, self._zone)
+        return local.hour * 3600 + local.minute * 60 + local.second
+
+    def iso(self, time_ns: int) -> str:
+        """Return a time as ISO 8601 with milliseconds and the zone's offset then."""
+        whole, rest = divmod(time_ns, NS)
+        local = datetime.fromtimestamp(whole, self._zone).isoformat()
+        return f"{local[:19]}.{rest // MS_NS:03d}{local[19:]}"
