@@ -121,7 +121,7 @@ class Gateway:
         events.note(
             "start", self.site.gateway.id, software=__version__, config=self.site.digest, pid=os.getpid()
         )
-        self.journal.note_config(self.site.digest, self.site.gateway.id)
+        self.journal.note_config(self.site.digest, self.site.gateway.id, {})
         plans = PlanLog(self.site, self._library, events)
         plans.note_plans()
         self.directory.replaced = plans.note_layout

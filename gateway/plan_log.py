@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gateway.assembly import by_period
+from gateway.config.reports import reported
 from gateway.config.summary import channels
 
 if TYPE_CHECKING:
@@ -26,6 +27,10 @@ class PlanLog:
         """Journal what each meter (or only one) is read for, an event for each of its periods."""
         for meter in self._site.meters:
             if only in ("", meter.id):
+                reports = {
+                    channel.key: {"unit": channel.unit, "kind": channel.kind}
+                    for channel in reported(meter, self._library)
+                }
                 for period_s, keys in by_period(meter, channels(meter, self._library)).items():
                     self._events.note(
                         "plan",
@@ -34,6 +39,8 @@ class PlanLog:
                         period_s=period_s,
                         channels=list(keys),
                         enabled=meter.enabled,
+                        reports={key: reports[key] for key in keys if key in reports},
+                        energy_kind=meter.energy_kind,
                     )
 
     def note_layout(self, layout: Layout, changed: RatioChanges) -> None:

@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import gateway
 from drivers.profiles.check import check
-from drivers.profiles.compile import ChannelOverride, VariableSpec, channel_keys, compile, compile_variables
+from drivers.profiles.compile import (
+    ChannelOverride,
+    VariableSpec,
+    channel_keys,
+    compile,
+    compile_variables,
+    is_reported,
+)
 from drivers.profiles.golden import decode_golden
 from drivers.profiles.model import Profile
 from drivers.profiles.ratio import check_ratios, probe_layout, ratio_layout, ratio_values, stand_ins
@@ -41,6 +48,7 @@ __all__ = [
     "decode_golden",
     "describe",
     "describe_whole",
+    "is_reported",
     "load",
     "one_source_channels",
     "probe_layout",

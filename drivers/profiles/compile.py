@@ -318,7 +318,7 @@ def _channel(
         rate_max=_first(override.rate_max, table.rate_max),
         modulus=modulus,
         reference=override.reference or table.reference,
-        report=_report(quantity, override.report, table.report),
+        report=is_reported(quantity, override.report, table.report),
     )
 
 
@@ -326,7 +326,8 @@ def _first(*values: float | None) -> float | None:
     return next((value for value in values if value is not None), None)
 
 
-def _report(quantity: Quantity, *wishes: bool | None) -> bool:
+def is_reported(quantity: Quantity, *wishes: bool | None) -> bool:
+    """Return whether a channel enters intervals and feed: the first wish that is one, else counters do."""
     return next((wish for wish in wishes if wish is not None), quantity.kind == "counter")
 
 
@@ -369,7 +370,7 @@ def compile_variables(
                 rate_max=variable.rate_max,
                 modulus=variable.modulus,
                 reference=variable.reference,
-                report=_report(quantity, variable.report),
+                report=is_reported(quantity, variable.report),
             )
         )
     if findings:

@@ -36,14 +36,14 @@ from gateway.journal.thread import WriterThread
 from gateway.model import NS, Event, Frame, Gap
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     from gateway.interfaces import Clock
     from gateway.journal.commit import Written
     from gateway.journal.groups import Committed
     from gateway.journal.reader import Reader
-    from gateway.journal.store import Store
+    from gateway.journal.store import ReaderState, Store
     from gateway.layout import Layout
 
 WAIT_S = 60.0
@@ -119,13 +119,14 @@ class Journal:
         if self._open.size > GROUP_BYTES:
             self._close_group()
 
-    def note_config(self, digest: str, subject: str) -> None:
-        """Journal which site file is in force: an event if it changed, durable in one commit with the digest."""
+    def note_config(self, digest: str, subject: str, changes: Mapping[str, object]) -> None:
+        """Journal which site file is in force: an event if it changed, with what did, durable in one commit with the digest."""
         before = self._counters.config
         if not before:
             self._counters.config, self._dirty = digest, True
         elif digest != before:
-            self.note(Event(self._clock.wall_ns(), "config", subject, {"before": before, "after": digest}))
+            detail = {"before": before, "after": digest, **changes}
+            self.note(Event(self._clock.wall_ns(), "config", subject, detail))
             self._open.config = digest
 
     def new_epoch(self) -> int:
@@ -163,14 +164,8 @@ class Journal:
                 self._pace.start()
 
     def _unsaved(self) -> bool:
-        return bool(
-            self._dirty
-            or self._open.records
-            or self._waiting
-            or self._refusals
-            or self._losses.gap.readings
-            or self._readers.dirty
-        )
+        dirty = self._dirty or self._readers.dirty or self._refusals
+        return bool(dirty or self._open.records or self._waiting or self._losses.gap.readings)
 
     async def flush(self) -> bool:
         """Commit what is open, waiting or dirty now; return whether all is on disk. On failure it waits in memory, within bounds."""
@@ -263,8 +258,8 @@ class Journal:
             self._losses.lose(lost.readings, lost.first_ns, lost.last_ns)
 
     async def _save_losses(self, *, last: bool = False) -> None:
-        c, pending = self._counters, self._readers.pending
-        oldest = (self.oldest_before, self._oldest_ns)
+        c, oldest = self._counters, (self.oldest_before, self._oldest_ns)
+        pending = self._readers.pending
         numbers = Numbers(c.epoch, c.following, c.readings, c.frames, c.dropped, *oldest, c.last_ns, pending)
         self._losses.keep(numbers, math.inf if last else self._clock.monotonic())
         if not self._losses.saved:
@@ -293,6 +288,10 @@ class Journal:
     async def reader(self, name: str) -> Reader:
         """Return the reader of that name at its durable positions; a new one starts at the live end."""
         return self._readers.get(self, name)
+
+    def reader_at(self, name: str, state: ReaderState | None) -> Reader:
+        """Return a reader that begins where `state` says (None: at the oldest group) and whose owner keeps its positions."""
+        return self._readers.at(self, name, state)
 
     async def forget_other_readers(self, kind: str) -> None:
         """Delete the positions of readers whose name begins with `kind` and that were not asked for."""
@@ -383,7 +382,7 @@ class Journal:
         }
 
     async def close(self) -> None:
-        """Commit what is left and close the files; what the disk refuses is counted. May be called twice."""
+        """Commit what is left and close; what the disk refuses is counted. May be called twice."""
         await self.flush()
         async with self._committing:
             if self._closed:

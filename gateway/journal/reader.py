@@ -180,6 +180,11 @@ class Readers:
         """found: positions as they were made durable."""
         self.found = found
         self._readers: dict[str, Reader] = {}
+        self._own: list[Reader] = []
+
+    @property
+    def _all(self) -> list[Reader]:
+        return [*self, *self._own]
 
     def __iter__(self) -> Iterator[Reader]:
         """Iterate over the readers asked for since the start."""
@@ -190,6 +195,15 @@ class Readers:
         state = self.found.pop(name, None) or ReaderState(name, journal.following, journal.readings)
         reader = self._readers[name] = Reader(journal, state)
         reader.dirty = True
+        return reader
+
+    def at(self, journal: Journal, name: str, state: ReaderState | None) -> Reader:
+        """Return a reader whose positions its owner keeps, together with what it made of the groups; None: at the oldest group.
+
+        What it misses is its owner's to tell: it counts in no sum here. Its lag is never made backlog: it reads in order.
+        """
+        reader = Reader(journal, state or ReaderState(name, journal.oldest, journal.oldest_before))
+        self._own.append(reader)
         return reader
 
     def others(self, kind: str) -> list[str]:
@@ -236,13 +250,15 @@ class Readers:
 
     def first_live(self, following: int) -> int:
         """Return the first group some reader still wants live, `following` if none does."""
-        return min((reader.live for reader in self), default=following)
+        return min((reader.live for reader in self._all), default=following)
 
     def move_up(self, oldest: int, oldest_before: int) -> int:
         """Move every reader up to the oldest group there is; return how many undelivered readings that lost."""
+        for reader in self._own:
+            reader.move_up(oldest, oldest_before)
         return sum(reader.move_up(oldest, oldest_before) for reader in self)
 
     def wake(self) -> None:
         """Tell every reader of new groups."""
-        for reader in self:
+        for reader in self._all:
             reader.awake.set()

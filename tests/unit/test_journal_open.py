@@ -242,7 +242,7 @@ def test_the_changed_site_file_is_journaled_once_together_with_its_digest(tmp_pa
     async def main() -> None:
         for digest, kept in (("a", "a"), ("b", "a"), ("b", "b"), ("b", "b")):
             journal = open_journal(tmp_path, clock())
-            journal.note_config(digest, "g")
+            journal.note_config(digest, "g", {})
             if kept == digest:
                 await journal.close()
                 assert journal.config_digest == digest

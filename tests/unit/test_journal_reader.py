@@ -255,3 +255,24 @@ def test_groups_hold_every_record_in_order_and_batches_frames_only(tmp_path: Pat
         return told(record) if isinstance(record, Frame) else record
 
     run(main())
+
+
+def test_a_reader_its_owner_keeps_begins_at_the_oldest_group_and_counts_in_no_sum(tmp_path: Path) -> None:
+    async def main() -> None:
+        journal, sink = await filled(tmp_path, 3)
+        own = journal.reader_at("intervals", None)
+        assert (numbers(await own.take(backlog=True)), own.missed) == ([0, 1, 2], 0)
+        own.acknowledge(6, 0)
+        kept = own.snapshot()
+        await more(journal, 3, 5)
+        assert own.awake.is_set()
+        assert numbers(await own.take(backlog=True)) == [3, 4]
+        assert journal.figures()["dropped_undelivered"] == 0
+        assert numbers(await sink.take(backlog=True)) == [0, 1, 2, 3, 4]
+        kill(journal)
+        journal = open_journal(tmp_path, VirtualClock(START_NS))
+        own = journal.reader_at("intervals", kept)
+        assert numbers(await own.take(backlog=True)) == [3, 4]
+        await journal.close()
+
+    run(main())
