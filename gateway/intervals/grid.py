@@ -10,10 +10,12 @@ from zoneinfo import ZoneInfo
 from gateway.model import MS_NS, NS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 TOLERANCE_MAX_NS = 60 * NS  # Source: the platforms allow ±1 min at a day's boundary (docs/specs/intervals.md)
 TOLERANCE_PART = 10
+_QUARTER_S = 900
+_QUARTER_NS = _QUARTER_S * NS
 
 
 class Span(NamedTuple):
@@ -21,6 +23,16 @@ class Span(NamedTuple):
 
     start_ns: int
     end_ns: int
+
+
+def _next_day(midnight: datetime, steps: int) -> datetime:
+    return midnight + timedelta(days=steps)
+
+
+def _next_month(midnight: datetime, steps: int) -> datetime:
+    """Return the same day of the month before (-1) or after (1)."""
+    months = midnight.year * 12 + midnight.month - 1 + steps
+    return midnight.replace(year=months // 12, month=months % 12 + 1)
 
 
 class Grid:
@@ -37,49 +49,79 @@ class Grid:
 
     def _offset_of_quarter(self, quarter: int) -> int:
         """Return the zone's offset in a quarter of an hour since 1970: no zone changes its own within one."""
-        stamp = datetime.fromtimestamp(quarter * 900, UTC).astimezone(self._zone)
+        stamp = datetime.fromtimestamp(quarter * _QUARTER_S, UTC).astimezone(self._zone)
         offset = stamp.utcoffset()
         assert offset is not None
         return round(offset.total_seconds()) * NS
 
+    def _offset(self, time_ns: int) -> int:
+        return self._offset_ns(time_ns // _QUARTER_NS)
+
+    def _cell(self, time_ns: int, length_ns: int) -> Span:
+        """Return the stretch between two multiples of `length_ns` on the local clock.
+
+        A change of the clock that shifts these multiples (Lord Howe Island: by half an hour) ends a stretch and begins one.
+        """
+        offset_ns = self._offset(time_ns)
+        start_ns = (time_ns + offset_ns) // length_ns * length_ns - offset_ns
+        end_ns = start_ns + length_ns
+        if (offset_ns - self._offset(start_ns)) % length_ns:
+            start_ns = time_ns // _QUARTER_NS * _QUARTER_NS
+            while (offset_ns - self._offset(start_ns - 1)) % length_ns == 0:
+                start_ns -= _QUARTER_NS
+        if (offset_ns - self._offset(end_ns - 1)) % length_ns:
+            end_ns = (time_ns // _QUARTER_NS + 1) * _QUARTER_NS
+            while (offset_ns - self._offset(end_ns)) % length_ns == 0:
+                end_ns += _QUARTER_NS
+        return Span(start_ns, end_ns)
+
+    def interval(self, time_ns: int) -> Span:
+        """Return the interval a time lies in: `length_ns` long, shorter only where a change of the clock cuts it."""
+        return self._cell(time_ns, self.length_ns)
+
     def start_of(self, time_ns: int) -> int:
         """Return the start of the interval a time lies in."""
-        offset_ns = self._offset_ns(time_ns // (900 * NS))
-        return (time_ns + offset_ns) // self.length_ns * self.length_ns - offset_ns
+        return self._cell(time_ns, self.length_ns).start_ns
 
     def starts(self, from_ns: int, to_ns: int) -> Iterator[int]:
         """Yield the starts of the intervals that begin in [from_ns, to_ns)."""
-        start_ns = self.start_of(from_ns)
+        start_ns, end_ns = self.interval(from_ns)
         if start_ns < from_ns:
-            start_ns += self.length_ns
+            start_ns = end_ns
         while start_ns < to_ns:
             yield start_ns
-            start_ns += self.length_ns
+            start_ns = self.interval(start_ns).end_ns
 
     def hour(self, time_ns: int) -> Span:
-        """Return the local hour a time lies in."""
-        offset_ns = self._offset_ns(time_ns // (900 * NS))
-        start_ns = (time_ns + offset_ns) // (3600 * NS) * (3600 * NS) - offset_ns
-        return Span(start_ns, start_ns + 3600 * NS)
+        """Return the local hour a time lies in; shorter where the clock is changed by a part of an hour."""
+        return self._cell(time_ns, 3600 * NS)
 
     def day(self, time_ns: int) -> Span:
         """Return the day a time lies in, from `day_start` to the next; 23 or 25 hours long where the clock is changed."""
-        local = datetime.fromtimestamp(time_ns // NS, self._zone)
-        date = (local.replace(tzinfo=None) - timedelta(seconds=self._day_start_s)).date()
-        midnight = datetime(date.year, date.month, date.day)  # noqa: DTZ001 - local, made aware below
-        return Span(self._at(midnight), self._at(midnight + timedelta(days=1)))
+        local = datetime.fromtimestamp(time_ns // NS, self._zone).replace(tzinfo=None)
+        shifted = local - timedelta(seconds=self._day_start_s)
+        return self._around(time_ns, datetime(shifted.year, shifted.month, shifted.day), _next_day)  # noqa: DTZ001
 
     def month(self, time_ns: int) -> Span:
         """Return the month a time lies in, from `month_day` at `day_start` to the next."""
-        local = datetime.fromtimestamp(time_ns // NS, self._zone)
-        shifted = local.replace(tzinfo=None) - timedelta(days=self._month_day - 1, seconds=self._day_start_s)
-        first = datetime(shifted.year, shifted.month, 1)  # noqa: DTZ001 - local, made aware below
-        following = (first + timedelta(days=32)).replace(day=1)
-        days = timedelta(days=self._month_day - 1)
-        return Span(self._at(first + days), self._at(following + days))
+        local = datetime.fromtimestamp(time_ns // NS, self._zone).replace(tzinfo=None)
+        shifted = local - timedelta(days=self._month_day - 1, seconds=self._day_start_s)
+        first = datetime(shifted.year, shifted.month, self._month_day)  # noqa: DTZ001 - local, made aware in _at
+        return self._around(time_ns, first, _next_month)
+
+    def _around(self, time_ns: int, midnight: datetime, step: Callable[[datetime, int], datetime]) -> Span:
+        """Return the period around a time. midnight: names the one the clock's face suggests.
+
+        Where the clock is changed over a beginning, the face shows the day before again, or the day too early.
+        """
+        while time_ns < self._at(midnight):
+            midnight = step(midnight, -1)
+        while time_ns >= self._at(step(midnight, 1)):
+            midnight = step(midnight, 1)
+        return Span(self._at(midnight), self._at(step(midnight, 1)))
 
     def _at(self, midnight: datetime) -> int:
-        """Return when a day that is named by its midnight begins."""
+        """Return when a day that is named by its midnight begins; a time shown twice is meant as shown first."""
         local = midnight + timedelta(seconds=self._day_start_s)
         return round(local.replace(tzinfo=self._zone).timestamp()) * NS
 
