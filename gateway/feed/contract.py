@@ -6,9 +6,11 @@ is null, never 0. Times are ISO 8601 with offset in the site's zone. A reader pa
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from gateway.intervals.model import Reason
 
 VERSION = 1
 TYP = "metergate-feed+jws"
@@ -19,8 +21,25 @@ Kind = Literal["birth", "meter", "data", "summary", "event", "checkpoint", "fitt
 RETAINED: tuple[Kind, ...] = ("birth", "meter", "checkpoint", "fitting")
 """Kinds a broker keeps: the newest one of each topic."""
 
-_Decimal = Field(pattern=r"^-?\d+(\.\d+)?$", examples=["2935.600"])
-_Time = Field(examples=["2026-08-01T08:45:00.000+08:00"])
+DecimalText = Annotated[str, Field(pattern=r"^-?[0-9]+(\.[0-9]+)?$", examples=["2935.600"])]
+TimeText = Annotated[
+    str,
+    Field(
+        pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?[+-][0-9]{2}:[0-9]{2}$",
+        examples=["2026-08-01T08:45:00.000+08:00"],
+    ),
+]
+SeqText = Annotated[str, Field(pattern=r"^[0-9]{1,20}$", examples=["184467"])]
+HashText = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+_REASONS: dict[str, Any] = {"propertyNames": {"enum": list(get_args(Reason))}}
+_Gaps = Field(
+    default={},
+    json_schema_extra=_REASONS,
+    description="Reason -> readings; the sum is expected - good. Docs/specs/gap-reasons.md.",
+)
+_Rev = Field(ge=0, description="0 for the first; a later one takes the place of all before it.")
+_T0 = Field(description="Begin; inside the period.")
+_T1 = Field(description="End; not inside the period.")
 
 
 class Model(BaseModel):
@@ -40,8 +59,8 @@ class Clock(Model):
 class Boundary(Model):
     """A good reading next to a boundary; never interpolated."""
 
-    value: str = _Decimal
-    at: str = Field(description="When it was read.", examples=["2026-08-01T08:45:00.012+08:00"])
+    value: DecimalText = Field(description="The reading, in the channel's unit.")
+    at: TimeText = Field(description="When it was read.")
     source: Literal["meter", "manual"] = Field(default="meter", description="Who read it.")
     flags: int = Field(default=0, description="Doubts it carries, docs/specs/flags.md.")
 
@@ -49,52 +68,52 @@ class Boundary(Model):
 class ChannelBody(Model):
     """One channel in one interval."""
 
-    unit: str = Field(examples=["kWh"])
-    kind: Literal["counter", "gauge"]
+    unit: str = Field(description="Canonical unit of all its amounts and readings.", examples=["kW·h"])
+    kind: Literal["counter", "gauge"] = Field(description="What it is: an amount that adds up, or a value.")
     expected: int = Field(ge=0, description="Readings that were due.")
     received: int = Field(ge=0, description="Of them, those that came.")
     good: int = Field(ge=0, description="Of them, those without a doubt that counts.")
-    gaps: dict[str, int] = Field(
-        default={}, description="Reason -> readings; the sum is expected - good. Docs/specs/gap-reasons.md."
-    )
+    gaps: dict[str, int] = _Gaps
     worst: str = Field(default="", description='Worst flag that occurred, "" if none.', examples=["range"])
     opening: Boundary | None = Field(default=None, description="Counters: reading at t0.")
     closing: Boundary | None = Field(default=None, description="Counters: reading at t1.")
-    delta: str | None = Field(default=None, description="Counters: exact amount; null: unknown.")
+    delta: DecimalText | None = Field(default=None, description="Counters: exact amount; null: unknown.")
     how: Literal["normal", "rollover", "swap", "reset", "missing"] | None = Field(
         default=None, description="Counters: how the amount came about."
     )
-    mean: str | None = Field(default=None, description="Gauges: mean of good readings; null: there is none.")
-    low: str | None = Field(default=None, description="Gauges: least good reading.")
-    high: str | None = Field(default=None, description="Gauges: greatest good reading.")
+    mean: DecimalText | None = Field(
+        default=None, description="Gauges: mean of good readings; null: there is none."
+    )
+    low: DecimalText | None = Field(default=None, description="Gauges: least good reading.")
+    high: DecimalText | None = Field(default=None, description="Gauges: greatest good reading.")
 
 
 class IntervalBody(Model):
     """One meter in [t0, t1). Identity: (gateway, meter, epoch, t0, rev)."""
 
-    meter: str
-    t0: str = _Time
-    t1: str = _Time
+    meter: str = Field(description="Id of the meter.")
+    t0: TimeText = _T0
+    t1: TimeText = _T1
     epoch: int = Field(ge=0, description="Stretch of wall time without a step; a step begins the next.")
-    rev: int = Field(ge=0, description="0 for the first; a later one takes the place of all before it.")
+    rev: int = _Rev
     cause: Literal["", "late", "replay", "meter_swap", "ratio_change", "clock_step", "manual"] = Field(
         default="", description='Why it was made anew; "" for rev 0.'
     )
     swapped: bool = Field(default=False, description="The meter was exchanged in this interval.")
     certificate: str = Field(default="", description='State of the instrument\'s verification; "": not told.')
-    channels: dict[str, ChannelBody]
+    channels: dict[str, ChannelBody] = Field(description="Reported channel -> what it came to.")
 
 
 class AggregateBody(Model):
     """A reported quantity: the declared sum of meters, signed and weighted, over [t0, t1). Identity: (gateway, aggregate, period, t0, rev)."""
 
-    aggregate: str
-    period: Literal["interval", "day", "month"]
-    t0: str = _Time
-    t1: str = _Time
-    rev: int = Field(ge=0)
-    unit: str = Field(examples=["kWh"])
-    value: str | None = Field(description="Exact sum; null if one of its terms is unknown.")
+    aggregate: str = Field(description="Id of the aggregate.")
+    period: Literal["interval", "day", "month"] = Field(description="What it is summed over.")
+    t0: TimeText = _T0
+    t1: TimeText = _T1
+    rev: int = _Rev
+    unit: str = Field(description="Unit of the value.", examples=["kW·h"])
+    value: DecimalText | None = Field(description="Exact sum; null if one of its terms is unknown.")
     missing: list[str] = Field(default=[], description="Meters whose term is unknown.")
     codes: dict[str, str] = Field(
         default={}, description="The platform's codes: dataCode, inputType, statType, scope, coefficient."
@@ -104,27 +123,27 @@ class AggregateBody(Model):
 class ManualBody(Model):
     """A reading somebody entered by hand; its own source, never mixed with what a meter sent."""
 
-    meter: str
-    channel: str
-    at: str = _Time
-    value: str = _Decimal
-    unit: str
-    by: str
-    why: str
-    entered: str = Field(description="When it was entered.")
+    meter: str = Field(description="Id of the meter.")
+    channel: str = Field(description="Key of the channel.")
+    at: TimeText = Field(description="When the meter showed it.")
+    value: DecimalText = Field(description="What the meter showed.")
+    unit: str = Field(description="Unit of the value.")
+    by: str = Field(description="Who entered it.")
+    why: str = Field(description="Why by hand.")
+    entered: TimeText = Field(description="When it was entered.")
 
 
 class CompletenessBody(Model):
     """How complete one meter, or all (meter null), was in a period."""
 
-    meter: str | None
+    meter: str | None = Field(description="Id of the meter; null: all of the site.")
     due: int = Field(ge=0, description="Interval values that were due: one a reported channel and interval.")
     known: int = Field(ge=0, description="Of them, those with an amount or a mean.")
     expected: int = Field(ge=0, description="Readings that were due.")
-    received: int = Field(ge=0)
-    good: int = Field(ge=0)
-    gaps: dict[str, int] = Field(default={}, description="Reason -> readings.")
-    percent: str | None = Field(
+    received: int = Field(ge=0, description="Of them, those that came.")
+    good: int = Field(ge=0, description="Of them, those without a doubt that counts.")
+    gaps: dict[str, int] = _Gaps
+    percent: DecimalText | None = Field(
         description="known / due, cut to two decimals; null if nothing was due.", examples=["98.95"]
     )
     revised: int = Field(default=0, ge=0, description="Intervals with rev > 0.")
@@ -134,27 +153,27 @@ class CompletenessBody(Model):
 class TotalBody(Model):
     """The amount of one channel over a longer period, from readings at its ends, not from a sum of parts."""
 
-    meter: str
-    channel: str
-    period: Literal["day", "month", "shift", "tariff"]
+    meter: str = Field(description="Id of the meter.")
+    channel: str = Field(description="Key of the channel, a counter.")
+    period: Literal["day", "month", "shift", "tariff"] = Field(description="What it is the total of.")
     name: str = Field(default="", description="Of the shift or tariff period.", examples=["peak"])
-    t0: str = _Time
-    t1: str = _Time
-    rev: int = Field(ge=0)
-    unit: str
-    amount: str | None = Field(description="Exact; null: unknown.")
-    known: str = Field(description="What of it is known: the sum of the known parts.")
-    opening: Boundary | None = None
-    closing: Boundary | None = None
+    t0: TimeText = _T0
+    t1: TimeText = _T1
+    rev: int = _Rev
+    unit: str = Field(description="Unit of the amounts.")
+    amount: DecimalText | None = Field(description="Exact; null: unknown.")
+    known: DecimalText = Field(description="What of it is known: the sum of the known parts.")
+    opening: Boundary | None = Field(default=None, description="Reading at the first boundary; null: none.")
+    closing: Boundary | None = Field(default=None, description="Reading at the last boundary; null: none.")
 
 
 class Consistency(Model):
     """Day against month, and how far the readings of day boundaries were from them."""
 
-    deviation_percent: str | None = Field(
+    deviation_percent: DecimalText | None = Field(
         description="|sum of days - month| / month, the greatest of all channels; null: unknown."
     )
-    boundary_error_s: str | None = Field(
+    boundary_error_s: DecimalText | None = Field(
         description="Greatest distance of a boundary reading from its boundary."
     )
 
@@ -162,20 +181,24 @@ class Consistency(Model):
 class Key(Model):
     """A public key. fingerprint: SHA-256 of its 32 raw bytes, hexadecimal; compare it with the one on paper."""
 
-    kid: str
-    alg: Literal["Ed25519"] = "Ed25519"
-    x: str = Field(description="The key itself, base64url as in RFC 8037.")
-    fingerprint: str
+    kid: str = Field(min_length=1, description="Its name in the header of what it signs.")
+    alg: Literal["Ed25519"] = Field(default="Ed25519", description="Algorithm it is for.")
+    x: str = Field(
+        pattern=r"^[A-Za-z0-9_-]{43}$", description="The 32 bytes of the key, base64url as in RFC 8037."
+    )
+    fingerprint: str = Field(
+        pattern=r"^[0-9a-f]{64}$", description="SHA-256 of these 32 bytes; compare it with paper."
+    )
 
 
 class ChannelInfo(Model):
     """What a channel of a meter means."""
 
-    key: str
-    quantity: str
-    unit: str
-    ucum: str = ""
-    kind: Literal["counter", "gauge"]
+    key: str = Field(description="Key of the channel in intervals and totals.")
+    quantity: str = Field(description="Of the closed list docs/reference/quantities.md.")
+    unit: str = Field(description="Canonical unit.")
+    ucum: str = Field(default="", description="The unit as UCUM code.")
+    kind: Literal["counter", "gauge"] = Field(description="What it is: an amount that adds up, or a value.")
     period_s: float = Field(gt=0, description="How often it is read.")
     reference: str = Field(default="", description="Condition a gas volume is stated at.")
 
@@ -183,54 +206,61 @@ class ChannelInfo(Model):
 class Cadence(Model):
     """When what is sent."""
 
-    interval_s: int = Field(gt=0)
+    interval_s: int = Field(gt=0, description="Length of an interval.")
     grace_s: float = Field(ge=0, description="An interval closes so long after its end.")
     day_start: str = Field(description="When a day begins, HH:MM.")
     month_day: int = Field(ge=1, le=28, description="Day a month begins.")
 
 
 class BirthMeter(Model):
-    """A meter in the index. digest: SHA-256 of its own birth message's `about`, as canonical as it was sent."""
+    """A meter in the index; its details are a message of their own."""
 
-    id: str
-    digest: str
+    id: str = Field(description="Id of the meter.")
+    digest: HashText = Field(
+        description="SHA-256 of `about` of its own birth message: compact JSON, UTF-8, keys in the order sent."
+    )
 
 
 class AggregateInfo(Model):
     """What an aggregate is the sum of."""
 
-    id: str
-    name: str = ""
-    unit: str
-    terms: list[dict[str, str]] = Field(description="meter, channel, sign, weight.")
-    codes: dict[str, str] = {}
+    id: str = Field(description="Id of the aggregate.")
+    name: str = Field(default="", description="Free text shown to people.")
+    unit: str = Field(description="Unit of its values.")
+    terms: list[dict[str, str]] = Field(
+        description="meter, channel, sign, weight: value = Σ sign × weight × amount."
+    )
+    codes: dict[str, str] = Field(
+        default={}, description="The platform's codes: dataCode, inputType, scope, coefficient."
+    )
 
 
 class EventBody(Model):
-    """A transition. kinds and details: docs/specs/journal.md."""
+    """A transition. Kinds and details: docs/specs/journal.md."""
 
-    at: str = _Time
-    kind: str = Field(examples=["meter_swap"])
-    subject: str
-    detail: dict[str, Any] = {}
+    at: TimeText = Field(description="When it happened.")
+    kind: str = Field(description="Which transition.", examples=["meter_swap"])
+    subject: str = Field(description="What it happened to: a meter, a link, a task, gateway.")
+    detail: dict[str, Any] = Field(
+        default={}, description="By kind. Keys that end in _ns are integers of 64 bits, beyond 2^53."
+    )
 
 
 class Payload(Model):
     """What every signed message begins with."""
 
-    v: Literal[1] = 1
-    kind: Kind
-    gateway: str
+    v: Literal[1] = Field(default=1, description="Version of this contract.")
+    kind: Kind = Field(description="Which message.")
+    gateway: str = Field(description="Id of the gateway.")
     region: str = Field(description="Administrative code of the site.")
     enterprise: str = Field(description="Unified social credit code.")
     chain: str = Field(description="Id of the chain; a new one if the gateway's state was lost.")
-    seq: str = Field(pattern=r"^\d{1,20}$", description="Place in the chain: from 1, without gaps.")
-    prev: str = Field(
-        pattern=r"^sha256:[0-9a-f]{64}$",
+    seq: SeqText = Field(description="Place in the chain: from 1, without gaps.")
+    prev: HashText = Field(
         description="SHA-256 of the message before it, as sent (ASCII of the JWS); zeros for the first.",
     )
-    issued: str = Field(description="When it was signed.")
-    clock: Clock
+    issued: TimeText = Field(description="When it was signed.")
+    clock: Clock = Field(description="What the system said of its clock then.")
     config: str = Field(description="Digest of the site file in force.")
 
 
@@ -238,23 +268,23 @@ class Birth(Payload):
     """Index of what this gateway measures: retained."""
 
     kind: Literal["birth"] = "birth"
-    software: str
-    timezone: str
-    key: Key
-    cadence: Cadence
-    meters: list[BirthMeter]
-    aggregates: list[AggregateInfo] = []
+    software: str = Field(description="Version of Metergate.")
+    timezone: str = Field(description="IANA time zone of the site.", examples=["Asia/Shanghai"])
+    key: Key = Field(description="The key this and the following messages are signed with.")
+    cadence: Cadence = Field(description="When what is sent.")
+    meters: list[BirthMeter] = Field(description="Every meter in force.")
+    aggregates: list[AggregateInfo] = Field(default=[], description="Every aggregate in force.")
 
 
 class About(Model):
     """A meter's details."""
 
-    id: str
-    name: str = ""
-    energy_kind: str
-    profile: str = ""
-    channels: list[ChannelInfo]
-    labels: dict[str, str] = {}
+    id: str = Field(description="Id of the meter; never changes.")
+    name: str = Field(default="", description="Free text shown to people.")
+    energy_kind: str = Field(description="Of the closed list docs/specs/energy-kinds.md.")
+    profile: str = Field(default="", description="Meter type, docs/reference/profiles.md.")
+    channels: list[ChannelInfo] = Field(description="Reported channels.")
+    labels: dict[str, str] = Field(default={}, description="Free labels of the site file.")
     accuracy_class: str | None = Field(default=None, description="From the certificate; null: not told.")
     certificate: dict[str, str] | None = Field(default=None, description="null: no inventory tells.")
 
@@ -263,58 +293,58 @@ class MeterBirth(Payload):
     """Details of one meter: retained."""
 
     kind: Literal["meter"] = "meter"
-    about: About
+    about: About = Field(description="The meter.")
 
 
 class ClosedIntervals(Payload):
     """Closed intervals."""
 
     kind: Literal["data"] = "data"
-    intervals: list[IntervalBody] = []
-    aggregates: list[AggregateBody] = []
-    readings: list[ManualBody] = []
+    intervals: list[IntervalBody] = Field(default=[], description="One a meter, epoch and period.")
+    aggregates: list[AggregateBody] = Field(default=[], description="Of the same periods.")
+    readings: list[ManualBody] = Field(default=[], description="Entered by hand.")
 
 
 class Summary(Payload):
     """An hour, a day or a month: completeness with reasons, totals."""
 
     kind: Literal["summary"] = "summary"
-    period: Literal["hour", "day", "month"]
-    t0: str = _Time
-    t1: str = _Time
-    rev: int = Field(ge=0)
-    site: CompletenessBody
-    meters: list[CompletenessBody]
-    totals: list[TotalBody] = []
-    aggregates: list[AggregateBody] = []
-    consistency: Consistency | None = None
+    period: Literal["hour", "day", "month"] = Field(description="What it sums up.")
+    t0: TimeText = _T0
+    t1: TimeText = _T1
+    rev: int = _Rev
+    site: CompletenessBody = Field(description="All meters together.")
+    meters: list[CompletenessBody] = Field(description="Each meter; of a long summary those of this part.")
+    totals: list[TotalBody] = Field(default=[], description="Days and months: amounts of counters.")
+    aggregates: list[AggregateBody] = Field(default=[], description="Of the same period.")
+    consistency: Consistency | None = Field(default=None, description="Months: day against month.")
     part: int = Field(default=1, ge=1, description="A long summary comes in parts.")
-    parts: int = Field(default=1, ge=1)
+    parts: int = Field(default=1, ge=1, description="So many.")
 
 
 class EventMessage(Payload):
     """What happened."""
 
     kind: Literal["event"] = "event"
-    events: list[EventBody]
+    events: list[EventBody] = Field(description="In the order they happened.")
 
 
 class Checkpoint(Payload):
     """Where the chain stands, once a day: retained, to be kept by whoever wants to prove later that nothing was rewritten."""
 
     kind: Literal["checkpoint"] = "checkpoint"
-    covers: str = Field(pattern=r"^\d{1,20}$", description="Newest seq before this message.")
-    head: str = Field(description="SHA-256 of the message `covers`: the same as prev.")
+    covers: SeqText = Field(description="Newest seq before this message.")
+    head: HashText = Field(description="SHA-256 of the message `covers`: the same as prev.")
 
 
 class Fitting(Payload):
     """The fitting rates (配备率) and the ruleset they stand on: retained."""
 
     kind: Literal["fitting"] = "fitting"
-    ruleset: str
-    as_of: str
+    ruleset: str = Field(description="Id and version of the rules.")
+    as_of: str = Field(description="Date the rates stand for.", examples=["2026-08-01"])
     inventory: str = Field(description="Digest of the inventory.")
-    result: dict[str, Any]
+    result: dict[str, Any] = Field(description="Rates by energy kind and level.")
 
 
 MESSAGES: dict[Kind, type[Payload]] = {
@@ -331,12 +361,12 @@ MESSAGES: dict[Kind, type[Payload]] = {
 class State(Model):
     """Online or offline: retained, the last will, and the only message that is not signed."""
 
-    v: Literal[1] = 1
-    gateway: str
-    online: bool
-    at: str | None = Field(default=None, description="When; absent in the last will.")
-    chain: str = ""
-    seq: str = Field(default="0", description="Newest seq of the chain when it was said.")
+    v: Literal[1] = Field(default=1, description="Version of this contract.")
+    gateway: str = Field(description="Id of the gateway.")
+    online: bool = Field(description="Whether it is connected.")
+    at: TimeText | None = Field(default=None, description="When; absent in the last will.")
+    chain: str = Field(default="", description="Id of the chain.")
+    seq: SeqText = Field(default="0", description="Newest seq of the chain when it was said.")
 
 
 def topic(kind: Kind, subject: str = "") -> str:
