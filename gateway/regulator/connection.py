@@ -1,0 +1,231 @@
+"""One connection to a broker: from CONNECT to its end, whoever ends it.
+
+The traps of aiomqtt and paho that stand in gateway/sinks/README.md are met here in the same way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from typing import TYPE_CHECKING, Any
+
+import aiomqtt
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from gateway.errors import SinkUnavailable
+from gateway.regulator.broker import BrokerAway
+from gateway.sinks.mqtt_codes import CLOSED, FAILURE, TAKEN_OVER, plain, value
+from gateway.sinks.tls import hide, reason
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from paho.mqtt.reasoncodes import ReasonCode
+
+    from gateway.regulator.broker import Broker, Session
+
+CONNECT_S = 10.0
+KEEPALIVE_S = 30
+PACKET_MAX = 512 * 1024  # bytes; a message of the feed is at most 256 KiB
+SOCKET_S = 4.0  # paho connects in a thread that cannot be cancelled
+_HOPELESS = {0x84, 0x85, 0x86, 0x87, 0x8A, 0x8C}  # protocol, client id, password, permission, ban, method
+_NOT_SHARED = 0x9E
+_SILENT = logging.getLogger("gateway.regulator.paho")
+_SILENT.setLevel(logging.CRITICAL)  # whatever goes wrong is raised, and told once
+
+
+class Connection:
+    """fault: why it is no use any more, "" while it is. session_present: the broker still had our session."""
+
+    def __init__(
+        self,
+        broker: Broker,
+        session: Session,
+        put: Callable[[Connection, str, bytes, bool, int], None],
+        awake: Callable[[], None],
+    ) -> None:
+        """put: gets every message: topic, payload, retain, message id or 0. awake: called when it is lost. Raises BrokerAway."""
+        self.fault = ""
+        self.session_present = False
+        self._broker, self._session = broker, session
+        self._put, self._awake = put, awake
+        self._told = ""
+        self._granted: Any = None  # what the broker said of itself in its CONNACK
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
+        self._client = self._aiomqtt()
+        self._paho = self._client._client
+        self._paho.manual_ack_set(True)
+        self._paho.connect_timeout = SOCKET_S
+        self._receive_any = self._paho._sock_recv
+        self._paho._sock_recv = self._receive  # type: ignore[method-assign]
+        self._paho.on_message = self._on_message
+        self._paho.on_connect = self._on_connect
+        self._paho.on_disconnect = self._on_disconnect
+        self._paho.on_socket_open = self._on_socket_open
+        self._paho.on_socket_register_write = self._on_socket_register_write
+
+    def _aiomqtt(self) -> aiomqtt.Client:
+        broker, session = self._broker, self._session
+        try:
+            context = None if broker.tls is None else broker.tls.context()
+        except SinkUnavailable as error:
+            raise BrokerAway(f"{broker.name}: {str(error).partition('; check')[0]}", hopeless=True) from error
+        properties: Any = Properties  # has no types
+        asked = properties(PacketTypes.CONNECT)
+        asked.MaximumPacketSize = PACKET_MAX
+        asked.ReceiveMaximum = session.receive_max
+        if session.expiry_s:
+            asked.SessionExpiryInterval = session.expiry_s
+        return aiomqtt.Client(
+            broker.host,
+            broker.port,
+            username=broker.user or None,
+            password=broker.password,
+            identifier=session.client_id or None,
+            protocol=aiomqtt.ProtocolVersion.V5,
+            clean_start=not session.expiry_s,
+            keepalive=KEEPALIVE_S,
+            timeout=CONNECT_S,
+            tls_context=context,
+            properties=asked,
+            logger=_SILENT,
+        )
+
+    async def open(self, filters: Sequence[str]) -> None:
+        """Connect and subscribe with QoS 1. Raises BrokerAway; then it is closed."""
+        is_open = False
+        try:
+            await self._enter()
+            self._check_session()
+            await self._subscribe(filters)
+            is_open = True
+        finally:
+            if not is_open:
+                self._close("given up")
+
+    async def _enter(self) -> None:
+        try:
+            await self._client.__aenter__()
+        except aiomqtt.MqttCodeError as error:
+            code = value(error.rc)
+            told = f"refused the connection (reason 0x{code:02x} {error.rc})"
+            if code in {0x86, 0x87}:
+                told = f"refused the user name or password (reason 0x{code:02x} {error.rc}); check --user and --password-file"
+            raise self._away(told, code in _HOPELESS) from error
+        except aiomqtt.MqttError as error:
+            raise self._away(f"cannot connect: {reason(error)}") from error
+        self._client._disconnected.add_done_callback(self._lost)
+
+    def _check_session(self) -> None:
+        """Raises BrokerAway if the broker keeps the session for less time than was asked for."""
+        asked_s = self._session.expiry_s
+        kept_s = getattr(self._granted, "SessionExpiryInterval", asked_s)
+        if kept_s < asked_s:
+            raise self._away(
+                f"it keeps a session for {kept_s} s only, {asked_s} s were asked for; let it keep sessions longer",
+                hopeless=True,
+            )
+        if not getattr(self._granted, "SharedSubscriptionAvailable", 1) and self._session.expiry_s:
+            raise self._away("it has no shared subscriptions", hopeless=True)
+
+    async def _subscribe(self, filters: Sequence[str]) -> None:
+        for text in filters:
+            try:
+                (code,) = await self._client.subscribe(text, qos=1)
+            except aiomqtt.MqttError as error:
+                raise self._away(self._told or f"subscribing to {text}: {reason(error)}") from error
+            number = value(code)
+            if number >= FAILURE:
+                hint = {
+                    0x87: f"; give {self._broker.user or 'anonymous clients'} read permission in its ACL",
+                    _NOT_SHARED: "; it has no shared subscriptions",
+                }.get(number, "")
+                raise self._away(f"denied {text} (reason 0x{number:02x} {code}){hint}", hopeless=True)
+            if number < 1:
+                raise self._away(f"grants only QoS 0 on {text}: messages could be lost unseen", hopeless=True)
+        if self.fault:
+            raise self._away(self.fault)
+
+    def acknowledge(self, mid: int) -> None:
+        """Send a PUBACK, unless the connection is gone."""
+        if not self.fault:
+            self._paho.ack(mid, 1)
+
+    def leave(self) -> None:
+        """Say goodbye, if there still is anybody, and close; may be called twice."""
+        if not self.fault:
+            self._paho.disconnect()
+            self._paho.loop_write()
+        self._close("left")
+
+    def _close(self, why: str) -> None:
+        self.fault = self.fault or why
+        self._paho._sock_close()
+        gone = self._client._disconnected
+        if gone.done() and not gone.cancelled():
+            gone.exception()  # seen, so asyncio does not complain
+
+    def _away(self, text: str, hopeless: bool = False) -> BrokerAway:
+        return BrokerAway(f"{self._broker.name}: {hide(text, self._broker.password)}", hopeless=hopeless)
+
+    def _on_message(self, _c: Any, _u: Any, message: Any) -> None:
+        mid = message.mid if message.qos else 0
+        self._put(self, message._topic.decode(errors="replace"), message.payload, message.retain, mid)
+
+    def _receive(self, bufsize: int) -> bytes:
+        """Return up to `bufsize` bytes from the socket; paho asks for the rest of a packet at once. Raises OSError."""
+        if bufsize > PACKET_MAX:
+            self._told = f"it sends a packet of {bufsize} bytes, more than {PACKET_MAX}; cut off"
+            raise ConnectionAbortedError(self._told)
+        return self._receive_any(bufsize)
+
+    def _on_connect(
+        self, c: Any, u: Any, flags: Any, code: ReasonCode, properties: Properties | None = None
+    ) -> None:
+        self._granted, self.session_present = properties, bool(flags.session_present)
+        self._client._on_connect(c, u, flags, code, properties)
+
+    def _on_disconnect(
+        self, c: Any, u: Any, flags: Any, code: ReasonCode, properties: Properties | None = None
+    ) -> None:
+        """Let aiomqtt know, also before it is connected: it would wait out the whole timeout."""
+        if flags.is_disconnect_packet_from_server:
+            self._told = f"the broker ended the connection (reason 0x{code.value:02x} {code})"
+            if code.value == TAKEN_OVER:
+                self._told += f"; another client uses the same id {self._session.client_id}"
+        self._client._on_disconnect(c, u, flags, code, properties)
+        self._loop.call_soon_threadsafe(self._closed_early)
+
+    def _closed_early(self) -> None:
+        if not self._client._connected.done():
+            told = f" ({self._told})" if self._told else ""
+            self._client._connected.set_exception(
+                aiomqtt.MqttError(f"the broker closed the connection before it let us in{told}")
+            )
+
+    def _lost(self, future: asyncio.Future[None]) -> None:
+        error = None if future.cancelled() else future.exception()
+        self.fault = self.fault or self._told or (CLOSED if error is None else plain(error))
+        self._awake()
+
+    def _on_socket_open(self, c: Any, u: Any, socket: Any) -> None:
+        """Refuse a socket that comes after we gave up: the thread that connects cannot be cancelled."""
+        if self.fault:
+            socket.close()
+            raise OSError(self.fault)
+        self._client._on_socket_open(c, u, socket)
+
+    def _on_socket_register_write(self, c: Any, u: Any, socket: Any) -> None:
+        """Write when the socket is ready; aiomqtt would do so later, when it may be closed or another's."""
+        if threading.get_ident() == self._thread:
+            self._write_when_ready(socket)
+        else:  # the thread that connects
+            self._loop.call_soon_threadsafe(self._write_when_ready, socket)
+
+    def _write_when_ready(self, socket: Any) -> None:
+        live = self._paho.socket()
+        if live is not None and live is socket:
+            self._loop.add_writer(live.fileno(), self._paho.loop_write)
