@@ -32,7 +32,7 @@ TimeText = Annotated[
 SeqText = Annotated[str, Field(pattern=r"^[0-9]{1,20}$", examples=["184467"])]
 HashText = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 _REASONS: dict[str, Any] = {"propertyNames": {"enum": list(get_args(Reason))}}
-_Gaps = Field(
+_Gaps: Any = Field(
     default={},
     json_schema_extra=_REASONS,
     description="Reason -> readings; the sum is expected - good. Docs/specs/gap-reasons.md.",
