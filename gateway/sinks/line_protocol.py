@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
 
+from gateway.escaping import escape
 from gateway.model import MS_NS, shared_flag
 
 if TYPE_CHECKING:
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from gateway.interfaces import Directory
     from gateway.layout import Layout
     from gateway.model import Frame
-
-_UNSAFE = re.compile(r"[\x00-\x1f\x7f\\]")
 
 
 class _Template(NamedTuple):
@@ -106,17 +104,3 @@ class Encoder:
         whole, flagged = b"%b %b %%d" % (literal[0], values), b"%b %b,flag=%%di %%d" % (literal[0], values)
         template = self._templates[layout.digest] = _Template(whole, flagged, head, keys)
         return template
-
-
-def escape(text: str, special: str = ",= ") -> bytes:
-    r"""Return a tag value or field key (special: comma, equals, space) or measurement (comma, space) as bytes.
-
-    Raises ValueError for empty text, control characters and backslashes: line protocol has no way to write
-    a newline there, and a backslash before a separator or at the end would swallow it.
-    Source: InfluxDB line protocol reference, "Special characters"; influxdata/telegraf issue 3004.
-    """
-    if not text or _UNSAFE.search(text):
-        raise ValueError(
-            f"{text!r} cannot be written in line protocol: empty, or has a backslash or control character"
-        )
-    return "".join("\\" + c if c in special else c for c in text).encode()

@@ -7,7 +7,8 @@ import math
 import pytest
 
 from gateway.model import Flag, MeterInfo
-from gateway.sinks.line_protocol import Encoder, escape
+from gateway.escaping import escape
+from gateway.sinks.line_protocol import Encoder
 from tests.fakes.frames import FakeDirectory, make_frame, make_layout
 
 LAYOUT = make_layout("feeder-1", ("voltage_ln_l1", "energy_active_import_total", "current_l1"))
