@@ -1,0 +1,249 @@
+"""The history of a running gateway: one writer, every commit whole or not at all.
+
+Invariants
+
+* What one `Work` carries is one transaction: results, events, messages, chain, states and the place in the journal.
+* One commit at a time, seen through even if the task that asked for it is cancelled.
+* Damage found when it is opened: the file is moved aside and an empty one begins (`is_new`, `damage`). Damage found
+  later raises StorageDamaged until somebody calls `begin_anew`, for a new chain must begin with the new file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import structlog
+
+from gateway.errors import StorageError
+from gateway.history.store import Store
+from gateway.journal.open import move_aside
+from gateway.journal.store import StorageDamaged
+from gateway.journal.thread import WriterThread
+from gateway.model import NS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+    from pathlib import Path
+
+    from gateway.feed.entries import Entry
+    from gateway.history.work import Dropped, Work
+    from gateway.interfaces import Clock
+
+FILE = "history.db"
+
+T = TypeVar("T")
+log = structlog.get_logger("history")
+
+
+def _open(path: Path, now_ns: int, pages_max: int | None) -> tuple[Store, dict[str, Any] | None]:
+    """Return the store and, if the file there was damaged, where it was moved and why. Raises StorageError."""
+    try:
+        return Store(path, now_ns, pages_max=pages_max), None
+    except StorageDamaged as error:
+        moved_to = move_aside(path)
+        log.error("history is damaged: moved aside, a new one begins", moved_to=moved_to, error=str(error))
+        return Store(path, now_ns, pages_max=pages_max), {"moved_to": moved_to, "error": str(error)}
+
+
+class History:
+    """The open history. is_new: nothing was ever committed to it. damage: what was found damaged: `moved_to`, `error`."""
+
+    def __init__(
+        self,
+        folder: Path,
+        clock: Clock,
+        *,
+        size_max: int,
+        keep_s: float,
+        inline: bool = False,
+        pages_max: int | None = None,
+    ) -> None:
+        """folder: where `history.db` lies. inline: no writer thread (virtual time). Raises StorageError."""
+        self._clock, self._size_max, self._keep_ns = clock, size_max, round(keep_s * NS)
+        self._pages_max = pages_max
+        self._store, self.damage = _open(folder / FILE, clock.wall_ns(), pages_max)
+        self.is_new = "chain" not in self._store.meta()
+        self.error: str | None = None
+        self.used_bytes = self._store.used_bytes()
+        self._damaged: StorageDamaged | None = None
+        self._closed = False
+        self._inline = inline
+        self._lock = asyncio.Lock()
+        self._awake: list[asyncio.Event] = []
+        self._thread = WriterThread(inline=inline)
+
+    # -- the chain ----------------------------------------------------------------------------------------
+
+    @property
+    def chain(self) -> str:
+        """Return the chain's id, "" before the first."""
+        return self._store.chain.id
+
+    @property
+    def seq(self) -> int:
+        """Return the newest message's number, 0 if there is none."""
+        return self._store.chain.seq
+
+    @property
+    def head(self) -> str:
+        """Return the newest message's hash, zeros if there is none: the next one's `prev`."""
+        return self._store.chain.head
+
+    @property
+    def kid(self) -> str:
+        """Return the id of the key the newest messages are signed with, "" before the first."""
+        return self._store.chain.kid
+
+    @property
+    def following(self) -> int:
+        """Return the number the next message gets."""
+        return self._store.chain.seq + 1
+
+    @property
+    def oldest(self) -> int:
+        """Return the oldest message from which on every one is there; `following` if there is none."""
+        return self._store.chain.oldest
+
+    def subscribe(self, awake: asyncio.Event) -> None:
+        """Set that event after every commit with messages."""
+        self._awake.append(awake)
+
+    def unsubscribe(self, awake: asyncio.Event) -> None:
+        """Set it no more."""
+        self._awake = [one for one in self._awake if one is not awake]
+
+    # -- writing ------------------------------------------------------------------------------------------
+
+    async def commit(self, work: Work) -> Dropped:
+        """Make all of it durable in one transaction; return what went before its time to make room (false: nothing).
+
+        Raises StorageError: nothing of it happened. ValueError: its messages do not continue the chain.
+        """
+        limits = {"now_ns": self._clock.wall_ns(), "size_max": self._size_max, "keep_ns": self._keep_ns}
+        dropped = await self._write(lambda store: store.commit(work, **limits), sizes=True)
+        self.is_new = False
+        if dropped:
+            log.warning("history made room", **dropped.detail())
+        if work.entries:
+            for awake in self._awake:
+                awake.set()
+        return dropped
+
+    def destination(self, name: str) -> Mapping[str, Any] | None:
+        """Return a destination's position as it was saved last, None if it has none. What it means: docs/specs/history.md."""
+        return self._store.positions.get(name)
+
+    async def save_position(self, name: str, body: Mapping[str, Any]) -> None:
+        """Make a destination's position durable. Raises StorageError."""
+        kept = dict(body)
+        await self._write(lambda store: store.save_position(name, kept))
+
+    async def forget_other_destinations(self, names: Collection[str]) -> None:
+        """Delete the positions of all destinations but these; a failure leaves them for now."""
+        gone = [name for name in self._store.positions if name not in names]
+        try:
+            await self._write(lambda store: store.delete_positions(gone))
+        except StorageError as error:
+            log.error("positions of removed destinations stay for now", destinations=gone, error=str(error))
+
+    async def _write(self, job: Callable[[Store], T], *, sizes: bool = False) -> T:
+        """Return what the job returns, seen through even if the caller is cancelled."""
+        if self._inline:
+            return await self._run(job, sizes=sizes)
+        return await asyncio.shield(asyncio.create_task(self._run(job, sizes=sizes)))
+
+    async def _run(self, job: Callable[[Store], T], *, sizes: bool = False) -> T:
+        async with self._lock:
+            self._usable()
+            try:
+                result = await self._thread.run(partial(job, self._store))
+                if sizes:
+                    self.used_bytes = await self._thread.run(self._store.used_bytes)
+            except StorageError as error:
+                self._failed(error)
+                raise
+            if self.error is not None:
+                log.warning("history is written again")
+                self.error = None
+            return result
+
+    def _usable(self) -> None:
+        if self._closed:
+            raise StorageError("history is closed")
+        if self._damaged is not None:
+            raise self._damaged
+
+    def _failed(self, error: StorageError) -> None:
+        if self.error is None:
+            log.error("history cannot be used", error=str(error))
+        self.error = str(error)
+        if isinstance(error, StorageDamaged):
+            self._damaged = error
+
+    async def begin_anew(self) -> dict[str, Any]:
+        """Move a damaged file aside and begin an empty one, without a chain; return the detail for an event.
+
+        Raises StorageError: it is not out of the way yet.
+        """
+        async with self._lock:
+            reason = str(self._damaged or "")
+            self.damage = await self._thread.run(partial(self._replace, reason))
+            self._damaged, self.error, self.is_new = None, None, True
+            self.used_bytes = self._store.used_bytes()
+            return self.damage
+
+    def _replace(self, reason: str) -> dict[str, Any]:
+        path = self._store.path
+        try:
+            self._store.close()
+        except StorageError as error:
+            log.warning("damaged history did not close", error=str(error))
+        moved_to = move_aside(path) if path.exists() else ""
+        log.error("history was damaged: moved aside, a new one begins", moved_to=moved_to, error=reason)
+        self._store = Store(path, self._clock.wall_ns(), pages_max=self._pages_max)
+        return {"moved_to": moved_to, "error": reason}
+
+    # -- reading ------------------------------------------------------------------------------------------
+
+    async def read(self, ask: Callable[[Store], T]) -> T:
+        """Return what `ask` reads, between two commits: use up an iterator inside it. Raises StorageError."""
+        self._usable()
+        try:
+            return await self._thread.run(lambda: ask(self._store))
+        except StorageDamaged as error:
+            self._failed(error)
+            raise
+
+    async def entries(self, first_seq: int, until_seq: int, bytes_max: int) -> list[Entry]:
+        """Return messages first_seq <= seq < until_seq in order: at least one if there is one, then up to `bytes_max`."""
+        return await self.read(lambda store: store.entries(first_seq, until_seq, bytes_max))
+
+    async def retained(self) -> list[Entry]:
+        """Return the newest message of each retained topic, in order of seq."""
+        return await self.read(lambda store: store.retained())
+
+    def figures(self) -> dict[str, Any]:
+        """Return the history's state for health and commands."""
+        chain = self._store.chain
+        return {
+            "bytes": self.used_bytes,
+            "chain": chain.id,
+            "seq": chain.seq,
+            "oldest_seq": chain.oldest,
+            "destinations": sorted(self._store.positions),
+            "error": self.error,
+        }
+
+    async def close(self) -> None:
+        """Close the file once the commit under way is over; may be called twice."""
+        async with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            try:
+                await self._thread.run(self._store.close)
+            except StorageError as error:
+                log.error("history did not close cleanly", error=str(error))
+            self._thread.close()
