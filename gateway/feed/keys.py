@@ -1,0 +1,268 @@
+"""Keys of the feed: the gateway's own in its state folder, changed in two steps so that a kill between loses none; public ones to trust.
+
+Files: `feed.key` (in force), `feed.key.next` (made, not in force yet), `feed.retired.json` (public keys that were in force).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import orjson
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from gateway.errors import MetergateError, StorageError
+from gateway.feed import jws
+from gateway.state_folder import replace_file
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+KEY_FILE, NEXT_FILE, RETIRED_FILE = "feed.key", "feed.key.next", "feed.retired.json"
+KID_HEX = 16  # of the fingerprint, at the end of a kid
+PUBLIC_BYTES = 32  # RFC 8032 §5.1.5
+_RAW = (serialization.Encoding.Raw, serialization.PublicFormat.Raw)
+_PEM = (serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+
+
+class KeyRefused(MetergateError):
+    """What should be a public key is none, or not the one it says it is."""
+
+
+class PublicKey(NamedTuple):
+    """A key to trust. fingerprint: SHA-256 of its 32 raw bytes, hexadecimal. kid: "" if the file did not name one."""
+
+    kid: str
+    public: Ed25519PublicKey
+    fingerprint: str
+
+    @classmethod
+    def of(cls, public: Ed25519PublicKey, kid: str = "") -> PublicKey:
+        """Return a key with its fingerprint."""
+        return cls(kid, public, hashlib.sha256(public.public_bytes(*_RAW)).hexdigest())
+
+    @property
+    def x(self) -> str:
+        """Return the key itself, base64url as in RFC 8037."""
+        return jws.encode(self.public.public_bytes(*_RAW)).decode()
+
+    @property
+    def jwk(self) -> dict[str, str]:
+        """Return the key as a JWK (RFC 7517, RFC 8037)."""
+        named = {"kid": self.kid} if self.kid else {}
+        return {"kty": "OKP", "crv": "Ed25519", "x": self.x, "alg": jws.ED25519, "use": "sig"} | named
+
+    @property
+    def body(self) -> dict[str, str]:
+        """Return the key as messages carry it: `contract.Key`."""
+        return {"kid": self.kid, "alg": jws.ED25519, "x": self.x, "fingerprint": self.fingerprint}
+
+    @property
+    def pem(self) -> str:
+        """Return the key as PEM, for openssl and others."""
+        return self.public.public_bytes(*_PEM).decode()
+
+    def is_named(self, kid: str) -> bool:
+        """Return whether a message signed under `kid` says that it is this key's."""
+        return kid == self.kid or kid.endswith("-" + self.fingerprint[:KID_HEX])
+
+
+class Key(NamedTuple):
+    """The gateway's own key."""
+
+    private: Ed25519PrivateKey
+    known: PublicKey
+
+    @classmethod
+    def of(cls, private: Ed25519PrivateKey, gateway: str) -> Key:
+        """Return a key with its name: the gateway's id and the first 16 digits of the fingerprint."""
+        known = PublicKey.of(private.public_key())
+        return cls(private, known._replace(kid=f"{gateway}-{known.fingerprint[:KID_HEX]}"))
+
+    @classmethod
+    def make(cls, gateway: str) -> Key:
+        """Return a new key."""
+        return cls.of(Ed25519PrivateKey.generate(), gateway)
+
+    @property
+    def kid(self) -> str:
+        """Return its name in headers."""
+        return self.known.kid
+
+    @property
+    def public(self) -> Ed25519PublicKey:
+        """Return what verifies its signatures."""
+        return self.known.public
+
+    @property
+    def fingerprint(self) -> str:
+        """Return SHA-256 of the 32 raw bytes of the public key, hexadecimal."""
+        return self.known.fingerprint
+
+    @property
+    def body(self) -> dict[str, str]:
+        """Return the public key as messages carry it: `contract.Key`."""
+        return self.known.body
+
+
+class KeyRing:
+    """The keys of a gateway. A rotation: `rotate`, commit the event signed by the old key, `adopt`; after a start, `settle`."""
+
+    def __init__(self, folder: Path, gateway: str) -> None:
+        """Load the key, or make one (then `is_new`). Raises StorageError: one that is damaged is never replaced."""
+        self._folder, self._gateway = folder, gateway
+        self.is_new = not (folder / KEY_FILE).exists()
+        if self.is_new:
+            _save(folder / KEY_FILE, Key.make(gateway))
+        self.current = load_key(folder / KEY_FILE, gateway)
+        self.next = load_key(folder / NEXT_FILE, gateway) if (folder / NEXT_FILE).exists() else None
+        self.retired: list[PublicKey] = _load_retired(folder / RETIRED_FILE)
+
+    def rotate(self) -> tuple[Key, Key]:
+        """Return (key in force, the one to come), which is now on disk. Sign and commit `key_rotated` with the first, then `adopt`.
+
+        Raises StorageError.
+        """
+        if self.next is None:
+            made = Key.make(self._gateway)
+            _save(self._folder / NEXT_FILE, made)
+            self.next = made
+        return self.current, self.next
+
+    def adopt(self) -> None:
+        """Put the key to come into force; of the old one only the public part stays. Raises StorageError."""
+        if self.next is None:
+            return
+        retired = [one for one in self.retired if one.kid != self.current.kid] + [self.current.known]
+        try:
+            replace_file(self._folder / RETIRED_FILE, orjson.dumps([one.body for one in retired]))
+            (self._folder / NEXT_FILE).replace(self._folder / KEY_FILE)
+            _sync(self._folder)
+        except OSError as error:
+            raise StorageError(f"{self._folder / KEY_FILE}: {error.strerror}") from error
+        self.retired, self.current, self.next = retired, self.next, None
+
+    def withdraw(self) -> None:
+        """Forget the key to come: the event that announces it was not committed. Raises StorageError."""
+        try:
+            (self._folder / NEXT_FILE).unlink(missing_ok=True)
+            _sync(self._folder)
+        except OSError as error:
+            raise StorageError(f"{self._folder / NEXT_FILE}: {error.strerror}") from error
+        self.next = None
+
+    def settle(self, kid: str) -> None:
+        """End a rotation that a kill interrupted. kid: of the key the committed chain goes on with. Raises StorageError."""
+        if self.next is None:
+            return
+        if self.next.kid == kid:
+            self.adopt()
+        else:
+            self.withdraw()
+
+
+def load_key(path: Path, gateway: str) -> Key:
+    """Return the private key of a file; reads only. Raises StorageError."""
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError as error:
+        raise StorageError(
+            f"{path}: there is no key; the gateway makes it when its feed first starts"
+        ) from error
+    except OSError as error:
+        raise StorageError(f"{path}: {error.strerror}; run it as the gateway's user or as root") from error
+    try:
+        private = serialization.load_pem_private_key(raw, password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise StorageError(
+            f"{path}: is no private key (PEM, PKCS #8); bring it back from a backup"
+        ) from error
+    if not isinstance(private, Ed25519PrivateKey):
+        raise StorageError(f"{path}: is no Ed25519 key; bring it back from a backup")
+    return Key.of(private, gateway)
+
+
+def _save(path: Path, key: Key) -> None:
+    form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    try:
+        replace_file(path, key.private.private_bytes(*form))
+    except OSError as error:
+        raise StorageError(f"{path}: {error.strerror}") from error
+
+
+def _load_retired(path: Path) -> list[PublicKey]:
+    if not path.exists():
+        return []
+    try:
+        return [from_body(body) for body in orjson.loads(path.read_bytes())]
+    except (OSError, ValueError, KeyRefused) as error:
+        raise StorageError(f"{path}: cannot be read ({error})") from error
+
+
+def _sync(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _from_x(x: object) -> Ed25519PublicKey:
+    try:
+        raw = jws.decode(x.encode("ascii")) if isinstance(x, str) else b""
+    except (UnicodeEncodeError, jws.Malformed) as error:
+        raise KeyRefused("x is not base64url") from error
+    if len(raw) != PUBLIC_BYTES:
+        raise KeyRefused(f"x has {len(raw)} bytes instead of {PUBLIC_BYTES}")
+    return Ed25519PublicKey.from_public_bytes(raw)
+
+
+def from_body(body: object) -> PublicKey:
+    """Return the key a message carries (`contract.Key`). Raises KeyRefused unless key, fingerprint and name fit."""
+    if not isinstance(body, dict):
+        raise KeyRefused("is no object")
+    if body.get("alg", jws.ED25519) != jws.ED25519:
+        raise KeyRefused(f"alg is {body['alg']!r:.40} instead of {jws.ED25519!r}")
+    found = PublicKey.of(_from_x(body.get("x")), str(body.get("kid", "")))
+    if body.get("fingerprint") != found.fingerprint:
+        raise KeyRefused("the fingerprint is not that of the key")
+    if not found.kid.endswith("-" + found.fingerprint[:KID_HEX]):
+        raise KeyRefused("the kid is not that of the key")
+    return found
+
+
+def load_public(text: bytes) -> list[PublicKey]:
+    """Return the public keys of a file: PEM, a JWK, a JWK set, or what `metergate feed key --json` prints. Raises KeyRefused."""
+    if b"-----BEGIN" in text:
+        try:
+            public = serialization.load_pem_public_key(text)
+        except (ValueError, UnsupportedAlgorithm) as error:
+            hint = "; give the public key, never the private one" if b"PRIVATE" in text else ""
+            raise KeyRefused(f"is no public key in PEM{hint}") from error
+        if not isinstance(public, Ed25519PublicKey):
+            raise KeyRefused("is no Ed25519 key")
+        return [PublicKey.of(public)]
+    try:
+        found = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise KeyRefused("is neither PEM nor JWK") from error
+    if not isinstance(found, dict):
+        raise KeyRefused("is neither PEM nor JWK")
+    bodies = found["keys"] if isinstance(found.get("keys"), list) else [found.get("jwk", found)]
+    if not bodies:
+        raise KeyRefused("has no key")
+    return [_from_jwk(body) for body in bodies]
+
+
+def _from_jwk(body: Mapping[str, Any]) -> PublicKey:
+    if not isinstance(body, dict) or "x" not in body:
+        raise KeyRefused("is no JWK")
+    if "d" in body:
+        raise KeyRefused("holds the private key; give the public one alone")
+    if body.get("kty", "OKP") != "OKP" or body.get("crv", "Ed25519") != "Ed25519":
+        raise KeyRefused("is no Ed25519 key (kty OKP, crv Ed25519)")
+    return PublicKey.of(_from_x(body["x"]), str(body.get("kid", "")))
