@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from drivers.profiles import Library
     from gateway.config.links import LineTable, LinkConfig
     from gateway.config.models import MeterConfig, Site
-    from gateway.config.sinks import SinkConfig, TlsConfig
+    from gateway.config.sinks import SinkConfig
     from gateway.interfaces import Clock, Directory, Link, Notice, Sink
     from gateway.polling.target import Target
     from gateway.sinks.tls import TlsFiles
@@ -142,14 +142,15 @@ def _mqtt(config: MqttConfig, directory: Directory, clock: Clock) -> Sink:
         group=config.group,
         user=config.user or None,
         password=read_secret(config.password_file, config.password_credential),
-        tls=_tls(config.tls),
+        tls=_tls(config),
     )
 
 
-def _tls(config: TlsConfig) -> TlsFiles | None:
+def _tls(config: SinkConfig) -> TlsFiles | None:
     from gateway.sinks.tls import TlsFiles
 
-    return TlsFiles(config.ca_file, config.cert_file, config.key_file) if config.enabled else None
+    files = config.tls
+    return TlsFiles(files.ca_file, files.cert_file, files.key_file) if config.uses_tls else None
 
 
 def _influx(config: InfluxConfig, directory: Directory, clock: Clock) -> Sink:
@@ -164,7 +165,7 @@ def _influx(config: InfluxConfig, directory: Directory, clock: Clock) -> Sink:
         directory=directory,
         clock=clock,
         measurement=config.measurement,
-        tls=_tls(config.tls),
+        tls=_tls(config),
         gzip=config.gzip,
         timeout_s=config.timeout_s,
     )

@@ -9,19 +9,19 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from gateway.config.check_periods import check_periods
+from gateway.config.files import file_findings
 from gateway.config.links import OpcuaConfig
 from gateway.config.meters import check_meters
-from gateway.config.sinks import InfluxConfig, MqttConfig
+from gateway.config.transport import tls_findings
 from gateway.errors import Finding
 from gateway.secret_files import credential_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from gateway.config.draft import Draft, Entry
     from gateway.config.links import LinkConfig
-    from gateway.config.sinks import TlsConfig
 
 _CREDENTIAL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}")
 
@@ -29,6 +29,9 @@ _CREDENTIAL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}")
 def check(draft: Draft) -> list[Finding]:
     """Return every finding that needs more than one table, or the file system, to be seen."""
     findings = [*_repeated([*draft.links, *draft.meters]), *_repeated(draft.sinks)]
+    sums = {entry.path for entry in draft.aggregates}
+    repeated = _repeated([*draft.meters, *draft.aggregates])
+    findings += [finding for finding in repeated if finding.path.rpartition(".")[0] in sums]
     findings += _shared_endpoints(draft.links)
     outer: list[Entry[Any]] = [*draft.links, *draft.sinks]
     for entry in outer:
@@ -36,9 +39,10 @@ def check(draft: Draft) -> list[Finding]:
             findings += _secrets(entry.path, entry.value, entry.body)
         if isinstance(entry.value, OpcuaConfig):
             findings += _opcua(entry.path, entry.value, entry.body)
-        if isinstance(entry.value, MqttConfig | InfluxConfig):
-            findings += _tls(f"{entry.path}.tls", entry.value.tls)
-    return findings + list(check_meters(draft))
+    for sink in draft.sinks:
+        if sink.value is not None:
+            findings += tls_findings(sink.path, sink.value)
+    return [*findings, *check_meters(draft), *check_periods(draft)]
 
 
 def _repeated(entries: Sequence[Entry[Any]]) -> Iterator[Finding]:
@@ -96,35 +100,6 @@ def _credential(path: str, name: str) -> Iterator[Finding]:
     if file is not None and not file.is_file():
         hint = f"add LoadCredential={name}:FILE to the unit"
         yield Finding(path, f'no credential "{name}"', "a credential systemd hands over", hint)
-
-
-def file_findings(path: str, file: Path | None, expected: str) -> Iterator[Finding]:
-    """Yield a finding if a file that is named is not there."""
-    if file is None:
-        return
-    try:
-        there, other = file.is_file(), file.exists()
-    except OSError as error:  # a folder on the way that may not be entered, a name too long
-        yield Finding(path, f"{file}: {error.strerror}", expected, "let the gateway's user read it")
-        return
-    if not there:
-        found = f"{file}, which is not a file" if other else f"no file {file}"
-        yield Finding(path, found, expected, "create it, or correct the path")
-
-
-def _tls(path: str, tls: TlsConfig) -> Iterator[Finding]:
-    files = {"ca_file": tls.ca_file, "cert_file": tls.cert_file, "key_file": tls.key_file}
-    named = [key for key, file in files.items() if file is not None]
-    if named and not tls.enabled:
-        found = f"{named[0]}, but enabled = false"
-        yield Finding(
-            f"{path}.enabled", found, "TLS switched on where its files are named", "write enabled = true"
-        )
-    for have, lack in (("cert_file", "key_file"), ("key_file", "cert_file")):
-        if files[have] is not None and files[lack] is None:
-            yield Finding(f"{path}.{lack}", "nothing", f"the partner of {have}", f'write {lack} = "…"')
-    for key, file in files.items():
-        yield from file_findings(f"{path}.{key}", file, "a PEM file")
 
 
 def _opcua(path: str, link: OpcuaConfig, body: Any) -> Iterator[Finding]:

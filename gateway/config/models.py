@@ -9,7 +9,7 @@ Links and sinks: `links`, `sinks`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, PrivateAttr
 
@@ -241,15 +241,21 @@ class Site(Table):
     )
 
     _digest: str = PrivateAttr(default="")
+    _body: Mapping[str, Any] = PrivateAttr(default_factory=dict)
 
     @property
     def digest(self) -> str:
         """Return SHA-256 (hex) over the file's content: equal for equal keys and values, whatever the comments."""
         return self._digest
 
-    def seal(self, digest: str) -> Site:
-        """Return this site with its digest set; for `gateway.config` alone."""
-        self._digest = digest
+    @property
+    def body(self) -> Mapping[str, Any]:
+        """Return the file's content as plain JSON values; without secrets, since a site file only names their files."""
+        return self._body
+
+    def seal(self, digest: str, body: Mapping[str, Any]) -> Site:
+        """Return this site with its digest and content set; for `gateway.config` alone."""
+        self._digest, self._body = digest, body
         return self
 
     def link(self, link_id: str) -> LinkConfig:

@@ -161,6 +161,16 @@ class CodesConfig(Table):
     )
     coefficient: str = Field(default="", description="折标系数 convertRation, as the platform gives it.")
 
+    def as_sent(self) -> dict[str, str]:
+        """Return the codes that are set, by the names the platforms give them."""
+        named = {
+            "dataCode": self.code,
+            "inputType": self.input_type,
+            "scope": self.scope,
+            "coefficient": self.coefficient,
+        }
+        return {name: code for name, code in named.items() if code}
+
 
 class AggregateConfig(Table):
     """`[[aggregates]]`: a reported quantity, the signed and weighted sum of meters."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from drivers import profiles
-from gateway.config.summary import channels, period_of
+from gateway.config.channels import channels, period_of
 from gateway.quantity import QUANTITIES
 
 if TYPE_CHECKING:

@@ -95,6 +95,7 @@ def _tables(defs: dict[str, Any], name: str, field: dict[str, Any]) -> list[tupl
                         (f"`{word}` of `[{name}.{key}.<channel>]`", more) for one in deeper for more in one
                     ]
             found += [(f"`{key}` of `{heading}`", part) for part in _referred(defs, inner)]
+            found += [(f"`[[{name}.{key}]]`", part) for part in _referred(defs, inner.get("items", {}))]
     return found
 
 
@@ -141,7 +142,11 @@ def _value(defs: dict[str, Any], field: dict[str, Any]) -> str:
         return "size"
     words = {"string": "text", "integer": "integer", "number": "number", "boolean": "true, false"}
     if field.get("type") == "array":
-        return "two numbers" if field.get("maxItems") == 2 else "list of text"
+        if field.get("maxItems") == 2:
+            return "two numbers"
+        items = field.get("items", {})
+        of = "tables" if "$ref" in items else {"integer": "integers"}.get(items.get("type"), "text")
+        return f"list of {of}"
     return words.get(field.get("type", ""), "table")
 
 

@@ -6,11 +6,12 @@ A new kind of sink is one class here and its name in the union `SinkConfig`.
 from __future__ import annotations
 
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field
 
 from gateway.config.base import Port, Table, Timeout, kinds
-from gateway.config.urls import HttpUrl
+from gateway.config.urls import HttpUrl, is_this_machine
 from gateway.config.values import File, Host, Id, Seconds, Topic, within
 
 
@@ -26,7 +27,10 @@ class SinkTable(Table):
 class TlsConfig(Table):
     """`tls` of a sink: certificates and keys."""
 
-    enabled: bool = Field(default=False, description="Speak TLS.")
+    enabled: bool | None = Field(
+        default=None,
+        description="Speak TLS; default: to every host but this machine. An InfluxDB's URL says so itself.",
+    )
     ca_file: File = Field(
         default="", validate_default=True, description="Certificates trusted; empty: the system's."
     )
@@ -34,19 +38,13 @@ class TlsConfig(Table):
     key_file: File = Field(default="", validate_default=True, description="Key of the client certificate.")
 
 
-class MqttConfig(SinkTable):
-    """`[[sinks]]` of kind `mqtt`: telemetry for the plant."""
+class BrokerTable(Table):
+    """What every kind of sink has that speaks to an MQTT broker."""
 
-    kind: Literal["mqtt"] = Field(description="MQTT telemetry, docs/specs/telemetry.md.")
     host: Host = Field(description="Name or address of the broker.")
-    port: Port = Field(default=1883, description="TCP port; 8883 is usual with TLS.")
     protocol: Literal["5", "3.1.1"] = Field(
         default="5", description="MQTT version; 5 where the broker speaks it."
     )
-    group: Literal["commit", "meter"] = Field(
-        default="commit", description="Frames of one commit group, or of one meter, a message."
-    )
-    prefix: Topic = Field(default="metergate/v1", description="What the topics begin with.")
     user: str = Field(default="", description="User name; empty: none.")
     password_file: File = Field(
         default="", validate_default=True, description="File that holds the password."
@@ -54,71 +52,84 @@ class MqttConfig(SinkTable):
     password_credential: str = Field(default="", description="systemd credential that holds the password.")
     tls: TlsConfig = Field(default=TlsConfig(), description="Transport security.")
 
+    @property
+    def uses_tls(self) -> bool:
+        """Return whether TLS is spoken: as the table says, else to every host but this machine."""
+        return not self.is_local if self.tls.enabled is None else self.tls.enabled
 
-class InfluxConfig(SinkTable):
-    """`[[sinks]]` of kind `influx`: an InfluxDB v2 write endpoint."""
+    @property
+    def is_local(self) -> bool:
+        """Return whether the broker is on this machine."""
+        return is_this_machine(self.host)
 
-    kind: Literal["influx"] = Field(description="InfluxDB v2, docs/specs/influx-schema.md.")
+
+class ServerTable(Table):
+    """What every kind of sink has that writes to an InfluxDB v2."""
+
     url: HttpUrl = Field(description="Base address of the server.", examples=["http://127.0.0.1:8086"])
     org: str = Field(min_length=1, description="Organisation.")
     bucket: str = Field(min_length=1, description="Bucket.")
     token_file: File = Field(default="", validate_default=True, description="File that holds the token.")
     token_credential: str = Field(default="", description="systemd credential that holds the token.")
-    measurement: str = Field(default="meter", min_length=1, description="Measurement of every line.")
-    tls: TlsConfig = Field(
-        default=TlsConfig(),
-        description="Own CA or client certificate of an https URL; enabled where one is named.",
-    )
+    tls: TlsConfig = Field(default=TlsConfig(), description="Own CA or client certificate of an https URL.")
     gzip: bool = Field(default=True, description="Compress requests.")
+    timeout_s: Timeout = Field(
+        default="10s", validate_default=True, alias="timeout", description="Longest wait for one request."
+    )
+
+    @property
+    def uses_tls(self) -> bool:
+        """Return whether TLS is spoken: the URL decides."""
+        return urlsplit(self.url).scheme == "https"
+
+    @property
+    def is_local(self) -> bool:
+        """Return whether the server is on this machine."""
+        return is_this_machine(urlsplit(self.url).hostname or "")
+
+
+class MqttConfig(SinkTable, BrokerTable):
+    """`[[sinks]]` of kind `mqtt`: telemetry for the plant."""
+
+    kind: Literal["mqtt"] = Field(description="MQTT telemetry, docs/specs/telemetry.md.")
+    port: Port = Field(default=1883, description="TCP port; 8883 is usual with TLS.")
+    group: Literal["commit", "meter"] = Field(
+        default="commit", description="Frames of one commit group, or of one meter, a message."
+    )
+    prefix: Topic = Field(default="metergate/v1", description="What the topics begin with.")
+
+
+class InfluxConfig(SinkTable, ServerTable):
+    """`[[sinks]]` of kind `influx`: an InfluxDB v2 write endpoint."""
+
+    kind: Literal["influx"] = Field(description="InfluxDB v2, docs/specs/influx-schema.md.")
+    measurement: str = Field(default="meter", min_length=1, description="Measurement of every line.")
     flush_s: Annotated[Seconds, within("0s", "10min")] = Field(
         default="1s",
         validate_default=True,
         alias="flush",
         description="Frames are collected this long before a request.",
     )
-    timeout_s: Timeout = Field(
-        default="10s", validate_default=True, alias="timeout", description="Longest wait for one request."
-    )
 
 
-class FeedMqttConfig(Table):
+class FeedTable(Table):
+    """What every kind of sink has that takes signed messages from the outbox."""
+
+    id: Id = Field(description="Id of the sink, names its place in the outbox.")
+    backlog_rate: int = Field(default=50, gt=0, description="Messages per second at most while catching up.")
+
+
+class FeedMqttConfig(FeedTable, BrokerTable):
     """`[[sinks]]` of kind `feed`: the regulators' feed to one broker. A feed may have several."""
 
     kind: Literal["feed"] = Field(description="The regulators' feed, docs/specs/feed.md.")
-    id: Id = Field(description="Id of the sink, names its place in the outbox.")
-    host: Host = Field(description="Name or address of the broker.")
     port: Port = Field(default=8883, description="TCP port; 1883 is usual without TLS.")
-    protocol: Literal["5", "3.1.1"] = Field(
-        default="5", description="MQTT version; 5 where the broker speaks it."
-    )
-    user: str = Field(default="", description="User name; empty: none.")
-    password_file: File = Field(
-        default="", validate_default=True, description="File that holds the password."
-    )
-    password_credential: str = Field(default="", description="systemd credential that holds the password.")
-    tls: TlsConfig = Field(default=TlsConfig(), description="Transport security.")
-    backlog_rate: int = Field(default=50, gt=0, description="Messages per second at most while catching up.")
 
 
-class FeedInfluxConfig(Table):
+class FeedInfluxConfig(FeedTable, ServerTable):
     """`[[sinks]]` of kind `feed-influx`: intervals, totals and completeness into an InfluxDB v2 write endpoint."""
 
     kind: Literal["feed-influx"] = Field(description="InfluxDB v2, docs/specs/influx-schema.md.")
-    id: Id = Field(description="Id of the sink, names its place in the outbox.")
-    url: HttpUrl = Field(description="Base address of the server.", examples=["http://127.0.0.1:8086"])
-    org: str = Field(min_length=1, description="Organisation.")
-    bucket: str = Field(min_length=1, description="Bucket.")
-    token_file: File = Field(default="", validate_default=True, description="File that holds the token.")
-    token_credential: str = Field(default="", description="systemd credential that holds the token.")
-    tls: TlsConfig = Field(
-        default=TlsConfig(),
-        description="Own CA or client certificate of an https URL; enabled where one is named.",
-    )
-    gzip: bool = Field(default=True, description="Compress requests.")
-    timeout_s: Timeout = Field(
-        default="10s", validate_default=True, alias="timeout", description="Longest wait for one request."
-    )
-    backlog_rate: int = Field(default=50, gt=0, description="Messages per second at most while catching up.")
 
 
 FEED_KINDS = (FeedMqttConfig, FeedInfluxConfig)

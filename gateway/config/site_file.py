@@ -70,6 +70,10 @@ __all__ = [
 T = TypeVar("T", bound=Table)
 STAND_INS: dict[type[Table], dict[str, Any]] = {
     GatewayConfig: {"id": "x"},
+    PlaceConfig: {"timezone": "UTC"},
+    IntervalsConfig: {},
+    HistoryConfig: {},
+    FeedConfig: {},
     MeterConfig: {"id": "x", "link": "x", "energy_kind": "other", "period": "1s"},
 }
 """Tables that are held against others although they have a fault, with values for what may be missing."""
@@ -135,7 +139,8 @@ def from_toml(text: str, path: Path) -> Site:
         sinks=tuple(e.value for e in draft.sinks if e.value is not None),
         aggregates=tuple(e.value for e in draft.aggregates if e.value is not None),
     )
-    return site.seal(_digest(body))
+    written = _written(body)
+    return site.seal(hashlib.sha256(written.encode()).hexdigest(), json.loads(written))
 
 
 def _parsed(text: str, path: Path) -> dict[str, Any]:
@@ -175,9 +180,9 @@ def _full_width(message: str, text: str) -> str:
     return '“ ” are full-width quotes 中文引号: use "' if wrong else ""
 
 
-def _digest(body: Mapping[str, Any]) -> str:
-    text = json.dumps(body, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
+def _written(body: Mapping[str, Any]) -> str:
+    """Return the content of a file as one JSON text, equal for equal keys and values."""
+    return json.dumps(body, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
 
 
 def _draft(body: Mapping[str, Any], path: Path, findings: list[Finding]) -> Draft:

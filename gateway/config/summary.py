@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 from drivers import profiles
 from gateway.clock import SystemClock
 from gateway.config.certificate_ends import certificate_warnings
+from gateway.config.channels import channels, period_of
 from gateway.config.meters import profile_library
+from gateway.config.transport import transport_warnings
 from gateway.secret_files import credential_file, readable_by_all
 
 if TYPE_CHECKING:
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
 
     from drivers.profiles import Library, Profile
     from gateway.config.models import MeterConfig, Site
+
+__all__ = ["channels", "period_of", "summary"]
 
 MANUAL_FIRST, MANUAL_HOLDING = 30_001, 40_001
 """What manuals call input and holding register 0. Source: Modicon's numbering, which Modbus manuals keep to."""
@@ -41,22 +45,10 @@ def summary(site: Site) -> dict[str, Any]:
         "digest": site.digest,
         "warnings": [
             *_warnings(site, meters, library),
+            *transport_warnings(site),
             *certificate_warnings(site, SystemClock().wall_ns()),
         ],
     }
-
-
-def channels(meter: MeterConfig, library: Library) -> tuple[str, ...]:
-    """Return the channel keys a meter of a checked site is read for."""
-    if meter.variables:
-        return tuple(meter.variables)
-    return profiles.channel_keys(library.get(meter.profile), meter.channels, meter.variant)
-
-
-def period_of(meter: MeterConfig, key: str) -> float:
-    """Return the period of one channel, seconds."""
-    override = meter.override.get(key)
-    return meter.period_s if override is None or override.period_s is None else override.period_s
 
 
 def _coarse(profile: Profile, meters: list[MeterConfig], library: Library) -> Iterator[str]:

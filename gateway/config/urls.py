@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -59,6 +60,22 @@ def _with_scheme(value: str, scheme: str) -> str:
     except ValueError:
         return ""
     return f'"{scheme}://{rest}"' if usable and not set("@?# ") & set(rest) else ""
+
+
+def is_this_machine(host: str) -> bool:
+    """Return whether a host name or address is this machine's own: what is sent there crosses no network.
+
+    Source: RFC 6761 section 6.3 (localhost and names under it), RFC 5735 and RFC 4291 (loopback addresses).
+    """
+    name = host.rstrip(".").lower()
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        address = ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    inner = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (inner or address).is_loopback
 
 
 OpcuaUrl = Annotated[str, url_of("opc.tcp", example="opc.tcp://127.0.0.1:4840")]

@@ -60,7 +60,8 @@ def test_defaults(site: config.Site) -> None:
     mqtt = site.sinks[0]
     assert isinstance(mqtt, config.MqttConfig)
     assert (mqtt.port, mqtt.protocol, mqtt.group, mqtt.prefix) == (1883, "5", "commit", "metergate/v1")
-    assert not mqtt.tls.enabled
+    assert mqtt.tls.enabled is None
+    assert not mqtt.uses_tls
 
 
 def test_paths_are_relative_to_the_site_file(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ URL, FEEDER, RATIOS = 'url = "opc.tcp://10.0.0.2:4840"', 'profile = "eastron-sdm
 INFLUX_URL = 'url = "http://127.0.0.1:8086"'
 MQTT, INFLUX, VARIABLE = 'host = "127.0.0.1"', 'bucket = "meters"', 'unit = "t/h"'
 
+SUM = 'id = "sum"\nterms = [{ meter = "feeder-1", channel = "energy_active_import_total" }]'
 MODBUS, LINE = 'kind = "modbus-tcp"', 'kind = "tcp-serial"\nport = 4001\n'
 
 # (name, text, what stands there instead, key path, a word of: found, expected, suggestion)
@@ -116,12 +117,15 @@ MISTAKES = [
     ("channels-of-variables", VARIABLE, VARIABLE + '\n[meters.ratios]\nct = 2', "meters.boiler-1.ratios", "a value", "profile", "remove"),
     ("unit-of-a-variable-overridden", VARIABLE, VARIABLE + '\n[meters.override.flow_mass]\nunit = "t/h"', "meters.boiler-1.override.flow_mass.unit", "a value", "variable itself", "variables.flow_mass"),
     ("profile-dir", GATEWAY, GATEWAY + '\nprofile_dirs = ["nowhere"]', "gateway.profile_dirs[1]", "nowhere", "folder", ""),
-    ("reserved-list", "[gateway]", '[[aggregates]]\nid = "hall"\n[gateway]', "aggregates", "content", "aggregates = []", "remove"),
-    ("reserved-list-as-table", "[gateway]", "[aggregates]\n[gateway]", "aggregates", "content", "aggregates = []", "remove"),
-    ("reserved", SITE_TABLE, '[feed]\nurl = "x"\n[site]\n', "feed", "content", "reserved", "remove"),
+    ("aggregate-as-table", "[gateway]", f"[aggregates]\n{SUM}\n[gateway]", "aggregates", "a table", "[[aggregates]]", "write [[aggregates]]"),
+    ("reserved", SITE_TABLE, '[inventory]\nurl = "x"\n[site]\n', "inventory", "content", "reserved", "remove"),
     # files and secrets
     ("missing-ca", MQTT, MQTT + '\ntls = { enabled = true, ca_file = "ca.crt" }', "sinks.mqtt.tls.ca_file", "no file", "PEM", "create"),
-    ("tls-off", MQTT, MQTT + '\ntls = { ca_file = "site.toml" }', "sinks.mqtt.tls.enabled", "false", "switched on", "enabled = true"),
+    ("tls-off", MQTT, MQTT + '\ntls = { ca_file = "site.toml" }', "sinks.mqtt.tls.enabled", "this machine", "switched on", "enabled = true"),
+    ("tls-refused", MQTT, MQTT + '\ntls = { enabled = false, ca_file = "site.toml" }', "sinks.mqtt.tls.enabled", "false", "switched on", "enabled = true"),
+    ("tls-of-http", INFLUX, INFLUX + '\ntls = { ca_file = "site.toml" }', "sinks.influx.tls.ca_file", "http://", "fits the URL", 'url = "https://127.0.0.1:8086"'),
+    ("tls-on-with-http", INFLUX, INFLUX + '\ntls = { enabled = true }', "sinks.influx.tls.enabled", "enabled = true, but url = http", "fits", "https://"),
+    ("no-tls-with-https", INFLUX_URL, INFLUX_URL.replace("http", "https") + '\ntls = { enabled = false }', "sinks.influx.tls.enabled", "enabled = false", "fits", "remove"),
     ("key-without-partner", MQTT, MQTT + '\ntls = { enabled = true, cert_file = "site.toml" }', "sinks.mqtt.tls.key_file", "nothing", "cert_file", "key_file"),
     ("missing-token-file", INFLUX, INFLUX + '\ntoken_file = "no-token"', "sinks.influx.token_file", "no-token", "secret", "create"),
     ("password-without-user", MQTT, MQTT + '\npassword_file = "site.toml"', "sinks.mqtt.user", "nothing", "belongs", "user"),
