@@ -41,6 +41,7 @@ check-imports: env ## imports point one way
 
 schema: env ## write the generated schemas anew
 	$(BIN)/python -m gateway.config.schema
+	$(BIN)/python -m gateway.feed.asyncapi
 
 bench: env servers ## measure the pipeline; ARGS="--only tcp-mqtt"
 	@$(BIN)/python -m tests.bench.run $(ARGS)
