@@ -1,0 +1,203 @@
+"""From a broker into a database: a message is acknowledged once the database has its lines, and not before.
+
+Written twice has the effect of once (gateway.feed.lines), so whatever is interrupted may be done again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
+
+from gateway.backoff import Backoff
+from gateway.errors import SinkUnavailable
+from gateway.feed import jws
+from gateway.feed.jws import Malformed
+from gateway.feed.lines import encode
+from gateway.regulator.messages import check_origin, content, place
+from gateway.regulator.trust import Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Sequence
+
+    from gateway.interfaces import Clock
+    from gateway.model import Refusal
+    from gateway.regulator.subscriber import Delivery, Message, Subscriber
+    from gateway.regulator.trust import Trusted
+
+T = TypeVar("T")
+TOPICS = "data", "backfill", "summary"  # what becomes lines, also what was late
+BATCH_BYTES = 1024 * 1024  # of messages
+PAUSES_S = 0.5, 30.0  # between attempts at a database that takes nothing
+TOLD_MAX = 100  # messages that were not written are told one by one up to here, then by the thousand
+
+
+class Database(Protocol):
+    """Where lines go."""
+
+    async def open(self) -> None:
+        """Connect. Raises SinkUnavailable."""
+
+    async def write(self, lines: Sequence[bytes]) -> list[Refusal]:
+        """Return the texts refused for good, once every other is stored. Raises SinkUnavailable: none may be taken for stored."""
+
+    async def close(self) -> None:
+        """Close; never raises."""
+
+
+def filters(prefix: str, group: str) -> list[str]:
+    """Return the shared subscriptions of a group of collectors."""
+    return [f"$share/{group}/{prefix}/+/+/+/{topic}" for topic in TOPICS]
+
+
+@dataclass
+class Collected:
+    """What was done so far. unwritten: reason -> messages that were acknowledged and not written, by what is wrong with them."""
+
+    messages: int = 0
+    written: int = 0
+    lines: int = 0
+    batches: int = 0
+    failures: int = 0
+    unwritten: Counter[str] = field(default_factory=Counter)
+    sites: dict[str, str] = field(default_factory=dict)  # -> the newest seq seen, as CHAIN:SEQ
+
+    def body(self, subscriber: Subscriber) -> dict[str, Any]:
+        """Return it as JSON."""
+        return {
+            "messages": self.messages,
+            "written": self.written,
+            "lines": self.lines,
+            "batches": self.batches,
+            "unwritten": dict(self.unwritten),
+            "sites": len(self.sites),
+            "database_failures": self.failures,
+            "connected": subscriber.is_connected,
+            "broker_losses": subscriber.losses,
+            "sessions_lost": subscriber.sessions_lost,
+            "dropped": subscriber.dropped,
+        }
+
+
+class _Lines(NamedTuple):
+    delivery: Delivery
+    text: bytes
+
+
+class Collector:
+    """Carries batches from a subscription to a database, for ever."""
+
+    def __init__(
+        self,
+        subscriber: Subscriber,
+        database: Database,
+        clock: Clock,
+        *,
+        prefix: str,
+        trusted: Trusted | None = None,
+        age_s: float = 0.5,
+        told: Callable[[str], None],
+    ) -> None:
+        """trusted: None: signatures are not looked at. age_s: a batch waits no longer for more. told: gets a line for what went wrong."""
+        self.done = Collected()
+        self._subscriber, self._database, self._clock = subscriber, database, clock
+        self._prefix, self._trusted, self._age_s, self._told = prefix, trusted, age_s, told
+        self._backoff = Backoff(*PAUSES_S)
+        self._is_open = False
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Carry batches until `stop` is set; what is under way then stays the broker's. Raises BrokerAway if going on is hopeless."""
+        try:
+            while not stop.is_set():
+                batch = await _unless(stop, self._batch())
+                if batch is None or await _unless(stop, self._store(batch)) is None:
+                    return
+        finally:
+            await self._database.close()
+
+    async def _batch(self) -> list[Delivery]:
+        """Return messages in the order they came: what is there within `age_s` after the first, up to a limit."""
+        most = self._subscriber.session.receive_max
+        batch = await self._subscriber.take(most)
+        try:
+            async with asyncio.timeout(self._age_s):
+                while len(batch) < most and _bytes(batch) < BATCH_BYTES:
+                    batch += await self._subscriber.take(most - len(batch))
+        except TimeoutError:
+            pass
+        return batch
+
+    async def _store(self, batch: list[Delivery]) -> bool:
+        """Return True when the database has the batch and the broker knows; tries as often as it takes."""
+        texts = [_Lines(delivery, self._text(delivery.message)) for delivery in batch]
+        full = [one for one in texts if one.text]
+        refusals = await self._write([one.text for one in full]) if full else []
+        for refusal in refusals:
+            message = full[refusal.index].delivery.message
+            self._unwritten("refused", message, f"the database refuses it: {refusal.reason}")
+        self._subscriber.acknowledge(batch)
+        refused = {refusal.index for refusal in refusals}
+        self.done.batches += 1
+        self.done.messages += len(batch)
+        self.done.written += len(full) - len(refused)
+        self.done.lines += sum(one.text.count(b"\n") + 1 for n, one in enumerate(full) if n not in refused)
+        return True
+
+    async def _write(self, texts: list[bytes]) -> list[Refusal]:
+        while True:
+            try:
+                if not self._is_open:
+                    await self._database.open()
+                    self._is_open = True
+                refusals = await self._database.write(texts)
+            except SinkUnavailable as error:
+                self.done.failures += 1
+                pause_s = self._backoff.next_s() if error.retry_after_s is None else error.retry_after_s
+                self._told(f"{error}; nothing is acknowledged, next try in {pause_s:.1f} s")
+                await self._clock.sleep_until(self._clock.monotonic() + pause_s)
+            else:
+                self._backoff.reset()
+                return refusals
+
+    def _text(self, message: Message) -> bytes:
+        """Return the lines of a message; none if it has none, or must not be written, which is counted and told."""
+        try:
+            at = place(self._prefix, message.topic)
+            parsed = jws.parse(message.payload)
+            body = content(parsed)
+            check_origin(at, body)
+            if self._trusted is not None:
+                verdict = self._trusted.judge(parsed, at.site)
+                if verdict is not Verdict.GOOD:
+                    seq = f"chain {str(body.get('chain'))[:40]} seq {str(body.get('seq'))[:20]}"
+                    self._unwritten(verdict.value, message, f"{seq}, signed as {parsed.header.kid[:80]}")
+                    return b""
+            text = encode(body)
+        except (Malformed, ValueError) as error:
+            self._unwritten("malformed", message, str(error).partition("\n")[0])
+            return b""
+        self.done.sites[at.site] = f"{body['chain']}:{body['seq']}"
+        return text
+
+    def _unwritten(self, reason: str, message: Message, why: str) -> None:
+        self.done.unwritten[reason] += 1
+        count = self.done.unwritten[reason]
+        if count <= TOLD_MAX or count % 1000 == 0:
+            self._told(f"not written, {reason} ({count}): {message.topic[:200]}: {why[:400]}")
+
+
+def _bytes(batch: Sequence[Delivery]) -> int:
+    return sum(len(delivery.message.payload) for delivery in batch)
+
+
+async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
+    """Return what `work` returns, or None if `stop` was set first; then `work` is cancelled."""
+    working, stopping = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        return await working if working.done() else None
+    finally:
+        for task in (working, stopping):
+            task.cancel()
+        await asyncio.gather(working, stopping, return_exceptions=True)
