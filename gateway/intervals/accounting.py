@@ -1,0 +1,207 @@
+"""Which due times have a frame, and the reason of each that has none: the table of docs/specs/gap-reasons.md. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import pairwise
+from typing import TYPE_CHECKING, NamedTuple
+
+from gateway.intervals.outages import EVER, Span, count, in_slots, within, without
+from gateway.model import NS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from gateway.intervals.facts import Facts
+    from gateway.intervals.model import Reason
+    from gateway.intervals.plans import Plan, Target
+    from gateway.intervals.timeline import Stretch
+
+KILLED_NS = 60 * NS  # an overrun is told once a minute at most; Source: docs/specs/journal.md, Events
+UNTOLD_NS = (
+    75 * NS
+)  # an overrun or hang is told this long after, and three periods (gateway/polling/watch.py: HANG_MIN_S, LOOK_S)
+OFF: Mapping[Reason, tuple[str, ...]] = {
+    "meter_off": ("timeout", "garbage"),
+    "rejected": ("exception", "refused"),
+}
+
+Missing = dict["Reason", int]
+Layer = tuple["Reason", list[Span]]
+
+
+class Account(NamedTuple):
+    """What was due of one period of one meter in a stretch of one epoch.
+
+    due: due times, ns. there: how many of them have a frame. missing: those without, by reason; sums to len(due) - there.
+    channels: only those that fared otherwise than the period: key -> (due, missing).
+    """
+
+    due: tuple[int, ...] | range
+    there: int
+    missing: Mapping[Reason, int]
+    channels: Mapping[str, tuple[int, Mapping[Reason, int]]]
+
+
+class Window(NamedTuple):
+    """What is asked for: slots [first, until) of one target, as far as one plan was in force."""
+
+    plan: Plan
+    first: int
+    until: int
+
+
+class Judge:
+    """Explains the missing due times of one target in one epoch."""
+
+    def __init__(
+        self,
+        target: Target,
+        facts: Facts,
+        stretch: Stretch,
+        now: int,
+        is_away: Callable[[str, int], bool] | None,
+    ) -> None:
+        """now: line up to which the journal was read. is_away: whether a meter is away for verification at a wall time."""
+        self._target, self._facts, self._stretch, self._now, self._is_away = (
+            target,
+            facts,
+            stretch,
+            now,
+            is_away,
+        )
+        self.epoch, self.last_resorts = stretch.epoch, 0
+
+    def _slots(self, spans: Iterable[Span]) -> list[Span]:
+        return in_slots(spans, self._stretch.shift, self._target.period_ns)
+
+    def _declared(self, plan: Plan, missing: Sequence[Span]) -> Iterator[Layer]:
+        """Yield what was declared or lost, in order of the table."""
+        target, facts, shift = self._target, self._facts, self._stretch.shift
+        if not plan.enabled:
+            yield "config_off", [(0, EVER)]
+        if facts.works:
+            yield "maintenance", self._slots(facts.work_spans((target.meter, plan.link), shift))
+        if self._is_away is not None:
+            dues = (slot for first, until in missing for slot in range(first, until))
+            away = [slot for slot in dues if self._is_away(target.meter, slot * target.period_ns)]
+            yield "removed_for_verification", [(slot, slot + 1) for slot in away]
+        if facts.losses:
+            yield "journal_dropped", self._slots(facts.loss_spans(target.meter, shift, target.period_ns))
+
+    def _open(self, plan: Plan) -> Iterator[Layer]:
+        """Yield the intervals that were open, in order of the table, as far as they hold for every channel."""
+        target, facts = self._target, self._facts
+        yield "gateway_down", self._slots(facts.gateway.spans("down"))
+        link = facts.links.get(plan.link)
+        if link is not None:
+            yield "gateway_down", self._slots(link.spans("crash"))
+            yield "link_down", self._slots(link.spans("down"))
+        yield "link_down", self._slots((first, last + 1) for first, last in target.overruns)
+        yield "meter_off", self._slots(target.own.turns.spans("off", "wait"))
+
+    def _channels_off(self) -> Iterator[Layer]:
+        for reason, states in OFF.items():
+            yield reason, self._slots(self._target.off.spans(*states))
+
+    def _told(self, key: str) -> Iterator[Layer]:
+        """Yield what events say of due times before them, the earliest first. key: of a channel, "" for all."""
+        for first, line, reason, keys in self._target.told:
+            if keys is None or key in keys:
+                yield reason, self._slots([(first, line)])
+
+    def _untold(self) -> Iterator[Layer]:
+        """Yield what holds where the journal says nothing (yet)."""
+        yield "gateway_down", self._slots((kill - KILLED_NS, kill + 1) for kill in self._facts.kills)
+        if self._facts.gateway.now != "down":
+            yield "link_down", self._slots([(self._now - UNTOLD_NS - 3 * self._target.period_ns, EVER)])
+
+    def absent(self, window: Window) -> set[str]:
+        """Return the channels of which the meter may have had no value in a window, or was found to have none after it."""
+        turns = self._target.own.absent
+        told = {key for row in self._target.told if row[3] for key in row[3]}
+        return {key for key in window.plan.keys if key in turns or key in told}
+
+    def elsewhere(self, key: str, others: Iterable[Target]) -> list[Span]:
+        """Return the slots at which a channel was read with another period of its meter."""
+        return self._slots(plan.span for other in others for plan in other.plans if key in plan.keys)
+
+    def reasons(self, plan: Plan, missing: list[Span], key: str = "") -> Missing:
+        """Return why due times under a plan have no frame. key: of a channel that is told of on its own; "": all others."""
+        found: Missing = Counter()
+        if not missing:
+            return found
+        layers: list[Iterator[Layer]] = [self._declared(plan, missing), self._open(plan)]
+        if key in self._target.own.absent:
+            layers.append(iter([("rejected", self._slots(self._target.own.absent[key].spans("absent")))]))
+        for layer in (*layers, self._channels_off(), self._told(key), self._untold()):
+            for reason, slots in layer:
+                rest = without(missing, slots)
+                taken = count(missing) - count(rest)
+                if taken:
+                    found[reason] += taken
+                    missing = rest
+                if not rest:
+                    return found
+        if not key:
+            self.last_resorts += count(missing)
+        found["gateway_down"] += count(missing)
+        return found
+
+
+def windows(target: Target, stretch: Stretch, start_ns: int, end_ns: int, now: int) -> list[Window]:
+    """Return the plans of a target with the due times of an epoch that fell to them in [start_ns, end_ns)."""
+    period_ns, shift = target.period_ns, stretch.shift
+    until = now + 1 if stretch.end is None else stretch.end
+    asked = -(-start_ns // period_ns), -(-end_ns // period_ns)
+    found = []
+    for plan in target.plans:
+        begin, end = plan.span
+        (held,) = in_slots([(max(begin, stretch.begin), min(end, until))], shift, period_ns) or [(0, 0)]
+        found += [Window(plan, *part) for part in within([held], *asked)]
+    return found
+
+
+def account_of(
+    target: Target, others: Sequence[Target], judge: Judge, asked: Sequence[Window], current: int
+) -> Account:
+    """Return the account of one target. others: its meter's other periods. current: the epoch in force."""
+    period_ns = target.period_ns
+    received, missing, parts = 0, Counter[str](), []
+    for window in asked:
+        here = target.there(judge.epoch, current, window.first, window.until)
+        gone = without([(window.first, window.until)], here)
+        received += count(here)
+        reasons = judge.reasons(window.plan, gone)
+        missing.update(reasons)
+        parts.append((window, gone, reasons))
+    channels = _channels(target, others, judge, parts)
+    if all(a.until == b.first for a, b in pairwise(asked)):
+        due: tuple[int, ...] | range = range(
+            asked[0].first * period_ns, asked[-1].until * period_ns, period_ns
+        )
+    else:
+        due = tuple(slot * period_ns for window in asked for slot in range(window.first, window.until))
+    return Account(due, received, dict(missing), channels)  # type: ignore[arg-type]
+
+
+def _channels(
+    target: Target, others: Sequence[Target], judge: Judge, parts: list[tuple[Window, list[Span], Missing]]
+) -> dict[str, tuple[int, Mapping[Reason, int]]]:
+    """Return channel -> (due, missing) of those that were not in every plan, or of which the meter had no value."""
+    named = {key for window, _, _ in parts for key in window.plan.keys}
+    special = {key for key in named if any(key not in window.plan.keys for window, _, _ in parts)}
+    special |= {key for window, gone, _ in parts if gone for key in judge.absent(window)}
+    found: dict[str, tuple[int, Mapping[Reason, int]]] = {}
+    for key in special:
+        due, missing = 0, Counter[str]()
+        for window, gone, reasons in parts:
+            if key not in window.plan.keys:
+                slots = without([(window.first, window.until)], judge.elsewhere(key, others))
+                due += count(slots)
+                missing["config_off"] += count(slots)
+                continue
+            due += window.until - window.first
+            missing.update(judge.reasons(window.plan, gone, key) if gone else reasons)
+        found[key] = due, {reason: n for reason, n in missing.items() if n}  # type: ignore[misc]
+    return found
