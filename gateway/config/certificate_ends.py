@@ -1,4 +1,4 @@
-"""Which certificates of a site's OPC UA links have ended or end soon; a warning, since the link says so itself too."""
+"""Which certificates of a site's OPC UA links and sinks have ended or end soon; a warning, since each says so itself too."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from gateway.config.models import Site
 
 SOON_NS = 30 * 86_400 * NS
-FILE_MAX = 64 * 1024
+FILE_MAX = 1 << 20
 
 
 def certificate_warnings(site: Site, now_ns: int) -> Iterator[str]:
@@ -32,19 +32,28 @@ def certificate_warnings(site: Site, now_ns: int) -> Iterator[str]:
         folder = site.gateway.state_dir / "opcua"
         for file in (*sorted(folder.glob("own/*.der")), *sorted(folder.glob("trusted/*.der"))):
             yield from _warning("OPC UA", file, now_ns)
+    for sink in site.sinks:
+        for key in ("cert_file", "ca_file"):
+            file = getattr(sink.tls, key)
+            if file is not None and sink.uses_tls:
+                yield from _warning(f"sinks.{sink.id}.tls.{key}", file, now_ns, any_of=key == "ca_file")
 
 
-def _warning(where: str, file: Path, now_ns: int) -> Iterator[str]:
+def _warning(where: str, file: Path, now_ns: int, *, any_of: bool = False) -> Iterator[str]:
+    """Yield the warning of a file. any_of: one good certificate in it will do, so the one that lasts longest counts."""
     try:
         with file.open("rb") as stream:
             raw = stream.read(FILE_MAX)
-        is_pem = b"-----BEGIN" in raw
-        found = x509.load_pem_x509_certificate(raw) if is_pem else x509.load_der_x509_certificate(raw)
+        if b"-----BEGIN" in raw:
+            found = x509.load_pem_x509_certificates(raw)  # the first of a chain is its owner's
+        else:
+            found = [x509.load_der_x509_certificate(raw)]
     except OSError:  # of the gateway's user only, perhaps
         return
     except ValueError:
         yield f"{where}: {file} is no certificate"
         return
-    end_ns = round(found.not_valid_after_utc.timestamp()) * NS
+    ends = [round(one.not_valid_after_utc.timestamp()) * NS for one in found]
+    end_ns = max(ends) if any_of else ends[0]
     if end_ns < now_ns + SOON_NS:
         yield f"{where}: certificate {file} {'ended' if end_ns < now_ns else 'ends'} on {iso(end_ns)[:10]}"

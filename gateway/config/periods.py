@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
@@ -24,6 +24,7 @@ from gateway.config.values import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+T = TypeVar("T")
 CLOCK_TIME = re.compile(r"([01]\d|2[0-3]):([0-5]\d)|24:00", re.ASCII)
 HOURS = re.compile(r"(\d\d:\d\d)-(\d\d:\d\d)", re.ASCII)
 HOUR_S = 3600
@@ -57,6 +58,13 @@ def _length(value_s: float) -> float:
     return value_s
 
 
+def _some(values: tuple[T, ...]) -> tuple[T, ...]:
+    """Return a list that has something in it. As `min_length` it would blame a list for each entry that is wrong."""
+    if not values:
+        raise unusable("a list that is not empty")
+    return values
+
+
 ClockTime = Annotated[
     str,
     AfterValidator(_clock_time),
@@ -82,8 +90,9 @@ class TariffConfig(Table):
     kind: Literal["sharp", "peak", "flat", "valley", "deep_valley"] = Field(
         description="尖 sharp, 峰 peak, 平 flat, 谷 valley, 深谷 deep_valley."
     )
-    hours: Annotated[tuple[Hours, ...], BeforeValidator(as_tuple)] = Field(
-        min_length=1, description='Hours of the day, such as ["08:00-11:00", "18:00-21:00"].'
+    hours: Annotated[tuple[Hours, ...], BeforeValidator(as_tuple), AfterValidator(_some)] = Field(
+        json_schema_extra={"minItems": 1},
+        description='Hours of the day, such as ["08:00-11:00", "18:00-21:00"].',
     )
     months: Annotated[tuple[Annotated[int, Field(ge=1, le=12)], ...], BeforeValidator(as_tuple)] = Field(
         default=tuple(range(1, 13)), description="Months they hold in; default: all."
@@ -177,8 +186,8 @@ class AggregateConfig(Table):
 
     id: Id = Field(description="Id of the aggregate.")
     name: str = Field(default="", description="Free text shown to people.")
-    terms: Annotated[tuple[TermConfig, ...], BeforeValidator(as_tuple)] = Field(
-        min_length=1, description="What it is the sum of; all in one unit."
+    terms: Annotated[tuple[TermConfig, ...], BeforeValidator(as_tuple), AfterValidator(_some)] = Field(
+        json_schema_extra={"minItems": 1}, description="What it is the sum of; all in one unit."
     )
     codes: CodesConfig = Field(default=CodesConfig(), description="The platform's codes.")
 
