@@ -8,7 +8,8 @@ import pytest
 
 from gateway.clock import SystemClock
 from gateway.errors import SinkUnavailable
-from gateway.sinks.mqtt import PACKET_MAX, MqttSink
+from gateway.sinks.mqtt import MqttSink
+from gateway.sinks.mqtt_connection import PACKET_MAX
 from tests.fakes.frames import make_batch, make_site
 from tests.fakes.mqtt import FakeBroker
 

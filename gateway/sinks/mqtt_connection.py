@@ -1,0 +1,371 @@
+"""One broker and the connection to it: QoS 1, every PUBACK looked at, a new connection from scratch after any loss.
+
+aiomqtt 2.5.1 as measured (the traps stand in README.md here): it hides the PUBACK's reason code, leaves
+publishes in flight waiting for their full timeout when the connection drops, and sends un-acknowledged
+messages again when the same client is entered twice. So publishes go straight to the paho client inside
+it, which says all three; everything else is aiomqtt's. The journal or outbox replays, so no session is kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import aiomqtt
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from gateway.errors import SinkUnavailable
+from gateway.sinks.mqtt_codes import (
+    CLOSED,
+    CLOSED_SILENTLY,
+    FAILURE,
+    TAKEN_OVER,
+    connect_refused,
+    plain,
+    value,
+)
+from gateway.sinks.tls import hide, reason
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from paho.mqtt.reasoncodes import ReasonCode
+
+    from gateway.interfaces import Clock
+    from gateway.sinks.tls import TlsFiles
+
+IN_FLIGHT_MAX = 20  # paho sends no more at once; also mosquitto's own limit
+KEEPALIVE_S = 30
+CONNECT_S = 4.0  # paho connects in a thread that cannot be cancelled; a stop may take 5 s
+GOODBYE_S = 2.0
+PACKET_MAX = 8 * 1024  # bytes of a packet from the broker: acknowledgements and the 3.1.1 probe
+SHORT_S = 10.0  # a connection that lives less
+SHORT_LIVES = 3  # such connections in a row look like another client with the same id
+_PUBLISH_SPARE = 10  # type 1, length 4, length of the topic 2, message id 2, properties 1
+_SILENT = logging.getLogger("gateway.sinks.mqtt.paho")
+_SILENT.setLevel(logging.CRITICAL)  # whatever goes wrong is raised, and logged once by the task that delivers
+
+
+class Message(NamedTuple):
+    """What is published. retain: the broker keeps it."""
+
+    topic: str
+    body: bytes
+    retain: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """Where a broker is, and as whom we come.
+
+    name: in messages. root: what all our topics begin with. timeout_s: for connecting, and without any PUBACK.
+    """
+
+    name: str
+    client_id: str
+    root: str
+    host: str
+    port: int
+    protocol: Literal["5", "3.1.1"] = "5"
+    user: str = ""
+    password: str | None = None
+    tls: TlsFiles | None = None
+    timeout_s: float = 10
+
+
+class Broker:
+    """A broker, and the connection to it while there is one. After SinkUnavailable from `publish`, `open` again."""
+
+    def __init__(self, login: Login, clock: Clock) -> None:
+        """login: stays the same for good."""
+        self.login = login
+        self._clock = clock
+        self.connection: Connection | None = None
+        self._since_s = 0.0
+        self._short_lives = 0
+
+    async def open(self, will: Message) -> Connection:
+        """Connect, in the place of a connection there may be; on 3.1.1 prove the permission. Raises SinkUnavailable.
+
+        will: published by the broker if we vanish.
+        """
+        self.drop()
+        connection = Connection(self._client(will), self.login)
+        is_open = False
+        try:
+            await connection.enter()
+            self._since_s = self._clock.monotonic()
+            if self.login.protocol != "5":
+                await connection.probe()
+            is_open = True
+        finally:
+            if not is_open:
+                connection.drop()
+        self.connection = connection
+        return connection
+
+    def _client(self, will: Message) -> aiomqtt.Client:
+        login, is_5 = self.login, self.login.protocol == "5"
+        properties: Any = Properties  # has no types
+        limits = properties(PacketTypes.CONNECT)
+        limits.MaximumPacketSize = PACKET_MAX
+        return aiomqtt.Client(
+            login.host,
+            login.port,
+            username=login.user or None,
+            password=login.password,
+            identifier=login.client_id,
+            protocol=aiomqtt.ProtocolVersion.V5 if is_5 else aiomqtt.ProtocolVersion.V311,
+            clean_session=None if is_5 else True,  # a new client starts clean on 5 anyway
+            will=aiomqtt.Will(will.topic, will.body, qos=1, retain=will.retain),
+            keepalive=KEEPALIVE_S,
+            timeout=login.timeout_s,
+            max_inflight_messages=IN_FLIGHT_MAX,
+            max_queued_incoming_messages=16,
+            tls_context=None if login.tls is None else login.tls.context(),
+            properties=limits if is_5 else None,
+            logger=_SILENT,
+        )
+
+    async def publish(
+        self, messages: Sequence[Message], *, tolerated: frozenset[int] = frozenset()
+    ) -> dict[int, str]:
+        """Return when every message has its PUBACK; see `Connection.publish`. Raises SinkUnavailable; then it is not open any more."""
+        if self.connection is None:
+            raise SinkUnavailable(f"{self.login.name}: not connected")
+        try:
+            return await self.connection.publish(messages, self.login.timeout_s, tolerated)
+        except SinkUnavailable as error:
+            short = self.connection.lost and self._clock.monotonic() - self._since_s < SHORT_S
+            self._short_lives = self._short_lives + 1 if short else 0
+            self.drop()
+            if self._short_lives < SHORT_LIVES:
+                raise
+            raise SinkUnavailable(
+                f"{error}; {self._short_lives} times in a row within {SHORT_S:g} s: "
+                f"another client may use the same id {self.login.client_id}"
+            ) from error
+
+    async def leave(self, last: Message) -> None:
+        """Publish the last words and disconnect; never raises, may be called twice."""
+        connection = self.connection
+        if connection is None:
+            return
+        try:
+            await connection.publish([last], min(GOODBYE_S, self.login.timeout_s))
+            connection.say_goodbye()
+        except SinkUnavailable:  # the last will says the same
+            return
+        finally:
+            self.drop()
+
+    def drop(self) -> None:
+        """End the connection at once; without a goodbye the broker publishes the last will. May be called twice."""
+        connection, self.connection = self.connection, None
+        if connection is not None:
+            connection.drop()
+
+
+class Connection:
+    """One connection's life: who is waiting for which PUBACK, and what went wrong first.
+
+    packet_max: bytes of the longest packet the broker accepts, None if it did not say. lost: the other side just closed it.
+    told: what the broker said, if it did, when it ended the connection. advice: where a permission is missing.
+    """
+
+    def __init__(self, client: aiomqtt.Client, login: Login) -> None:
+        """client: not entered yet, and never entered again."""
+        self.client = client
+        who = f"user {login.user}" if login.user else "anonymous clients"
+        self.advice = f"give {who} write permission on {login.root}/# in the broker's ACL"
+        self.packet_max: int | None = None
+        self.lost = False
+        self._login = login
+        self._in_flight_max = IN_FLIGHT_MAX
+        self._pending: dict[int, tuple[int, str]] = {}  # message id -> index, topic
+        self._tolerated: frozenset[int] = frozenset()
+        self._refused: dict[int, str] = {}  # index -> reason, of what is being published
+        self._fault = ""
+        self.told = ""
+        self._progress = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
+        self._paho = client._client
+        self._paho.connect_timeout = min(CONNECT_S, client.timeout)
+        self._receive_any = self._paho._sock_recv
+        self._paho._sock_recv = self._receive  # type: ignore[method-assign]
+        self._paho.on_publish = self._on_publish
+        self._paho.on_connect = self._on_connect
+        self._paho.on_disconnect = self._on_disconnect
+        self._paho.on_socket_open = self._on_socket_open
+        self._paho.on_socket_register_write = self._on_socket_register_write
+        client.pending_calls_threshold = IN_FLIGHT_MAX
+
+    async def enter(self) -> None:
+        """Connect and log in. Raises SinkUnavailable with the broker's answer."""
+        try:
+            await self.client.__aenter__()
+        except aiomqtt.MqttCodeError as error:
+            raise self._away(connect_refused(error)) from error
+        except aiomqtt.MqttError as error:
+            raise self._away(f"cannot connect: {reason(error)}") from error
+        self.client._disconnected.add_done_callback(self._lost)
+
+    async def probe(self) -> None:
+        """Prove on a 3.1.1 broker that we may publish: it acknowledges what it then throws away.
+
+        Raises SinkUnavailable unless a message comes back to us.
+        """
+        topic, nonce = f"{self._login.root}/probe", secrets.token_bytes(8)
+        timeout_s, fault = self._login.timeout_s, ""
+        try:
+            async with asyncio.timeout(timeout_s):
+                granted = await self.client.subscribe(topic, qos=1)
+                if any(value(code) >= FAILURE for code in granted):
+                    fault = "subscribing was denied"
+                else:
+                    await self.publish([Message(topic, nonce)], timeout_s)
+                    async for message in self.client.messages:
+                        if message.payload == nonce:
+                            break
+                    await self.client.unsubscribe(topic)
+        except TimeoutError:
+            fault = f"the message did not come back within {timeout_s:g} s"
+        except aiomqtt.MqttError as error:
+            fault = self.told or str(error)
+        if fault:
+            raise SinkUnavailable(
+                f"{self._login.name}: the probe on {topic} failed: {fault}; {self.advice} and read permission on {topic}"
+            )
+
+    def takes(self, message: Message) -> bool:
+        """Return whether the broker takes a message of this length."""
+        size = len(message.topic.encode()) + len(message.body) + _PUBLISH_SPARE
+        return self.packet_max is None or size <= self.packet_max
+
+    async def publish(
+        self, messages: Sequence[Message], timeout_s: float, tolerated: frozenset[int] = frozenset()
+    ) -> dict[int, str]:
+        """Return when every message has its PUBACK; index -> reason of those refused with a code of `tolerated`.
+
+        Raises SinkUnavailable at once when the connection drops or another reason code says no, and when nothing
+        was acknowledged for `timeout_s`.
+        """
+        self._tolerated, self._refused = tolerated, {}
+        for index, (topic, body, retain) in enumerate(messages):
+            await self._room(self._in_flight_max, timeout_s)
+            info = self._paho.publish(topic, body, qos=1, retain=retain)
+            if info.rc:
+                self.lost = not self.told
+                raise self._away(
+                    f"the connection was lost ({self.told or f'{topic} could not be sent: {info.rc.name}'})"
+                )
+            self._pending[info.mid] = index, topic
+        await self._room(1, timeout_s)
+        return self._refused
+
+    def say_goodbye(self) -> None:
+        """Tell the broker that the end is meant, so it does not publish the last will."""
+        self._paho.disconnect()
+        self._paho.loop_write()
+
+    def drop(self) -> None:
+        """End the connection at once; without a goodbye the broker publishes the last will. May be called twice."""
+        self._fault = self._fault or "disconnected"
+        self._paho._sock_close()
+        if self.client._disconnected.done() and not self.client._disconnected.cancelled():
+            self.client._disconnected.exception()  # seen, so asyncio does not complain
+
+    async def _room(self, limit: int, timeout_s: float) -> None:
+        """Return when fewer than `limit` messages are in flight."""
+        while not self._fault and len(self._pending) >= limit:
+            self._progress.clear()
+            try:
+                async with asyncio.timeout(timeout_s):
+                    await self._progress.wait()
+            except TimeoutError:
+                self._fault = f"no acknowledgement within {timeout_s:g} s"
+        if self._fault:
+            raise self._away(self._fault)
+
+    def _away(self, text: str) -> SinkUnavailable:
+        return SinkUnavailable(f"{self._login.name}: {hide(text, self._login.password)}")
+
+    def _receive(self, bufsize: int) -> bytes:
+        """Return up to `bufsize` bytes from the socket; paho asks for the rest of a packet at once. Raises OSError."""
+        if bufsize > PACKET_MAX:
+            self.told = f"the broker sends a packet of {bufsize} bytes, more than {PACKET_MAX}; cut off"
+            raise ConnectionAbortedError(self.told)
+        return self._receive_any(bufsize)
+
+    def _on_publish(
+        self, _c: Any, _u: Any, mid: int, code: ReasonCode, properties: Properties | None
+    ) -> None:
+        index, topic = self._pending.pop(mid, (-1, ""))
+        if code.value >= FAILURE and not self._fault:
+            text = getattr(properties, "ReasonString", "")
+            told = f"reason 0x{code.value:02x} {code}" + (f", {text}" if text else "")
+            if code.value in self._tolerated:
+                self._refused[index] = hide(told, self._login.password)
+                self._progress.set()
+                return
+            advice = f"; {self.advice}" if code.value == 0x87 else ""
+            self._fault = f"the broker refused a message on {topic} ({told}){advice}"
+        self._progress.set()
+
+    def _on_connect(
+        self, c: Any, u: Any, flags: Any, code: ReasonCode, properties: Properties | None = None
+    ) -> None:
+        """Take the broker's limits, which paho does not keep to, then let aiomqtt go on."""
+        self._in_flight_max = min(IN_FLIGHT_MAX, getattr(properties, "ReceiveMaximum", IN_FLIGHT_MAX))
+        self.packet_max = getattr(properties, "MaximumPacketSize", None)
+        self.client._on_connect(c, u, flags, code, properties)
+
+    def _on_socket_open(self, c: Any, u: Any, socket: Any) -> None:
+        """Refuse a socket that comes after we gave up: the thread that connects cannot be cancelled."""
+        if self._fault:
+            socket.close()
+            raise OSError(self._fault)
+        self.client._on_socket_open(c, u, socket)
+
+    def _on_socket_register_write(self, c: Any, u: Any, socket: Any) -> None:
+        """Write when the socket is ready; aiomqtt would do so later, when it may be closed or another's."""
+        if threading.get_ident() == self._thread:
+            self._write_when_ready(socket)
+        else:  # the thread that connects
+            self._loop.call_soon_threadsafe(self._write_when_ready, socket)
+
+    def _write_when_ready(self, socket: Any) -> None:
+        live = self._paho.socket()
+        if live is not None and live is socket:
+            self._loop.add_writer(live.fileno(), self._paho.loop_write)
+
+    def _on_disconnect(
+        self, c: Any, u: Any, flags: Any, code: ReasonCode, properties: Properties | None = None
+    ) -> None:
+        """Let aiomqtt know, also before it is connected: it would wait out the whole timeout."""
+        if flags.is_disconnect_packet_from_server:
+            self.told = f"reason 0x{code.value:02x} {code}"
+            if code.value == TAKEN_OVER:
+                self.told += f"; another client uses the same id {self._login.client_id}"
+        self.client._on_disconnect(c, u, flags, code, properties)
+        self._loop.call_soon_threadsafe(self._closed_early)
+
+    def _closed_early(self) -> None:
+        if not self.client._connected.done():
+            told = f" ({self.told})" if self.told else ""
+            self.client._connected.set_exception(
+                aiomqtt.MqttError(f"the broker closed the connection before it let us in{told}")
+            )
+
+    def _lost(self, future: asyncio.Future[None]) -> None:
+        error = None if future.cancelled() else future.exception()  # seen, so asyncio does not complain
+        told = self.told or (CLOSED if error is None else plain(error))
+        self.lost = not self._fault and told in {CLOSED, CLOSED_SILENTLY}
+        self._fault = self._fault or f"the connection was lost ({told})"
+        self._progress.set()
