@@ -73,6 +73,8 @@ class Queries:
             return list(self._db.execute(sql, bindings))
         except apsw.Error as error:
             raise failure("read", self.path, error) from error
+        except UnicodeDecodeError as error:  # SQLite keeps texts as it finds them
+            raise StorageDamaged(f"history {self.path} is damaged: {error}") from error
 
     def _value(self, sql: str, bindings: tuple[Any, ...] = ()) -> Any:
         rows = self._rows(sql, bindings)
@@ -236,6 +238,8 @@ class Queries:
                 found.append(Entry(*row))
         except apsw.Error as error:
             raise failure("read", self.path, error) from error
+        except UnicodeDecodeError as error:
+            raise StorageDamaged(f"history {self.path} is damaged: {error}") from error
         return found
 
     def retained(self) -> list[Entry]:

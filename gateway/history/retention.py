@@ -6,13 +6,15 @@ all, acknowledged or not. Never: the newest message, the newest of each retained
 
 from __future__ import annotations
 
-from itertools import accumulate
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
+from gateway.feed.positions import Positions, Span
 from gateway.history.work import Dropped
+from gateway.model import NS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     import apsw
 
@@ -25,19 +27,15 @@ SLACK_PART, SLACK_MAX = (
     64,
     8 * 1024 * 1024,
 )  # more than must go, so that it is not the next commit's work again
+PLAUSIBLE_NS = 1_767_225_600 * NS  # 2026 began; a clock before that is one that was never set
 _TIME_MAX = (1 << 63) - 1
 _TIMED = {"intervals": "start_ns", "totals": "start_ns", "events": "time_ns"}
 
 
-def pending(position: Mapping[str, Any], chain: str, seq: int) -> Iterator[tuple[int, int]]:
-    """Yield (first, until) of the messages a destination has not acknowledged: everything if its position says nothing."""
-    live, backlog = position.get("live"), position.get("backlog", [])
-    if position.get("chain", chain) != chain or not isinstance(live, int) or not isinstance(backlog, list):
-        yield 1, seq + 1
-        return
-    for span in backlog:
-        yield int(span[0]), int(span[1])
-    yield live, seq + 1
+def pending(position: Mapping[str, Any], chain: str, seq: int) -> list[Span]:
+    """Return the ranges of messages up to `seq` a destination has not acknowledged: everything if its position says nothing."""
+    found = Positions.from_json(position, chain, oldest=1, following=seq + 1)
+    return [*found.backlog, Span(found.live, seq + 1)]
 
 
 def unacknowledged(
@@ -132,14 +130,15 @@ class Retention:
             sql = f"SELECT {column} FROM {table} ORDER BY {column} LIMIT 1 OFFSET ?"  # noqa: S608
             ends += [row[0] + 1 for row in self._db.execute(sql, (ROUND - 1,))]
         front = self._front(ROUND)
-        # The order of messages is that of seq: one is as old as the oldest behind it, and one of the future has no time.
-        times = [time_ns if time_ns <= now_ns else 0 for _, time_ns in front]
-        ages = list(accumulate(reversed(times), min))[::-1]
+        # Messages go in order of seq. One that was signed in what is now the future would keep all behind it.
+        trusted = now_ns >= PLAUSIBLE_NS
+        ages = [0 if trusted and time_ns > now_ns else time_ns for _, time_ns in front]
         if len(ages) == ROUND:
-            ends.append(ages[-1] + 1)
+            ends.append(max(ages) + 1)
         cutoff_ns = min(ends)
-        going = [one for one, age in zip(front, ages, strict=True) if age < cutoff_ns]
-        return cutoff_ns, going[-1][0] + 1 if going else self.oldest, [time_ns for _, time_ns in going]
+        going = list(takewhile(lambda one: one[1] < cutoff_ns, zip(front, ages, strict=True)))
+        until = going[-1][0][0] + 1 if going else self.oldest
+        return cutoff_ns, until, [time_ns for (_, time_ns), _ in going]
 
     def _edges(self, table: str, column: str, cutoff_ns: int) -> tuple[int | None, int | None]:
         sql = f"SELECT min({column}), max({column}) FROM {table} WHERE {column} < ?"  # noqa: S608

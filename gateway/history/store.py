@@ -8,7 +8,6 @@ what goes and what it makes room for are one transaction; a file of a newer form
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ import orjson
 
 from gateway.errors import StorageError
 from gateway.feed.contract import GENESIS, RETAINED, topic
+from gateway.feed.jws import digest
 from gateway.history import format as file_format
 from gateway.history.read import Queries, failure
 from gateway.history.retention import AGED_PER_NEW, Retention, unacknowledged
@@ -46,11 +46,6 @@ class Chain:
     oldest: int = 1
 
 
-def hash_of(jws: bytes) -> str:
-    """Return what the next message calls `prev`."""
-    return f"sha256:{hashlib.sha256(jws).hexdigest()}"
-
-
 class Store(Queries):
     """The open file. Every method raises StorageError when the disk or the file does not play along."""
 
@@ -74,7 +69,7 @@ class Store(Queries):
         except apsw.Error as error:
             self._db.close(True)
             raise failure("open", path, error) from error
-        except ValueError as error:
+        except (TypeError, ValueError) as error:
             self._db.close(True)
             raise StorageDamaged(f"history {path} is damaged: {error}") from error
         except StorageError:
@@ -94,7 +89,7 @@ class Store(Queries):
         if not all(isinstance(number, int) for number in (found.seq, found.oldest)):
             raise ValueError("its seq is no number")
         newest = self._rows("SELECT seq, jws FROM outbox ORDER BY seq DESC LIMIT 1")
-        seq, head = (newest[0][0], hash_of(newest[0][1])) if newest else (0, GENESIS)
+        seq, head = (newest[0][0], digest(newest[0][1])) if newest else (0, GENESIS)
         if (seq, head) != (found.seq, found.head):
             raise ValueError(f"its newest message is {seq}, and should be {found.seq} with hash {found.head}")
         return found
@@ -119,8 +114,6 @@ class Store(Queries):
                     self._db.execute("ROLLBACK")
         except apsw.Error as error:
             raise failure("write", self.path, error) from error
-        if chain.id != self.chain.id:
-            self.positions = {}
         self.chain = chain
         return dropped
 
@@ -134,7 +127,7 @@ class Store(Queries):
         if work.entries and not old.id:
             raise ValueError("messages without a chain")
         seq = old.seq + len(work.entries)
-        head = hash_of(work.entries[-1].jws) if work.entries else old.head
+        head = digest(work.entries[-1].jws) if work.entries else old.head
         if (work.seq or seq, work.head or head) != (seq, head):
             raise ValueError(
                 f"seq {work.seq} and head {work.head} are not those of the newest message, {seq}"
@@ -147,7 +140,7 @@ class Store(Queries):
         """Return what went before its time, and the oldest message from then on."""
         old, dropped = self.chain, Dropped()
         if after.id != old.id:
-            for table in ("outbox", "retained", "destinations"):
+            for table in ("outbox", "retained"):
                 self._db.execute(f"DELETE FROM {table}")  # noqa: S608 - fixed names
             until = old.seq + 1
             if until > old.oldest:
@@ -156,8 +149,7 @@ class Store(Queries):
                     "chain", 0, 0, 0, until - old.oldest, old.oldest, until, unacknowledged=gone
                 )
             old = Chain(after.id)
-        positions = self.positions if after.id == self.chain.id else {}
-        retention = Retention(self._db, old.id, old.seq, old.oldest, positions)
+        retention = Retention(self._db, old.id, old.seq, old.oldest, self.positions)
         new = len(work.intervals) + len(work.totals) + len(work.events) + len(work.entries)
         retention.by_age(now_ns - keep_ns, AGED_PER_NEW * (1 + new))
         used = self.used_bytes()
