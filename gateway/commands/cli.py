@@ -17,8 +17,10 @@ import typer
 from gateway import __version__
 from gateway.commands import bus as cli_bus
 from gateway.commands import meter as cli_meter
+from gateway.commands.collect import collect
 from gateway.commands.opcua import app as opcua
 from gateway.commands.options import Config, Json, config_path, duration_s, print_json
+from gateway.commands.record import record
 from gateway.errors import EXIT_CONFIG, ConfigError, MetergateError
 
 app = typer.Typer(
@@ -265,6 +267,15 @@ def demo(
         Path | None,
         typer.Option(help="Keep site file, journal and logs in this folder; default: a temporary one."),
     ] = None,
+    interval: Annotated[
+        str, typer.Option(help="Length of the feed's intervals, such as 10s. Default: 15min.")
+    ] = "",
+    record_to: Annotated[
+        Path | None,
+        typer.Option(
+            "--record", help="Record the regulators' feed into this file; then try `metergate verify FILE`."
+        ),
+    ] = None,
 ) -> None:
     """Watch a whole simulated plant being read over real sockets, journaled and delivered.
 
@@ -277,12 +288,17 @@ def demo(
     except ModuleNotFoundError as error:
         raise missing_extra(error) from error
     for_s = duration_s(duration, "--for") if duration else None
-    raise typer.Exit(run_demo(Options(for_s, json=json, file=file, seed=seed, keep=keep)))
+    if interval:
+        duration_s(interval, "--interval")
+    given = Options(for_s, json=json, file=file, seed=seed, keep=keep, interval=interval, record=record_to)
+    raise typer.Exit(run_demo(given))
 
 
 cli_bus.mount(app)
 cli_meter.mount(app)
 app.add_typer(opcua, name="opcua")
+app.command()(collect)
+app.command()(record)
 
 
 @app.callback()

@@ -8,29 +8,30 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from gateway.backoff import Backoff
 from gateway.errors import SinkUnavailable
 from gateway.feed import jws
 from gateway.feed.jws import Malformed
 from gateway.feed.lines import encode
+from gateway.feed.trust import Verdict
 from gateway.regulator.messages import check_origin, content, place
-from gateway.regulator.trust import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
 
     from gateway.interfaces import Clock
     from gateway.model import Refusal
+    from gateway.regulator.key_folder import KeyFolder
     from gateway.regulator.subscriber import Delivery, Message, Subscriber
-    from gateway.regulator.trust import Trusted
 
 T = TypeVar("T")
+_REASONS = {Verdict.BAD: "bad_signature", Verdict.UNKNOWN: "unknown_key", Verdict.RETIRED: "retired_key"}
 TOPICS = "data", "backfill", "summary"  # what becomes lines, also what was late
 BATCH_BYTES = 1024 * 1024  # of messages
 PAUSES_S = 0.5, 30.0  # between attempts at a database that takes nothing
-TOLD_MAX = 100  # messages that were not written are told one by one up to here, then by the thousand
+TOLD_MAX = 100  # what was not written is told one by one up to here, then by the thousand
 
 
 class Database(Protocol):
@@ -39,8 +40,8 @@ class Database(Protocol):
     async def open(self) -> None:
         """Connect. Raises SinkUnavailable."""
 
-    async def write(self, lines: Sequence[bytes]) -> list[Refusal]:
-        """Return the texts refused for good, once every other is stored. Raises SinkUnavailable: none may be taken for stored."""
+    async def write_lines(self, lines: Sequence[bytes]) -> list[Refusal]:
+        """Return the lines refused for good, once every other is stored. Raises SinkUnavailable: none may be taken for stored."""
 
     async def close(self) -> None:
         """Close; never raises."""
@@ -53,21 +54,19 @@ def filters(prefix: str, group: str) -> list[str]:
 
 @dataclass
 class Collected:
-    """What was done so far. unwritten: reason -> messages that were acknowledged and not written, by what is wrong with them."""
+    """What was done so far. unwritten: reason -> what was acknowledged and not written: messages, of `refused` lines."""
 
     messages: int = 0
-    written: int = 0
     lines: int = 0
     batches: int = 0
     failures: int = 0
     unwritten: Counter[str] = field(default_factory=Counter)
-    sites: dict[str, str] = field(default_factory=dict)  # -> the newest seq seen, as CHAIN:SEQ
+    sites: dict[str, str] = field(default_factory=dict)  # -> CHAIN:SEQ that came last
 
     def body(self, subscriber: Subscriber) -> dict[str, Any]:
         """Return it as JSON."""
         return {
             "messages": self.messages,
-            "written": self.written,
             "lines": self.lines,
             "batches": self.batches,
             "unwritten": dict(self.unwritten),
@@ -80,11 +79,6 @@ class Collected:
         }
 
 
-class _Lines(NamedTuple):
-    delivery: Delivery
-    text: bytes
-
-
 class Collector:
     """Carries batches from a subscription to a database, for ever."""
 
@@ -95,7 +89,7 @@ class Collector:
         clock: Clock,
         *,
         prefix: str,
-        trusted: Trusted | None = None,
+        trusted: KeyFolder | None = None,
         age_s: float = 0.5,
         told: Callable[[str], None],
     ) -> None:
@@ -130,27 +124,30 @@ class Collector:
 
     async def _store(self, batch: list[Delivery]) -> bool:
         """Return True when the database has the batch and the broker knows; tries as often as it takes."""
-        texts = [_Lines(delivery, self._text(delivery.message)) for delivery in batch]
-        full = [one for one in texts if one.text]
-        refusals = await self._write([one.text for one in full]) if full else []
+        lines: list[bytes] = []
+        owners: list[Message] = []  # of each line
+        for delivery in batch:
+            text = self._text(delivery.message)
+            own = text.split(b"\n") if text else []
+            lines += own
+            owners += [delivery.message] * len(own)
+        refusals = await self._write(lines) if lines else []
         for refusal in refusals:
-            message = full[refusal.index].delivery.message
-            self._unwritten("refused", message, f"the database refuses it: {refusal.reason}")
+            told = f"{lines[refusal.index][:120].decode(errors='replace')}: {refusal.reason}"
+            self._unwritten("refused", owners[refusal.index], told)
         self._subscriber.acknowledge(batch)
-        refused = {refusal.index for refusal in refusals}
         self.done.batches += 1
         self.done.messages += len(batch)
-        self.done.written += len(full) - len(refused)
-        self.done.lines += sum(one.text.count(b"\n") + 1 for n, one in enumerate(full) if n not in refused)
+        self.done.lines += len(lines) - len(refusals)
         return True
 
-    async def _write(self, texts: list[bytes]) -> list[Refusal]:
+    async def _write(self, lines: list[bytes]) -> list[Refusal]:
         while True:
             try:
                 if not self._is_open:
                     await self._database.open()
                     self._is_open = True
-                refusals = await self._database.write(texts)
+                refusals = await self._database.write_lines(lines)
             except SinkUnavailable as error:
                 self.done.failures += 1
                 pause_s = self._backoff.next_s() if error.retry_after_s is None else error.retry_after_s
@@ -171,7 +168,7 @@ class Collector:
                 verdict = self._trusted.judge(parsed, at.site)
                 if verdict is not Verdict.GOOD:
                     seq = f"chain {str(body.get('chain'))[:40]} seq {str(body.get('seq'))[:20]}"
-                    self._unwritten(verdict.value, message, f"{seq}, signed as {parsed.header.kid[:80]}")
+                    self._unwritten(_REASONS[verdict], message, f"{seq}, signed as {parsed.header.kid[:80]}")
                     return b""
             text = encode(body)
         except (Malformed, ValueError) as error:

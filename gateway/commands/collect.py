@@ -1,0 +1,156 @@
+"""`metergate collect`: the feeds of many sites from a broker into a database; as many collectors as it takes, side by side."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path  # noqa: TC003 - typer reads the annotations
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gateway.commands.brokers import (
+    PREFIX,
+    Ca,
+    Cert,
+    KeyFile,
+    PasswordFile,
+    Prefix,
+    Url,
+    User,
+    broker_of,
+    prefix_of,
+    tell,
+    until_told,
+)
+from gateway.commands.loop import run
+from gateway.commands.options import duration_s, print_json
+
+if TYPE_CHECKING:
+    from gateway.interfaces import Clock
+    from gateway.regulator.broker import Broker, Session
+    from gateway.regulator.collecting import Collector, Database
+    from gateway.regulator.key_folder import KeyFolder
+    from gateway.regulator.subscriber import Subscriber
+
+SESSION_MIN_S = 86_400
+SESSION_MAX_S = 0xFFFF_FFFE  # MQTT 5, 3.1.2.11.2; one more means for ever
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+def collect(
+    url: Url,
+    influx: Annotated[str, typer.Option(help="Base address of the database, such as http://127.0.0.1:8086.")],
+    bucket: Annotated[str, typer.Option(help="Bucket to write to.")],
+    token_file: Annotated[Path, typer.Option(help="File with the token alone.")],
+    client_id: Annotated[
+        str,
+        typer.Option(help="Name of this collector at the broker: one of its own, and always the same."),
+    ],
+    org: Annotated[str, typer.Option(help="Organisation at the database.")] = "",
+    group: Annotated[str, typer.Option(help="Collectors of one group share the messages.")] = "metergate",
+    session: Annotated[
+        str,
+        typer.Option(help="How long the broker keeps messages while this collector is away; at least 1d."),
+    ] = "2d",
+    keys: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of public keys: what none of them signed is counted, told and never written."
+        ),
+    ] = None,
+    receive_max: Annotated[
+        int, typer.Option(min=1, max=5000, help="Messages under way, and the most in one batch.")
+    ] = 500,
+    every: Annotated[
+        str, typer.Option(help="Figures this often, as JSON on stdout. Default: at the end alone.")
+    ] = "",
+    influx_ca: Annotated[
+        Path | None, typer.Option(help="PEM of who signs the database's certificate. Default: the system's.")
+    ] = None,
+    prefix: Prefix = PREFIX,
+    user: User = "",
+    password_file: PasswordFile = None,
+    ca: Ca = None,
+    cert: Cert = None,
+    key_file: KeyFile = None,
+) -> None:
+    """Carry the feeds of many sites from a broker into InfluxDB, until Ctrl-C or SIGTERM.
+
+    A message is acknowledged to the broker once the database has it. Several collectors with the same --group share the work;
+    each needs a --client-id of its own, and keeps it: the broker then keeps its messages while it is away. Figures: one JSON
+    object on stdout at the end.
+    """
+    from gateway.clock import SystemClock
+    from gateway.regulator.broker import Session
+    from gateway.regulator.key_folder import KeyFolder
+    from gateway.secret_files import read_secret
+
+    for name, option in ((client_id, "--client-id"), (group, "--group")):
+        if not _NAME.fullmatch(name):
+            raise typer.BadParameter("1 to 64 of A-Z a-z 0-9 . _ -", param_hint=option)
+    expiry_s = duration_s(session, "--session")
+    if not SESSION_MIN_S <= expiry_s <= SESSION_MAX_S:
+        raise typer.BadParameter(
+            "at least 1d: a weekend's outage must not cost a message", param_hint="--session"
+        )
+    every_s = duration_s(every, "--every") if every else None
+    broker = broker_of(url, user, password_file, ca, cert, key_file)
+    clock = SystemClock()
+    trusted = None if keys is None else KeyFolder(keys, clock)
+    token = read_secret(token_file, "") or ""
+    database = _database(influx, org, bucket, token, influx_ca, clock)
+    held = Session(client_id, int(expiry_s), receive_max)
+    run(_collect(broker, held, database, clock, prefix_of(prefix), group, trusted, every_s))
+
+
+def _database(url: str, org: str, bucket: str, token: str, ca: Path | None, clock: Clock) -> Database:
+    from urllib.parse import urlsplit
+
+    from gateway.regulator.database import Lines
+    from gateway.sinks.tls import TlsFiles
+
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or "@" in parts.netloc:
+        raise typer.BadParameter("expected http://HOST:PORT or https://HOST:PORT", param_hint="--influx")
+    return Lines(url=url, org=org, bucket=bucket, token=token, clock=clock, tls=TlsFiles(ca=ca))
+
+
+async def _collect(
+    broker: Broker,
+    session: Session,
+    database: Database,
+    clock: Clock,
+    prefix: str,
+    group: str,
+    trusted: KeyFolder | None,
+    every_s: float | None,
+) -> None:
+    import asyncio
+
+    from gateway.regulator.collecting import Collector, filters
+    from gateway.regulator.subscriber import Subscriber
+
+    subscriber = Subscriber(broker, filters(prefix, group), clock, session=session, told=tell, patient=True)
+    with until_told() as stop:
+        async with subscriber:
+            collector = Collector(subscriber, database, clock, prefix=prefix, trusted=trusted, told=tell)
+            ticking = (
+                None
+                if every_s is None
+                else asyncio.ensure_future(_tick(collector, subscriber, clock, every_s))
+            )
+            try:
+                await collector.run(stop)
+            finally:
+                if ticking is not None:
+                    ticking.cancel()
+                    await asyncio.gather(ticking, return_exceptions=True)
+                print_json(collector.done.body(subscriber))
+
+
+async def _tick(collector: Collector, subscriber: Subscriber, clock: Clock, every_s: float) -> None:
+    from gateway.clock import sleep_for
+
+    while True:
+        await sleep_for(clock, every_s)
+        print_json(collector.done.body(subscriber))
