@@ -92,7 +92,7 @@ class Judge:
     def _open(self, plan: Plan) -> Iterator[Layer]:
         """Yield the intervals that were open, in order of the table, as far as they hold for every channel."""
         target, facts = self._target, self._facts
-        yield "gateway_down", self._slots(facts.gateway.spans("down"))
+        yield "gateway_down", self._slots(facts.down_spans())
         link = facts.links.get(plan.link)
         if link is not None:
             yield "gateway_down", self._slots(link.spans("crash"))
@@ -113,7 +113,7 @@ class Judge:
     def _untold(self) -> Iterator[Layer]:
         """Yield what holds where the journal says nothing (yet)."""
         yield "gateway_down", self._slots((kill - KILLED_NS, kill + 1) for kill in self._facts.kills)
-        if self._facts.gateway.now != "down":
+        if not self._facts.is_down:
             yield "link_down", self._slots([(self._now - UNTOLD_NS - 3 * self._target.period_ns, EVER)])
 
     def absent(self, window: Window) -> set[str]:

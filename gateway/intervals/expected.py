@@ -107,15 +107,15 @@ class Expectation:
     def _start(self, event: Event) -> None:
         """Begin a new life; one that did not end by a stop was killed when it was last heard of."""
         facts, line, epoch = self._facts, self._line, self._line.epoch
-        if line.stretches and facts.gateway.now != "down":
+        if line.stretches and not facts.is_down:
             kill = line.newest
             facts.kills.append(kill)
-            facts.gateway.turn(kill, "down")
+            facts.stop(kill)
             self._tell(kill, "gateway_down", self._planned())
         at = line.start(event.time_ns)
         if epoch not in (-1, line.epoch):
             self._begin_epoch(epoch)
-        facts.gateway.turn(at + 1, "up")  # a due time at the start itself is before the first poll
+        facts.start(at)
         for turns in facts.links.values():
             turns.turn(at, "down")
         for own in self._own.values():
@@ -154,7 +154,7 @@ class Expectation:
 
     def _stop(self, at: int, event: Event) -> None:
         self._tell(at, "gateway_down", self._planned())
-        self._facts.gateway.turn(at, "down")
+        self._facts.stop(at)
 
     def _plan(self, at: int, event: Event) -> None:
         detail, meter = event.detail, event.subject

@@ -17,18 +17,37 @@ ALL = "gateway"  # subject of an end of maintenance that is that of everything d
 class Facts:
     """States that more than one meter shares.
 
-    gateway: `down` or `up`. kills: when it was last heard of before each. links: link -> `crash`, `down` or `up`.
+    downs: when the gateway did not run, [from, until and with (None: still)]. kills: when it was last heard of before each. links: link -> `crash`, `down` or `up`.
     works: maintenance, [subject, begin, end (None: open), wall time it is declared until]. losses: [first, last wall
     time, subject or "", when it was told].
     """
 
     def __init__(self) -> None:
         """Nothing is known."""
-        self.gateway = Turns()
+        self.downs: list[list[Any]] = []
         self.kills: list[int] = []
         self.links: dict[str, Turns] = {}
         self.works: list[list[Any]] = []
         self.losses: list[list[Any]] = []
+
+    @property
+    def is_down(self) -> bool:
+        """Return whether the gateway was stopped and has not started since."""
+        return bool(self.downs) and self.downs[-1][1] is None
+
+    def stop(self, line: int) -> None:
+        """Take note that the gateway ran no more from then on."""
+        if not self.is_down:
+            self.downs.append([line, None])
+
+    def start(self, line: int) -> None:
+        """Take note that it runs; a due time at the start itself is before the first poll."""
+        if self.is_down:
+            self.downs[-1][1] = line
+
+    def down_spans(self) -> list[Span]:
+        """Return when the gateway did not run."""
+        return [(first, EVER if last is None else last + 1) for first, last in self.downs]
 
     def lose(self, line: int, gap: Gap) -> None:
         """Take a gap record; one that goes on where the last ended is put together with it."""
@@ -68,8 +87,11 @@ class Facts:
 
     def clamp(self, line: int) -> None:
         """Let nothing be later than `line`: the clock was stepped there."""
-        for turns in (self.gateway, *self.links.values()):
+        for turns in self.links.values():
             turns.clamp(line)
+        for down in self.downs:
+            down[:] = [None if time is None else min(time, line) for time in down]
+        self.kills = [min(kill, line) for kill in self.kills]
         for work in self.works:
             work[1] = min(work[1], line)
             work[2] = None if work[2] is None else min(work[2], line)
@@ -78,7 +100,7 @@ class Facts:
 
     def forget(self, before: int, before_ns: int, in_use: set[str]) -> None:
         """Forget what ended before a line, losses before a wall time, and links not in use."""
-        self.gateway.forget(before)
+        self.downs = [down for down in self.downs if down[1] is None or down[1] >= before]
         for turns in self.links.values():
             turns.forget(before)
         self.links = {id_: turns for id_, turns in self.links.items() if id_ in in_use}
@@ -89,7 +111,7 @@ class Facts:
     def snapshot(self) -> dict[str, Any]:
         """Return it as plain JSON values."""
         return {
-            "gateway": self.gateway.row(),
+            "downs": [down.copy() for down in self.downs],
             "kills": self.kills.copy(),
             "links": {id_: turns.row() for id_, turns in self.links.items()},
             "works": [work.copy() for work in self.works],
@@ -100,7 +122,7 @@ class Facts:
     def restore(cls, body: Mapping[str, Any]) -> Facts:
         """Return the one a snapshot was taken of."""
         found = cls()
-        found.gateway = Turns(*body["gateway"])
+        found.downs = [list(down) for down in body["downs"]]
         found.kills = list(body["kills"])
         found.links = {id_: Turns(*row) for id_, row in body["links"].items()}
         found.works = [list(work) for work in body["works"]]

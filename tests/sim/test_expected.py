@@ -50,7 +50,8 @@ def fed(records: list[Event | Gap | Frame]) -> Expectation:
 
 def test_every_missing_poll_has_a_reason(hour: Result) -> None:
     """The journal in order of time: within one time frames first, since what fails is told after what was read."""
-    records = sorted([*hour.frames, *hour.events], key=lambda record: record.time_ns)
+    records: list[Event | Gap | Frame] = [*hour.frames, *hour.events]
+    records.sort(key=lambda record: record.time_ns)
     expectation = fed(records)
     assert expectation.meters() == [f"m-{n:03d}" for n in range(1, 9)]
     reasons: dict[str, Mapping[Reason, int]] = {}
