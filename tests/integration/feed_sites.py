@@ -151,6 +151,11 @@ class Command:
             )
             return self.figures[-1]
 
+    def wait_longer(self, count: int) -> None:
+        """Return once so many further figures have come."""
+        seen = len(self.figures)
+        self.wait_for(lambda _: len(self.figures) >= seen + count)
+
     def wait_told(self, part: str) -> None:
         """Return once a line of stderr has this in it."""
         with self._news:
