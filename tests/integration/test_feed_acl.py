@@ -323,11 +323,11 @@ def test_a_client_is_who_its_certificate_says(broker: Example) -> None:
     with broker.client(COLLECTOR, keep=True) as collector:
         collector.subscribe("emc/v1/#")
     with broker.client(COLLECTOR, keep=True) as collector:
-        with broker.client(A, user=WATCH, client_id=COLLECTOR, keep=True) as site:
+        with broker.client(A, user=WATCH, client_id=f"test-{COLLECTOR}", keep=True) as site:
             assert site.publish(f"{A_ROOT}/data", b"own") < REFUSED
             assert collector.next() == (f"{A_ROOT}/data", b"own")
             assert site.messages.empty()
-        assert publish(broker, A, f"{B_ROOT}/data", user=B, client_id=COLLECTOR) == NOT_AUTHORISED
+        assert publish(broker, A, f"{B_ROOT}/data", user=B, client_id=f"test-{COLLECTOR}") == NOT_AUTHORISED
         assert collector.gone.empty()
 
 
