@@ -12,13 +12,16 @@ from gateway.config import site_file
 from gateway.errors import EXIT_CONFIG
 from gateway.planning.findings import SitePlan, examine
 from gateway.planning.links import FULL, TIGHT, percent
+from gateway.planning.storage import DAY_S, size, span
 from gateway.planning.wire_time import Assumptions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from gateway.config.models import Site
     from gateway.planning.links import LinkPlan, TargetPlan
+    from gateway.planning.storage import Storage
 
 
 def main(path: Path, *, meters: bool, delay: str, round_trip: str, as_json: bool) -> int:
@@ -36,7 +39,7 @@ def main(path: Path, *, meters: bool, delay: str, round_trip: str, as_json: bool
     if as_json:
         print_json(to_json(found, assumed))
     else:
-        _print(found, assumed, meters)
+        _print(site, found, assumed, meters)
     return EXIT_CONFIG if found.findings else 0
 
 
@@ -55,9 +58,27 @@ def to_json(found: SitePlan, assumed: Assumptions) -> dict[str, Any]:
             }
             for link_id, plan in found.links.items()
         },
+        "storage": _storage_json(found.storage),
         "warnings": found.warnings,
         "findings": site_file.to_json(found.findings),
     }
+
+
+def _storage_json(found: Storage) -> dict[str, Any]:
+    return {
+        "frames_per_s": round(found.frames_s, 3),
+        "journal": {"bytes_per_day": found.journal_day, "days": _rounded(found.journal_days)},
+        "history": {
+            "bytes_per_day": found.history_day,
+            "outbox_bytes_per_day": found.outbox_day,
+            "kept_bytes": found.kept_bytes,
+            "days": _rounded(found.history_days),
+        },
+    }
+
+
+def _rounded(days: float | None) -> float | None:
+    return None if days is None else round(days, 2)
 
 
 def _link_json(plan: LinkPlan) -> dict[str, Any]:
@@ -102,11 +123,12 @@ def _target_json(target: TargetPlan) -> dict[str, Any]:
     }
 
 
-def _print(found: SitePlan, assumed: Assumptions, meters: bool) -> None:
+def _print(site: Site, found: SitePlan, assumed: Assumptions, meters: bool) -> None:
     out = console()
     out.print(_links_table(found.links))
     if meters:
         out.print("", _meters_table(found.links), sep="\n")
+    out.print("", _storage_table(site, found.storage), sep="\n")
     out.print()
     out.print(
         f"Assumed, not measured: a meter on a serial line answers after {1e3 * assumed.delay_s:g} ms (--delay, or read.delay "
@@ -136,6 +158,22 @@ def _links_table(links: Mapping[str, LinkPlan]) -> Grid:
             "–" if plan.occupancy is None else percent(plan.occupancy),
             style=_colour(plan.occupancy),
         )
+    return table
+
+
+def _storage_table(site: Site, found: Storage) -> Grid:
+    """Return what is written a day, and how long it stays."""
+    costs = figures("a day"), figures("at most"), figures("holds"), figures("keep needs", drop=1)
+    table = Grid("file", *costs, title="Storage 存储, about")
+    days = "–" if found.journal_days is None else span(found.journal_days)
+    table.add_row("journal.db", size(found.journal_day), size(site.journal.size_max_bytes), days, "")
+    keep_days = site.history.keep_s / DAY_S
+    days = span(min(keep_days, found.history_days or keep_days))
+    needed = f"{size(found.kept_bytes)} for {span(keep_days)}"
+    at_most = size(site.history.size_max_bytes)
+    table.add_row("history.db", size(found.history_day + found.outbox_day), at_most, days, needed)
+    if found.outbox_day:
+        table.add_row("  of it the outbox", size(found.outbox_day), "", "", "")
     return table
 
 

@@ -35,6 +35,8 @@ NO_TIME = -(1 << 63)
 _HEAD = struct.Struct("<BI")
 _SAMPLE = struct.Struct("<BIIIqqB")
 _SAMPLE_REST = _SAMPLE.size - _HEAD.size
+FRAME_BYTES = _SAMPLE.size
+"""Bytes of a frame beside its raw ones, if it has no flags."""
 
 Record = Frame | Event | Gap
 _KNOWN = {kind: frozenset(entry.name for entry in fields(kind)) for kind in (Event, Gap)}

@@ -14,6 +14,7 @@ from gateway.declared import Declared, ratios_of
 from gateway.errors import Finding
 from gateway.planning.links import FULL, TIGHT, LinkPlan, Planner, percent
 from gateway.planning.proposals import proposals
+from gateway.planning.storage import storage, storage_warnings
 from gateway.planning.wire_time import NOTHING_ASSUMED, Assumptions
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from drivers.profiles import Library
     from gateway.config.models import MeterConfig, Site
     from gateway.planning.proposals import Proposal
+    from gateway.planning.storage import Storage
 
 ROUND_MAX_S = 60.0
 """A round that takes longer spreads readings past the tolerance of an interval's boundary, one minute."""
@@ -35,12 +37,13 @@ class SitePlan:
     proposed: dict[str, list[Proposal]]
     findings: list[Finding]
     warnings: list[str]
+    storage: Storage
 
 
 def examine(site: Site, library: Library, assumed: Assumptions) -> SitePlan:
     """Return the plans of a checked site with everything there is to say about them."""
     planner = Planner(library, assumed)
-    found = SitePlan(planner.site(site), {}, [], [])
+    found = SitePlan(planner.site(site), {}, [], [], storage(site, library))
     for link_id, plan in found.links.items():
         found.findings.extend(plan.problems)
         over = plan.occupancy is not None and plan.occupancy > TIGHT
@@ -51,6 +54,7 @@ def examine(site: Site, library: Library, assumed: Assumptions) -> SitePlan:
             found.findings.append(overfull(plan, texts))
         elif warning := tight(plan, texts):
             found.warnings.append(warning)
+    found.warnings.extend(storage_warnings(site, found.storage))
     return found
 
 
