@@ -11,9 +11,11 @@ import structlog
 
 from gateway import __version__, assembly
 from gateway.clock import sleep_for
+from gateway.config.sinks import FEED_KINDS
 from gateway.control.server import ControlServer, check_path
 from gateway.control.verbs import Verbs
 from gateway.deliver import Deliverer
+from gateway.derive.derivation import Derivation
 from gateway.health import Health, LinkHealth, MeterHealth, SinkHealth
 from gateway.journal.event_log import EventLog
 from gateway.journal.journal import Journal
@@ -35,7 +37,11 @@ if TYPE_CHECKING:
     from gateway.config.sinks import SinkConfig
     from gateway.control.maintenance import Maintenance
     from gateway.control.server import Answer
+    from gateway.dispatch import Dispatcher
+    from gateway.feed.entries import Destination
     from gateway.interfaces import Clock, Directory, Link, Sink
+
+    Drained = Deliverer | Dispatcher
 
 STOP_S = 4.0  # of the 5 s a stop may take; the rest is for closing the journal and the interpreter
 CLOSE_LINKS_S = 1.0
@@ -56,17 +62,19 @@ class Gateway:
         *,
         links: Callable[[LinkConfig, Clock], Link] | None = None,
         sinks: Callable[[SinkConfig, Directory, Clock], Sink] = assembly.sink,
+        destinations: Callable[[SinkConfig, Site, Clock], Destination] | None = None,
         inline_journal: bool = False,
         control: bool = True,
         reraise: bool = False,
     ) -> None:
-        """links, sinks: make what a table describes; None: what the assembly makes. inline_journal: no writer thread (virtual time).
+        """links, sinks, destinations: make what a table describes; None: what the assembly makes. inline_journal: no writer thread (virtual time).
 
         control: serve the local socket. reraise: let bugs out instead of restarting their task (tests).
         """
         self.site, self._library, self._clock, self._reraise = site, library, clock, reraise
         self._new_link = links or partial(assembly.link, state_dir=site.gateway.state_dir)
         self._new_sink = sinks
+        self._new_destination = destinations or (lambda *of: assembly.destination(*of))
         self._inline_journal, self._control = inline_journal, control
         infos = assembly.meter_infos(site)
         self.directory = SiteDirectory(site.gateway.id, __version__, site.digest, infos)
@@ -87,6 +95,7 @@ class Gateway:
         self._maintenance: Maintenance | None = None
         self._warnings: Callable[[], list[str]] = list
         self.journal: Journal
+        self.derivation: Derivation
         self._events: EventLog
         self.answers: Mapping[str, Answer] = {}  # verb of the control socket -> who answers it
 
@@ -107,11 +116,15 @@ class Gateway:
             inline=self._inline_journal,
         )
         try:
-            await self._run(stop, built)
+            self.derivation = Derivation(self.site, self._library, self._clock, inline=self._inline_journal)
+            try:
+                await self._run(stop, built)
+            finally:
+                await self.derivation.close()
         finally:
             await self.journal.close()
         notify("STATUS=stopped")
-        pending = {d.id: d.reader.pending for d in self._deliverers}
+        pending = {one.id: one.pending for one in self._drained}
         log.info("gateway stopped", journaled=self.journal.readings, lost=self.journal.lost, pending=pending)
         return self.figures()
 
@@ -121,7 +134,8 @@ class Gateway:
         events.note(
             "start", self.site.gateway.id, software=__version__, config=self.site.digest, pid=os.getpid()
         )
-        self.journal.note_config(self.site.digest, self.site.gateway.id, {})
+        changes = await self.derivation.changes(self.journal.config_digest)
+        self.journal.note_config(self.site.digest, self.site.gateway.id, changes)
         plans = PlanLog(self.site, self._library, events)
         plans.note_plans()
         self.directory.replaced = plans.note_layout
@@ -129,6 +143,7 @@ class Gateway:
         if self.journal.stepped_at_start:
             log.warning("the wall clock is behind the journal; a new epoch begins", epoch=self.journal.epoch)
         await self._make_deliverers()
+        await self.derivation.open(self.journal, events, self.health, self._new_destination)
         self._owners = {poller.id: poller for poller in self._pollers(recorder)}
         verbs = self._verbs(recorder)
         async with asyncio.TaskGroup() as tasks:
@@ -143,7 +158,8 @@ class Gateway:
             if self._control:
                 control = ControlServer(self.site.gateway.socket_path, self.answers)
                 base.append(tasks.create_task(self._supervised("control", control.run)))
-            sinks = {d: tasks.create_task(self._supervised(f"sink {d.id}", d.run)) for d in self._deliverers}
+            deriving = tasks.create_task(self._supervised("intervals", self.derivation.deriver.run))
+            sinks = {d: tasks.create_task(self._supervised(f"sink {d.id}", d.run)) for d in self._drained}
             links = [
                 tasks.create_task(self._supervised(f"link {poller.id}", poller.run))
                 for poller in self._owners.values()
@@ -158,7 +174,7 @@ class Gateway:
             await _cancel(links, CLOSE_LINKS_S)
             events.note("stop", self.site.gateway.id)
             await self._drain(sinks, end_s)
-            await _cancel(base, max(end_s - self._clock.monotonic(), 0.0))
+            await _cancel([deriving, *base], max(end_s - self._clock.monotonic(), 0.0))
 
     def _sizes(self) -> dict[str, int]:
         site = self.site
@@ -177,6 +193,8 @@ class Gateway:
 
     async def _make_deliverers(self) -> None:
         for config in self.site.sinks:
+            if isinstance(config, FEED_KINDS):
+                continue
             self._deliverers.append(
                 Deliverer(
                     config.id,
@@ -226,25 +244,27 @@ class Gateway:
             rules=self.rules,
         )
         self._maintenance, self._warnings = verbs.maintenance, verbs.changes.warnings
-        self.answers = {"status": self._status} | verbs.answers()
+        self.answers = {"status": self._status} | verbs.answers() | self.derivation.answers()
         return verbs
 
-    async def _drain(self, sinks: dict[Deliverer, asyncio.Task[None]], end_s: float) -> None:
-        """Commit what is open, give the sinks that are up a moment to take it, and let each say goodbye."""
+    @property
+    def _drained(self) -> list[Drained]:
+        """What has something to deliver, to be drained at the stop."""
+        return [*self._deliverers, *self.derivation.dispatchers]
+
+    async def _drain(self, sinks: dict[Drained, asyncio.Task[None]], end_s: float) -> None:
+        """Commit what is open, derive from it, give the sinks that are up a moment to take it, and let each say goodbye."""
         flushing = asyncio.create_task(self.journal.flush())
         await asyncio.wait([flushing], timeout=max(end_s - GOODBYE_S - self._clock.monotonic(), 0.0))
-        await asyncio.gather(*(self._end(deliverer, task, end_s) for deliverer, task in sinks.items()))
+        await self.derivation.deriver.drain(end_s - GOODBYE_S)
+        await asyncio.gather(*(self._end(sink, task, end_s) for sink, task in sinks.items()))
         await asyncio.wait([flushing], timeout=max(end_s - self._clock.monotonic(), 0.0))
 
-    async def _end(self, deliverer: Deliverer, task: asyncio.Task[None], end_s: float) -> None:
+    async def _end(self, sink: Drained, task: asyncio.Task[None], end_s: float) -> None:
         """End one sink: at once if it is down, for a connection begun now might outlast the stop."""
-        deliverer.drain()
+        sink.drain()
         until_s = end_s - GOODBYE_S
-        while (
-            self._clock.monotonic() < until_s
-            and deliverer.reader.pending
-            and self.health.sinks[deliverer.id].state == "up"
-        ):
+        while self._clock.monotonic() < until_s and sink.pending and self.health.sinks[sink.id].state == "up":
             await sleep_for(self._clock, 0.02)
         await _cancel([task], GOODBYE_S)
 
@@ -263,17 +283,11 @@ class Gateway:
     def figures(self) -> dict[str, Any]:
         """Return the state of everything as plain JSON values; counts are readings."""
         figures = self.health.figures()
-        for deliverer in self._deliverers:
-            reader = deliverer.reader
-            figures["sinks"][deliverer.id] |= {
-                "delivered": reader.delivered,
-                "pending": reader.pending,
-                "backlog": reader.backlog,
-                "refused": reader.refused,
-                "missed": reader.missed,
-            }
+        for sink in self._drained:
+            figures["sinks"][sink.id] |= sink.figures()
         clock = self._clock.state()
         figures["journal"] = self.journal.figures()
+        figures |= self.derivation.figures()
         figures["lost"] = self.journal.lost
         figures["maintenance"] = self._maintenance.figures() if self._maintenance else []
         figures["warnings"] = self._warnings()

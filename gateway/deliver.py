@@ -8,7 +8,7 @@ reason and skipped.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -88,6 +88,22 @@ class Deliverer:
                 await sleep_for(self._clock, pause_s)
         finally:
             await self._sink.close()
+
+    @property
+    def pending(self) -> int:
+        """Return how many readings are still to go."""
+        return self.reader.pending
+
+    def figures(self) -> dict[str, Any]:
+        """Return how far it is, in readings."""
+        reader = self.reader
+        return {
+            "delivered": reader.delivered,
+            "pending": reader.pending,
+            "backlog": reader.backlog,
+            "refused": reader.refused,
+            "missed": reader.missed,
+        }
 
     def drain(self) -> None:
         """Stop collecting: the gateway is stopping, what is there goes out at once."""

@@ -18,7 +18,7 @@ import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 from rich.console import Console
@@ -40,13 +40,18 @@ SAID_MAX = 800  # characters of a child's output that are shown
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """duration_s: None runs until Ctrl-C. file: simulation file, None for the plant shipped. keep: folder to keep."""
+    """duration_s: None runs until Ctrl-C. file: simulation file, None for the plant shipped. keep: folder to keep.
+
+    interval: length of the feed's intervals, "": as the site file has it. record: file for what the feed says.
+    """
 
     duration_s: float | None
     json: bool
     file: Path | None
     seed: int | None
     keep: Path | None
+    interval: str = ""
+    record: Path | None = None
 
 
 def _end_with_parent() -> None:
@@ -152,8 +157,16 @@ def wait_for_port(process: Process, port: int) -> None:
     raise MetergateError(f"{process.name} does not listen on port {port} after {START_S:.0f} s")
 
 
-def start_broker(stage: Stage) -> tuple[str, str]:
-    """Start a broker; return (sink table, what to tell the user)."""
+class Broker(NamedTuple):
+    """A broker that listens. sinks: tables for the site file. words: what to tell the user."""
+
+    port: int
+    sinks: str
+    words: str
+
+
+def start_broker(stage: Stage) -> Broker:
+    """Start a broker for telemetry and feed."""
     port = free_port()
     program = find_program("mosquitto")
     if program is not None:
@@ -169,8 +182,27 @@ def start_broker(stage: Stage) -> tuple[str, str]:
         words = f"embedded broker amqtt, MQTT 3.1.1 only, 127.0.0.1:{port} (mosquitto is not on the PATH)"
         protocol = "3.1.1"
     wait_for_port(process, port)
-    sink = f'[[sinks]]\nid = "telemetry"\nkind = "mqtt"\nhost = "127.0.0.1"\nport = {port}\nprotocol = "{protocol}"\n'
-    return sink, words
+    where = f'host = "127.0.0.1"\nport = {port}\nprotocol = "{protocol}"\n'
+    telemetry = f'[[sinks]]\nid = "telemetry"\nkind = "mqtt"\n{where}'
+    feed = f'[[sinks]]\nid = "feed"\nkind = "feed"\n{where}'
+    return Broker(port, telemetry + feed, words)
+
+
+def start_recorder(stage: Stage, broker: Broker, file: Path) -> Process:
+    """Start what writes the feed's messages into a file; return it once it listens."""
+    url = f"mqtt://127.0.0.1:{broker.port}"
+    process = stage.start("recorder", sys.executable, "-m", "gateway", "record", url, file.resolve())
+    end_s = time.monotonic() + START_S
+    while "recording" not in process.log.read_text(errors="replace"):
+        if process.ended() or time.monotonic() > end_s:
+            raise MetergateError(f"the feed cannot be recorded: {process.last_words()}")
+        time.sleep(0.05)
+    return process
+
+
+def intervals_table(interval: str) -> str:
+    """Return the table of intervals of that length, closed a fifth of it after their end; "": none, as by default."""
+    return f'[intervals]\nlength = "{interval}"\ngrace = "2s"\n' if interval else ""
 
 
 def start_database(stage: Stage) -> tuple[str, str]:
@@ -325,10 +357,15 @@ def main(options: Options) -> int:
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.default_int_handler)
         try:
-            broker_sink, broker = start_broker(stage)
+            broker = start_broker(stage)
             database_sink, database = start_database(stage)
-            site_file = start_site(stage, options, broker_sink + database_sink)
-            console.print(f"broker 消息代理: {broker}\ndatabase 数据库: {database}\nsite file: {site_file}")
+            if options.record is not None:
+                start_recorder(stage, broker, options.record)
+            tables = intervals_table(options.interval) + broker.sinks + database_sink
+            site_file = start_site(stage, options, tables)
+            console.print(
+                f"broker 消息代理: {broker.words}\ndatabase 数据库: {database}\nsite file: {site_file}"
+            )
             gateway = stage.start(
                 "gateway",
                 sys.executable,

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
     from simulators.plan import LinkPlan, MeterPlan, Plan
 
+REGION, ENTERPRISE = "350100", "91350100M000100Y43"
+"""Nobody's: the code that GB 32100-2015 has for its example, and the region it says."""
+
 
 def site_toml(
     plan: Plan,
@@ -35,7 +38,10 @@ def site_toml(
     ]
     if plan.profile_dirs:
         parts[-1] += f"\nprofile_dirs = [{', '.join(_text(str(f.resolve())) for f in plan.profile_dirs)}]"
-    parts.append(f'[site]\nname = {_text(plan.name)}\ntimezone = "Asia/Shanghai"')
+    parts.append(
+        f'[site]\nname = {_text(plan.name)}\ntimezone = "Asia/Shanghai"\n'
+        f'region = "{REGION}"\nenterprise = "{ENTERPRISE}"'
+    )
     for link in plan.links:
         parts.append(
             f"[[links]]\nid = {_text(link.id)}\nkind = {_text(link.kind)}\n"

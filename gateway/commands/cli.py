@@ -21,6 +21,7 @@ from gateway.commands.collect import collect
 from gateway.commands.opcua import app as opcua
 from gateway.commands.options import Config, Json, config_path, duration_s, print_json
 from gateway.commands.record import record
+from gateway.commands.watch import watch
 from gateway.errors import EXIT_CONFIG, ConfigError, MetergateError
 
 app = typer.Typer(
@@ -297,7 +298,8 @@ def demo(
 cli_bus.mount(app)
 cli_meter.mount(app)
 app.add_typer(opcua, name="opcua")
-app.command()(collect)
+for _command in (watch, collect):
+    app.command()(_command)
 app.command()(record)
 
 

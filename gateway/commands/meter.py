@@ -1,4 +1,4 @@
-"""The commands about one meter's life: `commission`, `swap`, `ratio`, `maintenance`, `replay`.
+"""The commands about one meter's life: `commission`, `swap`, `ratio`, `reading`, `maintenance`, `replay`.
 
 What they do is in `meter_work`, `replay` and `commission`, imported inside the command that needs them.
 """
@@ -16,7 +16,7 @@ Meter = Annotated[str, typer.Argument(metavar="METER", help="Id of a meter of th
 
 def mount(app: typer.Typer) -> None:
     """Add the commands to `metergate`."""
-    for command in (maintenance, swap, ratio, commission, replay):
+    for command in (maintenance, swap, ratio, reading, commission, replay):
         app.command()(command)
 
 
@@ -122,6 +122,30 @@ def ratio(
 
     what = Declaration(by or user(), why, closing or [], opening or [], at)
     record_ratio(config_path(config), meter, change, what, as_json=json)
+
+
+def reading(
+    meter: Meter,
+    values: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="CHANNEL=VALUE", help='What the meter shows: energy_active_import_total="12345.6 kWh".'
+        ),
+    ],
+    why: Why,
+    by: By = "",
+    at: Annotated[str, typer.Option(help="When it was read (the site's time). Default: now.")] = "",
+    config: Config = None,
+    json: Json = False,
+) -> None:
+    """Enter a reading taken by eye (人工抄表), also of a meter that is disabled: its own source, with who and why.
+
+    It takes the place of no reading of the meter; a month that lacks one at its end may use it, marked as manual. Values are as the
+    gateway counts, ratios included. Needs the running gateway, which alone writes the journal.
+    """
+    from gateway.commands.meter_work import record_reading
+
+    record_reading(config_path(config), meter, values, at=at, by=by or user(), why=why, as_json=json)
 
 
 def commission(

@@ -49,6 +49,8 @@ OPTIONS = {
     "to_ns": "TO",
     "subjects": "LINK|METER",
     "kinds": "--kind",
+    "readings": "CHANNEL=VALUE",
+    "time_ns": "--at",
 }
 """Key of a request on the control socket -> what the command calls it."""
 
@@ -263,6 +265,27 @@ def record_ratio(path: Path, meter_id: str, change: str, what: Declaration, *, a
     if answer["closing"] or answer["opening"]:
         _print_sides(answer, site.site.timezone)
     typer.echo(f"Still to be done: {answer['todo']}")
+
+
+def record_reading(
+    path: Path, meter_id: str, texts: list[str], *, at: str, by: str, why: str, as_json: bool
+) -> None:
+    """Enter readings and show what was kept. Raises MetergateError."""
+    reason(why)
+    site = load(path)
+    meter = meter_of(site, meter_id)
+    found = readings(site, meter, texts, "CHANNEL=VALUE") or {}
+    zone = site.site.timezone
+    when = past_ns(at, zone, "--at")
+    answer = ask_gateway(site, "reading", meter=meter.id, readings=found, time_ns=when, by=by, why=why)
+    warn_if_not_durable(answer)
+    if as_json:
+        print_json(answer)
+        return
+    for one in answer["readings"]:
+        typer.echo(
+            f"{meter.id}: {one['channel']} {one['reading']} {one['unit']} at {local(one['time_ns'], zone)}, by hand; by {by}: {why}"
+        )
 
 
 def _read_meter(site: Site, name: str) -> MeterConfig:

@@ -8,6 +8,7 @@ from gateway.control.changes import Changes, counters_of
 from gateway.control.errands import Errands
 from gateway.control.history import History
 from gateway.control.maintenance import Maintenance
+from gateway.control.readings import Entered
 from gateway.declared import Declared, ratios_of
 from gateway.replay.job import Replays
 
@@ -64,6 +65,7 @@ class Verbs:
             Declared(site.gateway.state_dir),
             site.site.timezone,
         )
+        self.entered = Entered(site, library, events, clock)
         self.replays = Replays(site, library, journal, events, clock, directory, new_sink, readers, rules)
 
     def answers(self) -> dict[str, Answer]:
@@ -76,6 +78,7 @@ class Verbs:
             "swap": self.changes.swap,
             "ratio_change": self.changes.ratio_change,
             "commissioned": self.changes.commissioned,
+            "reading": self.entered.answer,
             "events": self.history.answer,
             "replay": self.replays.start,
             "replay_state": self.replays.state,

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from gateway.intervals.model import Interval
 
 TARGET_PERCENT = Decimal(90)
-"""uploaded / due. Source: DB53/T 1116-2022 and the requirements of state platforms for 数据完整率."""
+"""uploaded / due. Source: what state platforms ask of collected data (重点用能单位能耗在线监测, seen in public acceptance texts)."""
 DEVIATION_MAX_PERCENT = Decimal(5)
 """Sum of days against month. Source: the same."""
 BOUNDARY_MAX_S = 60

@@ -1,0 +1,303 @@
+"""The task that derives: it reads the journal in order, closes intervals, and commits them with all that follows from them.
+
+One transaction carries intervals, events, messages, the chain and the place in the journal. So a kill between journal and
+history repeats work and never doubles or skips it. While the history cannot be written nothing is read on: the journal keeps.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import structlog
+
+from gateway.clock import sleep_for
+from gateway.config.periods import clock_time_s
+from gateway.derive.summaries import Agenda, Words, read_sums
+from gateway.derive.telling import Teller
+from gateway.errors import StorageError
+from gateway.history.work import SiteConfig, TotalRow, Work
+from gateway.intervals.engine import Engine
+from gateway.intervals.grid import Grid
+from gateway.journal.store import ReaderState, Span, StorageDamaged
+from gateway.model import NS, Event
+
+if TYPE_CHECKING:
+    from gateway.config.models import Site
+    from gateway.derive.messenger import Messenger
+    from gateway.history.history import History
+    from gateway.interfaces import Clock
+    from gateway.intervals.model import Interval
+    from gateway.journal.event_log import EventLog
+    from gateway.journal.journal import Journal
+    from gateway.journal.reader import Reader
+
+LOOK_S = 1.0  # intervals close by the wall clock too; looked at so often
+SAVE_S = 60.0  # the place in the journal is committed at least so often: what a restart reads again at most
+TELL_S = 2.0  # events wait so long for company
+RETRY_S = 2.0
+WAITING_MAX = 20_000  # intervals that wait for a history that cannot be written
+STATES = ("intervals", "reader", "agenda", "feed")
+
+log = structlog.get_logger("intervals")
+
+
+def grid_of(site: Site) -> Grid:
+    """Return the grid of intervals, days and months of a site."""
+    own = site.intervals
+    return Grid(
+        site.site.timezone,
+        round(own.length_s),
+        day_start_s=clock_time_s(own.day_start),
+        month_day=own.month_day,
+    )
+
+
+class Deriver:
+    """Makes intervals of the journal and keeps them. Used by one task; `open` first."""
+
+    def __init__(
+        self,
+        site: Site,
+        journal: Journal,
+        history: History,
+        clock: Clock,
+        events: EventLog,
+        messenger: Messenger | None,
+    ) -> None:
+        """messenger: None where nothing is signed."""
+        self._site, self._journal, self._history, self._clock = site, journal, history, clock
+        self._events, self._messenger = events, messenger
+        self.grid = grid_of(site)
+        self._grace_ns = round(site.intervals.grace_s * NS)
+        self._teller = Teller(site, self.grid, messenger)
+        self._work = Work()
+        self._states: dict[str, Any] = {}
+        self._saved_s = clock.monotonic()
+        self._told_late = 0
+        self._stopping = asyncio.Event()
+        self._done = asyncio.Event()
+        self._changed = False
+        self._engine: Engine
+        self._reader: Reader
+        self._agenda: Agenda
+
+    async def open(self) -> None:
+        """Go on where the history ends, or begin at the oldest group of the journal. Raises StorageError."""
+        states = await self._history.read(lambda store: {name: store.state(name) for name in STATES})
+        body = states["intervals"]
+        self._engine = (
+            Engine(self.grid, self._grace_ns)
+            if body is None
+            else Engine.restore(self.grid, self._grace_ns, body)
+        )
+        self._agenda = Agenda(self.grid, states["agenda"])
+        self._reader = self._journal.reader_at("intervals", _reader_state(states["reader"]))
+        site = self._site
+        self._work.config = SiteConfig(site.digest, self._clock.wall_ns(), _text(site))
+        self._begin_chain(states["feed"])
+
+    def _begin_chain(self, body: Any) -> None:
+        if self._messenger is not None:
+            began = self._messenger.begin(self._history, body)
+            if began is not None:
+                self.tell(began)
+
+    def tell(self, event: Event) -> None:
+        """Keep an event that is the history's own and not in the journal, and tell it on the feed."""
+        self._work.events.append(event)
+        self._teller.event(event)
+        self._changed = True
+        self._reader.awake.set()
+
+    async def run(self) -> None:
+        """Derive for ever; after `drain` until everything journaled has been derived."""
+        while True:
+            self._reader.awake.clear()
+            has_read = await self._read()
+            self._take(self._engine.close(self._clock.wall_ns(), idle=not has_read))
+            if self._is_due(idle=not has_read):
+                await self._commit()
+            if has_read:
+                continue
+            if self._stopping.is_set():
+                await self._commit()
+                self._done.set()
+                await asyncio.Event().wait()
+            await self._wait()
+
+    async def drain(self, end_s: float) -> None:
+        """Derive what is journaled, commit it, and rest: the gateway is stopping. Returns at `end_s` at the latest."""
+        self._stopping.set()
+        self._reader.awake.set()
+        try:
+            async with asyncio.timeout(max(end_s - self._clock.monotonic(), 0.0)):
+                await self._done.wait()
+        except TimeoutError:
+            log.warning("intervals are behind; the rest is derived after the next start")
+
+    async def _read(self) -> bool:
+        """Take the next groups of the journal; return whether there were any."""
+        if len(self._work.intervals) >= WAITING_MAX:
+            return False
+        try:
+            groups = await self._reader.take_groups(backlog=True)
+        except StorageError as error:
+            log.error("journal cannot be read; intervals wait", error=str(error))
+            return False
+        if groups is None:
+            return False
+        for group in groups:
+            for record in group.records:
+                self._engine.take(record)
+            if len(group.records) != len(group.frames):
+                for record in group.records:
+                    self._teller.record(record, self._work)
+            await sleep_for(self._clock, 0.0)
+        self._reader.acknowledge(sum(group.readings for group in groups), 0)
+        self._changed = True
+        return True
+
+    def _take(self, intervals: list[Interval]) -> None:
+        if not intervals:
+            return
+        self._work.intervals += intervals
+        self._teller.intervals(intervals)
+        for interval in intervals:
+            self._agenda.closed(interval.start_ns, interval.end_ns)
+
+    def _is_due(self, *, idle: bool) -> bool:
+        age_s = self._clock.monotonic() - self._saved_s
+        has_words = self._teller.has_words or (self._messenger is not None and self._messenger.has_words)
+        if self._work.intervals or self._work.manual or self._work.totals:
+            return True
+        return (has_words and age_s >= TELL_S) or (self._changed and idle and age_s >= SAVE_S)
+
+    async def _wait(self) -> None:
+        try:
+            async with asyncio.timeout(LOOK_S):
+                await self._reader.awake.wait()
+        except TimeoutError:
+            return
+
+    # -- committing ---------------------------------------------------------------------------------------
+
+    async def _commit(self) -> None:
+        """Make durable what was derived, then sum up what is over; tries again for ever while the disk refuses."""
+        while True:
+            try:
+                await self._commit_once()
+                due = self._agenda.due()
+                if due is None:
+                    return
+                found = await self._history.read(
+                    partial(_read_sums, grid=self.grid, due=due, settings=self._site.intervals)
+                )
+            except StorageDamaged:
+                await self._begin_anew()
+            except StorageError as error:
+                log.warning("history cannot be written; intervals wait", error=str(error))
+                await sleep_for(self._clock, RETRY_S)
+            else:
+                self._sum_up(due, found)
+
+    def _sum_up(self, due: Any, found: Any) -> None:
+        words = Words(self.grid, due, found)
+        self._agenda.done(due)
+        now_ns = self._clock.wall_ns()
+        self._work.totals.append(
+            TotalRow(due.period, due.span.start_ns, found.rev, due.span.end_ns, now_ns, words.row())
+        )
+        self._changed = True
+        if self._messenger is not None:
+            for body in words.messages(self._site.aggregates):
+                self._messenger.say("summary", body)
+
+    async def _commit_once(self) -> None:
+        """Commit what waits in one transaction. Raises StorageError: it still waits."""
+        work, self._work = self._work, Work()
+        self._teller.flush()
+        said = [] if self._messenger is None else self._messenger.take()
+        states = {
+            "intervals": self._engine.snapshot(),
+            "reader": _reader_body(self._reader.snapshot()),
+            "agenda": self._agenda.body(),
+        }
+        sealed = None
+        if self._messenger is not None:
+            sealed = self._messenger.seal(said)
+            work.entries, work.chain = sealed.entries, sealed.sealer.chain
+            work.kid, work.topics_gone = sealed.kid, sealed.topics_gone
+            states["feed"] = self._messenger.state(sealed)
+        work.states = states
+        try:
+            dropped = await self._history.commit(work)
+        except StorageError:
+            self._put_back(work)
+            if self._messenger is not None:
+                self._messenger.put_back(said)
+            raise
+        self._saved_s = self._clock.monotonic()
+        self._changed = False
+        if self._messenger is not None and sealed is not None:
+            self._messenger.committed(sealed)
+        if dropped:
+            self._events.note("history_dropped", self._site.gateway.id, **dropped.detail())
+
+    def _put_back(self, work: Work) -> None:
+        now = self._work
+        self._work = Work(
+            intervals=work.intervals + now.intervals,
+            totals=work.totals + now.totals,
+            events=work.events + now.events,
+            config=work.config or now.config,
+            manual=work.manual + now.manual,
+        )
+
+    async def _begin_anew(self) -> None:
+        """Begin a new history in place of a damaged one; what waits goes into it."""
+        try:
+            damage = await self._history.begin_anew()
+        except StorageError as error:
+            log.error("damaged history cannot be moved aside", error=str(error))
+            await sleep_for(self._clock, RETRY_S)
+            return
+        now_ns = self._clock.wall_ns()
+        self.tell(Event(now_ns, "history_damaged", self._site.gateway.id, damage))
+        self._work.config = SiteConfig(self._site.digest, now_ns, _text(self._site))
+        self._begin_chain(None)
+
+    def figures(self) -> dict[str, Any]:
+        """Return how far it is, for status; counts of the journal are readings."""
+        return {
+            "closed_until_ns": self._agenda.body()["closed_ns"],
+            "behind": self._reader.pending,
+            "waiting": len(self._work.intervals),
+            "too_late": self._told_late + len(self._engine.too_late),
+        }
+
+
+def _text(site: Site) -> str:
+    return orjson.dumps(dict(site.body), option=orjson.OPT_SORT_KEYS, default=str).decode()
+
+
+def _read_sums(store: Any, **asked: Any) -> Any:
+    return read_sums(store, **asked)
+
+
+def _reader_body(state: ReaderState) -> dict[str, Any]:
+    return {
+        "live": state.live,
+        "live_before": state.live_before,
+        "backlog": [list(span) for span in state.backlog],
+        "missed": state.missed,
+    }
+
+
+def _reader_state(body: Any) -> ReaderState | None:
+    if not isinstance(body, dict):
+        return None
+    spans = [Span(*span) for span in body["backlog"]]
+    return ReaderState("intervals", body["live"], body["live_before"], spans, missed=body["missed"])

@@ -1,0 +1,155 @@
+"""From events and intervals to what the feed says of them."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from gateway.derive.summaries import aggregate_body
+from gateway.feed import bodies
+from gateway.history.work import ManualReading
+from gateway.intervals.grid import Span
+from gateway.model import Event, Gap
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from gateway.config.models import Site
+    from gateway.derive.messenger import Messenger
+    from gateway.history.work import Work
+    from gateway.intervals.grid import Grid
+    from gateway.intervals.model import Interval
+    from gateway.model import Frame
+
+TOLD = frozenset(
+    {
+        "start",
+        "stop",
+        "config",
+        "clock_step",
+        "crash",
+        "journal_damaged",
+        "history_damaged",
+        "history_dropped",
+        "chain_begins",
+        "certificate_expires",
+        "commissioned",
+        "meter_swap",
+        "ratio_change",
+        "layout",
+        "replay",
+        "maintenance_begin",
+        "maintenance_end",
+        "counter_reset",
+        "counter_jump",
+        "counter_rollover",
+        "frozen",
+        "manual_reading",
+    }
+)
+"""Events that concern whoever relies on the readings; outages are in the intervals, reason by reason."""
+MANUAL = "manual_reading"
+
+
+class Teller:
+    """Collects what a commit says."""
+
+    def __init__(self, site: Site, grid: Grid, messenger: Messenger | None) -> None:
+        """messenger: None where nothing is signed: then only the history is told."""
+        self._aggregates = site.aggregates
+        self._grid, self._messenger = grid, messenger
+        self._events: list[dict[str, Any]] = []
+
+    def record(self, record: Frame | Event | Gap, work: Work) -> None:
+        """Take an event or a gap record of the journal into the commit."""
+        if isinstance(record, Event):
+            work.events.append(record)
+            if record.kind == MANUAL:
+                self._manual(record, work)
+            self.event(record)
+        elif isinstance(record, Gap):
+            self._say(record)
+
+    def event(self, event: Event) -> None:
+        """Tell an event, if it is one the feed tells."""
+        if event.kind in TOLD:
+            self._say(event)
+
+    def _say(self, record: Event | Gap) -> None:
+        if self._messenger is not None:
+            self._events.append(bodies.event(record, self._grid))
+
+    def _manual(self, event: Event, work: Work) -> None:
+        told = event.detail
+        reading = ManualReading(
+            event.subject,
+            str(told["channel"]),
+            int(str(told["time_ns"])),
+            Decimal(str(told["reading"])),
+            str(told["unit"]),
+            str(told["by"]),
+            str(told["why"]),
+            event.time_ns,
+        )
+        work.manual.append(reading)
+        if self._messenger is not None:
+            self._messenger.say("data", {"readings": [manual_body(reading, self._grid)]})
+
+    @property
+    def has_words(self) -> bool:
+        """Return whether events wait to be told."""
+        return bool(self._events)
+
+    def flush(self) -> None:
+        """Have the events that wait in the next commit."""
+        events, self._events = self._events, []
+        if self._messenger is not None:
+            for part in bodies.cut(events):
+                self._messenger.say("event", {"events": part})
+
+    def intervals(self, intervals: Sequence[Interval]) -> None:
+        """Tell closed intervals, and the reported quantities of those that closed for the first time."""
+        if self._messenger is None:
+            return
+        first: dict[tuple[int, int], list[Interval]] = {}
+        for one in intervals:
+            if one.rev == 0:
+                first.setdefault((one.start_ns, one.epoch), []).append(one)
+        sums = [body for together in first.values() for body in self.aggregates(together)]
+        for body in bodies.closed(intervals, sums, (), self._grid):
+            self._messenger.say("data", body)
+
+    def anew(self, together: Iterable[Interval]) -> None:
+        """Tell the reported quantities of an interval that was made anew. together: its meters, newest revisions."""
+        if self._messenger is not None:
+            for body in bodies.closed((), list(self.aggregates(list(together))), (), self._grid):
+                self._messenger.say("data", body)
+
+    def aggregates(self, together: Sequence[Interval]) -> Iterable[dict[str, Any]]:
+        """Yield the reported quantities of one interval. Their rev is the sum of those of the meters: it rises with each."""
+        amounts: dict[tuple[str, str], Decimal | None] = {}
+        units: dict[tuple[str, str], str] = {}
+        revs = {one.meter: one.rev for one in together}
+        for one in together:
+            for channel in one.channels:
+                amounts[one.meter, channel.key] = channel.delta
+                units[one.meter, channel.key] = channel.unit
+        for config in self._aggregates:
+            if together:
+                span = Span(together[0].start_ns, together[0].end_ns)
+                rev = sum(revs.get(meter, 0) for meter in {term.meter for term in config.terms})
+                yield aggregate_body(config, "interval", span, rev, amounts, units, self._grid)
+
+
+def manual_body(reading: ManualReading, grid: Grid) -> dict[str, Any]:
+    """Return a reading entered by hand as messages have it: `contract.ManualBody`."""
+    return {
+        "meter": reading.meter,
+        "channel": reading.channel,
+        "at": grid.iso(reading.time_ns),
+        "value": f"{reading.reading:f}",
+        "unit": reading.unit,
+        "by": reading.by,
+        "why": reading.why,
+        "entered": grid.iso(reading.entered_ns),
+    }
