@@ -6,17 +6,16 @@ misses a message and gets it late, a reading is entered by hand, the key is chan
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from gateway.feed import contract
+from gateway.feed import contract, jws
+from gateway.feed.keys import Key
 
 GATEWAY, REGION, ENTERPRISE = "plant-1", "350100", "91350100M000100Y43"
 """The enterprise is the one GB 32100-2015 has for its example."""
@@ -44,30 +43,16 @@ class Recorded(NamedTuple):
     body: Body
 
 
-class Signer:
-    """An example's key."""
-
-    def __init__(self, seed: bytes) -> None:
-        self._private = Ed25519PrivateKey.from_private_bytes(hashlib.sha256(seed).digest())
-        raw = self._private.public_key().public_bytes(
-            serialization.Encoding.Raw, serialization.PublicFormat.Raw
-        )
-        fingerprint = hashlib.sha256(raw).hexdigest()
-        self.kid = f"{GATEWAY}-{fingerprint[:16]}"
-        self.key: Body = {"kid": self.kid, "alg": "Ed25519", "x": _base64url(raw), "fingerprint": fingerprint}
-
-    def sign(self, payload: bytes) -> str:
-        """Return a compact JWS. Source: RFC 7515, 7.1; RFC 9864, 2.2."""
-        header = _compact({"alg": "Ed25519", "kid": self.kid, "typ": contract.TYP})
-        signed = f"{_base64url(header)}.{_base64url(payload)}"
-        return f"{signed}.{_base64url(self._private.sign(signed.encode()))}"
+def key_of(seed: bytes) -> Key:
+    """Return an example's key."""
+    return Key.of(Ed25519PrivateKey.from_private_bytes(hashlib.sha256(seed).digest()), GATEWAY)
 
 
 class Recorder:
     """Signs messages into one chain and notes them in the order a subscriber gets them."""
 
     def __init__(self) -> None:
-        self.signer = Signer(SEEDS[0])
+        self.key = key_of(SEEDS[0])
         self.seq, self.head = 0, contract.GENESIS
         self.recorded: list[Recorded] = []
 
@@ -87,9 +72,9 @@ class Recorder:
             "clock": {"synchronised": True, "offset_ms": 0.4, "max_error_ms": 12.0},
             "config": CONFIG,
         } | body
-        jws = self.signer.sign(_compact(payload))
-        self.head = f"sha256:{hashlib.sha256(jws.encode('ascii')).hexdigest()}"
-        return jws, payload
+        signed = jws.sign(self.key.private, self.key.kid, _compact(payload))
+        self.head = jws.digest(signed)
+        return signed.decode(), payload
 
     def note(self, at: datetime, level: str, payload: str, body: Body, *, retain: bool = False) -> None:
         """Note a message as it arrives."""
@@ -97,9 +82,9 @@ class Recorder:
 
     def send(self, kind: contract.Kind, at: datetime, body: Body, subject: str = "") -> None:
         """Sign a message and note that it arrives at once."""
-        jws, payload = self.sign(kind, at, body)
+        signed, payload = self.sign(kind, at, body)
         retain = kind in contract.RETAINED
-        self.note(at, contract.topic(kind, subject), jws, payload, retain=retain)
+        self.note(at, contract.topic(kind, subject), signed, payload, retain=retain)
 
     def state(self, at: datetime, *, online: bool) -> None:
         """Note a message of state, the only one that is not signed."""
@@ -144,8 +129,7 @@ def jws_of(kind: str) -> str:
 
 def public_key() -> Body:
     """Return the key the recording begins with, as JWK."""
-    key = Signer(SEEDS[0]).key
-    return {"kty": "OKP", "crv": "Ed25519", "alg": "Ed25519", "kid": key["kid"], "x": key["x"]}
+    return dict(key_of(SEEDS[0]).known.jwk)
 
 
 def _start(feed: Recorder) -> None:
@@ -172,7 +156,7 @@ def _birth(feed: Recorder, at: datetime, meters: list[Body]) -> None:
     body = {
         "software": "0.1.0",
         "timezone": "Asia/Shanghai",
-        "key": feed.signer.key,
+        "key": feed.key.body,
         "cadence": {"interval_s": 900, "grace_s": 30.0, "day_start": "00:00", "month_day": 1},
         "meters": index,
         "aggregates": [total],
@@ -188,9 +172,9 @@ def _first_hour(feed: Recorder) -> None:
     feed.send("data", _closed(1), _quarter(1))
     anew = _water(1, received=6) | {"rev": 1, "cause": "late"}
     feed.send("data", _at(1860), {"intervals": [anew]})
-    jws, body = feed.sign("data", _closed(2), _quarter(2))
+    late, body = feed.sign("data", _closed(2), _quarter(2))
     feed.send("data", _closed(3), _quarter(3) | {"readings": [_by_hand()]})
-    feed.note(_at(3631), "backfill", jws, body)
+    feed.note(_at(3631), "backfill", late, body)
 
 
 def _first_day(feed: Recorder) -> None:
@@ -220,10 +204,10 @@ def _first_day(feed: Recorder) -> None:
 
 def _new_key(feed: Recorder) -> None:
     """The old key signs the event that names the new one; the new one signs what follows."""
-    fresh = Signer(SEEDS[1])
-    detail = {"key": fresh.key, "why": "example"}
+    fresh = key_of(SEEDS[1])
+    detail = {"key": fresh.body, "why": "example"}
     feed.send("event", _at(4000), _event(_at(4000), "key_rotated", GATEWAY, detail))
-    feed.signer = fresh
+    feed.key = fresh
     meters = [_about("feeder-1", "electricity", _ENERGY, _POWER), _about("boiler-water", "water", _VOLUME)]
     _birth(feed, _at(4001), meters)
     feed.send("data", _closed(4), _quarter(4))
@@ -348,10 +332,6 @@ def _closed(n: int) -> datetime:
 
 def _iso(at: datetime, milliseconds: int = 0) -> str:
     return (at + timedelta(milliseconds=milliseconds)).isoformat(timespec="milliseconds")
-
-
-def _base64url(raw: bytes) -> str:
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
 def _compact(body: Body) -> bytes:

@@ -16,6 +16,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from pydantic import ValidationError
 
 from gateway.feed import asyncapi, contract, examples
+from gateway.feed.keys import load_public
+from gateway.feed.recording import Message, Reader
+from gateway.feed.verify import Verifier
 
 ROOT = Path(__file__).resolve().parents[2]
 SPECS = ROOT / "docs" / "specs"
@@ -238,6 +241,19 @@ def test_the_recorded_chain_is_whole() -> None:
                 assert fresh["kid"] not in keys
                 keys = {fresh["kid"]: fresh["x"]}  # from here on only the new one
     assert len(by_seq) > 10
+
+
+def test_our_verifier_finds_nothing_in_the_recording() -> None:
+    """With the key from the folder, every signature and every payload looked at."""
+    keys = load_public((asyncapi.EXAMPLES / "feed-key.jwk.json").read_bytes())
+    verifier = Verifier(keys, every_signature=True, schema=True)
+    with Reader(asyncapi.EXAMPLES / "feed.jsonl") as reader:
+        for number, message in reader:
+            assert isinstance(message, Message)
+            verifier.feed(message.topic, message.retain, message.payload, line=number)
+    report = verifier.report()
+    assert [found for found in report["findings"] if found["severity"] == "finding"] == []
+    assert report["verified"] == report["batches"] == 18
 
 
 def test_a_flipped_bit_does_not_verify() -> None:
