@@ -1,0 +1,296 @@
+"""Intervals out of the journal's records, whatever the pauses in between; rules: docs/specs/intervals.md. Pure.
+
+An interval is closed by the record that takes the time to its end + grace, before the next one is looked at; `close` hands out
+what is closed. So cuts, and restarts from a snapshot, change nothing of what comes out.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from gateway.intervals.amounts import lies_between, split_of
+from gateway.intervals.engine_state import restore_into, snapshot_of
+from gateway.intervals.expected import Expectation
+from gateway.intervals.intake import NEVER, Intake
+from gateway.intervals.making import Maker, facts_of, with_late
+from gateway.intervals.model import Interval
+from gateway.intervals.redoing import Redo, replay_of
+from gateway.model import NS, Frame
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gateway.intervals.amounts import Split
+    from gateway.intervals.collecting import Cell, Stretch
+    from gateway.intervals.expected import Account
+    from gateway.intervals.grid import Grid
+    from gateway.intervals.model import Cause
+    from gateway.model import Event, Gap
+
+KEPT = 4  # closed intervals that can be made anew out of what is in memory
+
+
+class Engine(Intake):
+    """The intervals of all meters; what it remembers: `Intake`."""
+
+    def take(self, record: Frame | Event | Gap) -> None:
+        """Take the next record of the journal."""
+        if self.progress_ns >= self._wake_ns:
+            self._catch_up(NEVER)
+        if record.__class__ is Frame:
+            self._frame(record)
+        else:
+            self._note(record)  # type: ignore[arg-type]
+
+    def close(self, now_ns: int, *, idle: bool, limit: int | None = None) -> list[Interval]:
+        """Return what has been closed or made anew since it was asked last, oldest first.
+
+        idle: there is no record left to take, so wall time is the progress. limit: close so many times a length at most
+        (after a long stop there are many): ask again while it is `behind`, or leave the rest to the next `take`.
+        """
+        left = self._catch_up(NEVER if limit is None else limit)
+        if idle and now_ns > self.progress_ns and self.open_ns is not None and not self.behind:
+            self.progress_ns = now_ns
+            self._catch_up(left)
+        made, self.made = self.made, []
+        return made
+
+    def revised(self, meter: str, epoch: int, start_ns: int, rev: int) -> None:
+        """Take note that an interval was made anew elsewhere, so that the next revision is the one after `rev`."""
+        stretch = self.kept.get((epoch, start_ns))
+        if stretch is not None and stretch.made is not None and meter in stretch.made:
+            facts, before = stretch.made[meter]
+            stretch.made[meter] = facts, max(before, rev)
+
+    # events
+
+    def _note(self, record: Event | Gap) -> None:
+        self.expectation.note(record)
+        self._follow_epoch(record.time_ns)
+        if self.open_ns is None:
+            return
+        self.progress_ns = max(self.progress_ns, record.time_ns)
+        kind = getattr(record, "kind", "")
+        if kind in {"meter_swap", "ratio_change"}:
+            self._declare(record)  # type: ignore[arg-type]
+        elif kind == "replay":
+            redo = replay_of(record)  # type: ignore[arg-type]
+            if redo is not None:
+                self.waiting.append((self.epoch, min(redo.to_ns, record.time_ns), redo))
+                self._release()
+
+    def _follow_epoch(self, time_ns: int) -> None:
+        """Go on in the epoch in force; what was open in the one before is closed as it is."""
+        spans = self.expectation.epochs()
+        if not spans or spans[-1].epoch == self.epoch:
+            return
+        ended = next((span for span in spans if span.epoch == self.epoch), None)
+        first_ns = self.grid.start_of(spans[-1].start_ns)
+        if self.open_ns is None:
+            self.open_ns = first_ns
+        elif ended is not None:
+            end_ns = time_ns if ended.end_ns is None else ended.end_ns
+            while self.open_ns < end_ns:
+                self._seal(self.open_ns, time_ns)
+            self._revise(time_ns)
+            self.open.clear()
+            self.open_ns = first_ns
+        else:  # the epoch's number is only known now
+            self._renumber(spans[-1].epoch)
+            first_ns = self.firsts.pop(self.epoch, first_ns)
+        if ended is not None or self.epoch < 0:
+            self.progress_ns = max(time_ns, spans[-1].start_ns)
+        self.epoch = spans[-1].epoch
+        self.firsts[self.epoch] = first_ns
+        self.firsts = dict(list(self.firsts.items())[-KEPT - 1 :])
+        self._release()
+        self._set_alarm()
+
+    def _renumber(self, epoch: int) -> None:
+        self._revise(self.progress_ns)
+        self.kept.clear()
+        self.open = {(epoch, start_ns): stretch for (_, start_ns), stretch in self.open.items()}
+        for stretch in self.open.values():
+            stretch.epoch = epoch
+        self.near = {(epoch, at_ns): known for (_, at_ns), known in self.near.items()}
+
+    def _declare(self, event: Event) -> None:
+        """Take a swap or a ratio's change, or that a swap was none; make anew what it touches."""
+        undone = event.detail.get("undoes")
+        at_ns = (undone if isinstance(undone, dict) else event.detail).get("effective_ns")
+        if not isinstance(at_ns, int):
+            return
+        since = (e for e, first_ns in self.firsts.items() if first_ns <= at_ns and e <= self.epoch)
+        epoch = max(since, default=min(self.firsts))
+        meter = event.subject
+        splits = self.splits.setdefault(meter, [])
+        split = split_of(event, epoch, at_ns)
+        if undone is not None:
+            splits[:] = [s for s in splits if s.kind != event.kind or s.effective_ns != at_ns]
+        else:
+            splits.append(split)
+        for key in self.kept:
+            if key[0] == epoch and self._touches(split, meter, key):
+                self._revise_later(key, meter, split.kind)
+        first_ns = self.grid.start_of(at_ns - self.after_ns)
+        last_ns = self.grid.start_of(at_ns)
+        gone_ns = [s for s in dict.fromkeys((first_ns, last_ns)) if not self._is_there((epoch, s))]
+        if gone_ns:
+            end_ns = gone_ns[-1] + self.grid.length_ns
+            self.redo.append(Redo(split.kind, meter, gone_ns[0], end_ns, detail=dict(event.detail)))
+
+    def _touches(self, split: Split, meter: str, key: tuple[int, int]) -> bool:
+        """Return whether an interval is another one with a split than without."""
+        _, start_ns = key
+        if start_ns <= split.effective_ns < start_ns + self.grid.length_ns:
+            return True
+        opening, closing = self._neighbours(meter, key)
+        return any(
+            lies_between(split, opening[name].boundary(), closing[name].boundary())
+            for name in opening.keys() & closing.keys()
+        )
+
+    def _release(self) -> None:
+        """Let go replays of times that are closed by now."""
+        due = [
+            row
+            for row in self.waiting
+            if row[0] != self.epoch or (self.open_ns is not None and self.open_ns >= row[1])
+        ]
+        if due:
+            self.redo += [redo for _, _, redo in due]
+            self.waiting = [row for row in self.waiting if row not in due]
+
+    # closing
+
+    def _catch_up(self, limit: int) -> int:
+        """Close and make anew what is due, `limit` times a length at most; return what is left of the limit."""
+        if not self.behind:
+            return limit
+        if self.progress_ns >= self.revise_ns:
+            self._revise(self.progress_ns)
+        until_ns = self.progress_ns - self.grace_ns - self.grid.length_ns
+        while self.open_ns is not None and self.open_ns <= until_ns and limit > 0:
+            self._seal(self.open_ns, self.progress_ns)
+            limit -= 1
+        self._release()
+        self._set_alarm()
+        return limit
+
+    def _seal(self, start_ns: int, closed_ns: int) -> None:
+        """Close an interval of the epoch in force for all meters."""
+        key = self.epoch, start_ns
+        stretch = self._stretch(key)
+        stretch.shut()
+        made = stretch.made = {}
+        for meter in sorted({*self.expectation.meters(), *stretch.cells}):
+            accounts = self._accounts(meter, stretch, closed_ns)
+            cells: Mapping[float, Cell] = stretch.cells.get(meter, {})
+            if not (accounts or cells or self._is_seldom(meter, stretch)):
+                continue  # it has left, or is not there yet
+            reports = self.expectation.reports(meter)
+            facts = facts_of(reports, self.learned.get(meter, {}), cells, accounts)
+            if self._facts.get(meter) == facts:
+                facts = self._facts[meter]
+            self._facts[meter] = facts
+            made[meter] = facts, 0
+            self.made.append(self._interval(meter, stretch, accounts, closed_ns, ""))
+        del self.open[key]
+        self.kept[key] = stretch
+        self.open_ns = start_ns + self.grid.length_ns
+        self._forget(closed_ns)
+
+    def _is_seldom(self, meter: str, stretch: Stretch) -> bool:
+        """Return whether a meter of which nothing was due is in its place: all its periods are longer than an interval."""
+        periods_s = [period_s for _, _, period_s, _ in self.expectation.reports(meter).values()]
+        periods_s += self.learned.get(meter, {})
+        longest_ns = round(max(periods_s, default=0) * NS)
+        if longest_ns <= self.grid.length_ns:
+            return False
+        until_ns = stretch.end_ns + longest_ns
+        return bool(self.expectation.account(meter, stretch.epoch, stretch.start_ns, until_ns, until_ns))
+
+    def _accounts(self, meter: str, stretch: Stretch, now_ns: int) -> dict[float, Account]:
+        return self.expectation.account(meter, stretch.epoch, stretch.start_ns, stretch.end_ns, now_ns)
+
+    def _interval(
+        self, meter: str, stretch: Stretch, accounts: Mapping[float, Account], closed_ns: int, cause: Cause
+    ) -> Interval:
+        assert stretch.made is not None
+        facts, rev = stretch.made[meter]
+        cells: Mapping[float, Cell] = stretch.cells.get(meter, {})
+        splits = [split for split in self.splits.get(meter, ()) if split.epoch == stretch.epoch]
+        near = self._neighbours(meter, (stretch.epoch, stretch.start_ns))
+        maker = Maker(accounts, cells, near, splits)
+        swaps = (split.effective_ns for split in splits if split.kind == "meter_swap")
+        digests = dict.fromkeys(digest for _, cell in sorted(cells.items()) for digest in cell.layouts)
+        return Interval(
+            meter=meter,
+            epoch=stretch.epoch,
+            start_ns=stretch.start_ns,
+            end_ns=stretch.end_ns,
+            channels=tuple(map(maker.channel, facts.channels)),
+            closed_ns=closed_ns,
+            rev=rev,
+            cause=cause,
+            swapped=any(stretch.start_ns <= at_ns < stretch.end_ns for at_ns in swaps),
+            energy_kind=facts.energy_kind,
+            layouts=tuple(digests),
+        )
+
+    def _revise(self, closed_ns: int) -> None:
+        dirty, self.dirty, self.revise_ns = self.dirty, {}, NEVER
+        for (epoch, start_ns, meter), cause in sorted(
+            dirty.items(), key=lambda row: (row[0][1], row[0][0], row[0][2])
+        ):
+            stretch = self.kept[epoch, start_ns]
+            assert stretch.made is not None
+            accounts = self._accounts(meter, stretch, closed_ns)
+            cells: Mapping[float, Cell] = stretch.cells.get(meter, {})
+            if meter in stretch.made:
+                facts, rev = stretch.made[meter]
+                stretch.made[meter] = with_late(facts, cells), rev + 1
+            else:
+                reports = self.expectation.reports(meter)
+                facts = facts_of(reports, self.learned.get(meter, {}), cells, accounts)
+                stretch.made[meter] = facts, 0
+            rev = stretch.made[meter][1]
+            self.made.append(self._interval(meter, stretch, accounts, closed_ns, cause if rev else ""))
+
+    def _forget(self, closed_ns: int) -> None:
+        """Forget what is older than the closed intervals that are kept, and lanes nothing came in."""
+        while len(self.kept) > KEPT:
+            oldest = next(iter(self.kept))
+            if any(entry[:2] == oldest for entry in self.dirty):
+                self._revise(closed_ns)
+            del self.kept[oldest]
+        length_ns, first = self.grid.length_ns, min(self.kept)
+        self.near = {
+            key: known
+            for key, known in self.near.items()
+            if self._is_there(key) or self._is_there((key[0], key[1] - length_ns))
+        }
+        since = first[0], first[1] - self.grid.tolerance_ns
+        self.splits = {
+            meter: kept
+            for meter, splits in self.splits.items()
+            if (kept := [split for split in splits if (split.epoch, split.effective_ns) >= since])
+        }
+        newest_ns = max(start_ns for _, start_ns in self.kept)
+        self._lanes = {layout: lane for layout, lane in self._lanes.items() if lane.cell.end_ns > newest_ns}
+        if first[0] == self.epoch:
+            self.expectation.forget(first[1])
+
+    # what goes on after a restart
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return everything as plain JSON values, the expectation too."""
+        return snapshot_of(self)
+
+    @classmethod
+    def restore(cls, grid: Grid, grace_ns: int, body: Mapping[str, Any]) -> Engine:
+        """Return the engine a snapshot was taken of. Raises ValueError on one of another version or grid."""
+        engine = cls(grid, grace_ns, Expectation.restore(body["expectation"]))
+        restore_into(engine, body)
+        engine._set_alarm()
+        return engine

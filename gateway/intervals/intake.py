@@ -1,0 +1,179 @@
+"""What the engine remembers, and frames on their way into it. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gateway.intervals.collecting import NO_CELL, Candidate, Lane, Stretch
+from gateway.intervals.expected import Expectation
+from gateway.intervals.model import NOT_GOOD
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gateway.intervals.amounts import Split
+    from gateway.intervals.collecting import Cell, Facts
+    from gateway.intervals.grid import Grid
+    from gateway.intervals.model import Cause, Interval
+    from gateway.intervals.redoing import Redo
+    from gateway.layout import Layout
+    from gateway.model import Frame
+
+NEVER = 2**63 - 1
+_BAD = int(NOT_GOOD)
+
+
+class Intake:
+    """What is open, and what of the newest closed intervals is needed to make them anew.
+
+    progress_ns: newest time of the epoch in force. redo: what only journal and history can make anew; take and clear.
+    too_late: (meter, time_ns) of frames for intervals that are kept no more; take and clear.
+    """
+
+    def __init__(self, grid: Grid, grace_ns: int, expectation: Expectation | None = None) -> None:
+        """grace_ns: an interval closes so long after its end."""
+        self.grid, self.grace_ns = grid, grace_ns
+        self.expectation = Expectation() if expectation is None else expectation
+        self.epoch, self.progress_ns = -1, 0
+        self.redo: list[Redo] = []
+        self.too_late: list[tuple[str, int]] = []
+        self.after_ns = min(grid.tolerance_ns, grace_ns)
+        self.open_ns: int | None = None  # start of the first interval that is open
+        self.firsts: dict[int, int] = {}  # epoch -> start of its first interval
+        self.open: dict[tuple[int, int], Stretch] = {}
+        self.kept: dict[tuple[int, int], Stretch] = {}
+        self.near: dict[tuple[int, int], dict[str, dict[str, Candidate]]] = {}  # boundary -> meter -> channel
+        self.learned: dict[str, dict[float, Facts]] = {}
+        self.splits: dict[str, list[Split]] = {}
+        self.dirty: dict[tuple[int, int, str], Cause] = {}  # (epoch, start, meter)
+        self.revise_ns = NEVER
+        self.waiting: list[tuple[int, int, Redo]] = []  # (epoch, until, replay)
+        self.made: list[Interval] = []
+        self._lanes: dict[Layout, Lane] = {}
+        self._facts: dict[str, Facts] = {}
+        self._wake_ns = NEVER
+        self._note_frame = self.expectation.frame
+
+    @property
+    def behind(self) -> bool:
+        """Return whether intervals are due that `close` has not made yet, because it was given a limit."""
+        return self.progress_ns >= self._wake_ns
+
+    def _frame(self, frame: Frame) -> None:
+        lane = self._lanes.get(frame.layout)
+        if lane is None or frame.epoch != lane.epoch:
+            lane = self._lane(frame)
+        time_ns = frame.time_ns
+        self._note_frame(lane.meter, lane.period_s, lane.epoch, time_ns)
+        slot_ns = time_ns - time_ns % lane.period_ns
+        cell = lane.cell
+        if not cell.from_ns <= slot_ns < cell.end_ns:
+            cell = self._cell(lane, slot_ns, time_ns)
+        if cell is not NO_CELL:
+            lane.put(frame, cell, slot_ns)
+        if lane.counters and not lane.calm_from_ns < time_ns < lane.calm_to_ns:
+            self._near_boundary(lane, frame)
+        if time_ns > self.progress_ns and lane.epoch == self.epoch:
+            self.progress_ns = time_ns
+
+    def _lane(self, frame: Frame) -> Lane:
+        """Return the lane of a frame whose layout or epoch is another one than before."""
+        if frame.epoch != self.epoch:
+            self._note_frame(frame.layout.meter, frame.layout.period_s, frame.epoch, frame.time_ns)
+            self._follow_epoch(frame.time_ns)
+        lane = self._lanes.get(frame.layout)
+        if lane is None:
+            lane = self._lanes[frame.layout] = Lane(frame.layout)
+            learned = self.learned.setdefault(lane.meter, {})
+            if learned.get(lane.period_s) == lane.facts:
+                lane.facts = learned[lane.period_s]
+            learned[lane.period_s] = lane.facts
+        lane.epoch, lane.cell = frame.epoch, NO_CELL
+        lane.calm_from_ns = lane.calm_to_ns = 0
+        return lane
+
+    def _cell(self, lane: Lane, slot_ns: int, time_ns: int) -> Cell:
+        """Return where a frame of that due time belongs; NO_CELL if nowhere any more. A closed interval is made anew."""
+        start_ns = self.grid.start_of(slot_ns)
+        key = lane.epoch, start_ns
+        if start_ns < self.firsts.get(lane.epoch, -1):
+            return NO_CELL  # due before anything was known
+        stretch = self.kept.get(key)
+        if stretch is not None:
+            cell = stretch.cell(lane.meter, lane.period_s)
+            cell.from_ns = cell.end_ns
+            self._revise_later(key, lane.meter, "late")
+        elif lane.epoch == self.epoch and self.open_ns is not None and start_ns >= self.open_ns:
+            cell = self._stretch(key).cell(lane.meter, lane.period_s)
+        else:
+            self.too_late.append((lane.meter, time_ns))
+            return NO_CELL
+        lane.enter(cell)
+        return cell
+
+    def _stretch(self, key: tuple[int, int]) -> Stretch:
+        if key not in self.open:
+            self.open[key] = Stretch(*key, key[1] + self.grid.length_ns)
+        return self.open[key]
+
+    def _near_boundary(self, lane: Lane, frame: Frame) -> None:
+        """Keep a frame's good counters if none was nearer to the boundary it is near to; else say how long it is calm."""
+        time_ns, length_ns = frame.time_ns, self.grid.length_ns
+        start_ns = self.grid.start_of(time_ns)
+        if time_ns - start_ns <= self.after_ns:
+            boundary_ns = start_ns
+        elif start_ns + length_ns - time_ns <= self.grid.tolerance_ns:
+            boundary_ns = start_ns + length_ns
+        else:
+            lane.calm_from_ns = start_ns + self.after_ns
+            lane.calm_to_ns = start_ns + length_ns - self.grid.tolerance_ns
+            return
+        key = lane.epoch, boundary_ns
+        before = lane.epoch, boundary_ns - length_ns
+        if key not in self.near and not (self._is_there(key) or self._is_there(before)):
+            return
+        known = self.near.setdefault(key, {}).setdefault(lane.meter, {})
+        distance_ns, nearer = abs(time_ns - boundary_ns), False
+        for i, name in lane.counters:
+            flags = frame.flags[i]
+            if flags & _BAD:
+                continue
+            old = known.get(name)
+            if old is None or (distance_ns, time_ns) < (abs(old.time_ns - boundary_ns), old.time_ns):
+                known[name] = Candidate(time_ns, flags, frame.layout, frame.raw, i)
+                nearer = True
+        for neighbour in (before, key) if nearer else ():
+            if neighbour in self.kept:
+                self._revise_later(neighbour, lane.meter, "late")
+
+    def _is_there(self, key: tuple[int, int]) -> bool:
+        """Return whether an interval is open, is to come, or is kept."""
+        epoch, start_ns = key
+        is_open = epoch == self.epoch and self.open_ns is not None and start_ns >= self.open_ns
+        return is_open or key in self.kept
+
+    def _neighbours(
+        self, meter: str, key: tuple[int, int]
+    ) -> tuple[Mapping[str, Candidate], Mapping[str, Candidate]]:
+        """Return the candidates at start and end of an interval."""
+        epoch, start_ns = key
+        opening = self.near.get(key, {}).get(meter, {})
+        return opening, self.near.get((epoch, start_ns + self.grid.length_ns), {}).get(meter, {})
+
+    def _set_alarm(self) -> None:
+        """Set the time at which there is something to close or to make anew."""
+        self._wake_ns = self.revise_ns
+        if self.open_ns is not None:
+            self._wake_ns = min(self._wake_ns, self.open_ns + self.grid.length_ns + self.grace_ns)
+
+    def _revise_later(self, key: tuple[int, int], meter: str, cause: Cause) -> None:
+        """Make a closed interval anew once a grace has passed, so that what comes together makes one revision."""
+        entry = *key, meter
+        if cause != "late" or entry not in self.dirty:
+            self.dirty[entry] = cause
+        if self.revise_ns == NEVER:
+            self.revise_ns = self.progress_ns + self.grace_ns
+            self._set_alarm()
+
+    def _follow_epoch(self, time_ns: int) -> None:
+        raise NotImplementedError

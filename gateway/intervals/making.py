@@ -1,0 +1,121 @@
+"""One interval out of what was collected and what was due. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from gateway.intervals.amounts import between
+from gateway.intervals.collecting import Fact, Facts
+from gateway.intervals.model import ChannelInterval
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from gateway.intervals.amounts import Split
+    from gateway.intervals.collecting import Candidate, Cell
+    from gateway.intervals.expected import Account
+    from gateway.intervals.model import Boundary, Reason
+
+
+def facts_of(
+    reports: Mapping[str, tuple[str, str, float, str]],
+    learned: Mapping[float, Facts],
+    cells: Mapping[float, Cell],
+    accounts: Mapping[float, Account],
+) -> Facts:
+    """Return which channels an interval of a meter reports, and how.
+
+    reports: as the plans say; without them those of the newest layouts. learned: period -> facts of its newest layout.
+    Channels that came in the interval are in it, whatever the plans say by now.
+    """
+    newest = {fact.key: fact for facts in learned.values() for fact in facts.channels}
+    chosen: dict[str, Fact] = {}
+    if not reports:
+        chosen |= {key: fact for key, fact in newest.items() if fact.period_s in accounts}
+    kinds = [facts.energy_kind for facts in learned.values()]
+    for cell in cells.values():
+        for facts in cell.facts:
+            chosen |= {fact.key: fact for fact in facts.channels}
+            kinds.append(facts.energy_kind)
+    for key, (unit, kind, period_s, energy_kind) in reports.items():
+        modulus = newest[key].modulus if key in newest else None
+        chosen[key] = Fact(key, unit, "gauge" if kind == "gauge" else "counter", period_s, modulus)
+        kinds.append(energy_kind)
+    energy_kind = next((kind for kind in reversed(kinds) if kind), "")
+    return Facts(energy_kind, tuple(sorted(chosen.values())))
+
+
+def with_late(facts: Facts, cells: Mapping[float, Cell]) -> Facts:
+    """Return facts of an interval with the channels that came after it was closed."""
+    known = {fact.key for fact in facts.channels}
+    late = {
+        f.key: f for cell in cells.values() for one in cell.facts for f in one.channels if f.key not in known
+    }
+    return Facts(facts.energy_kind, tuple(sorted((*facts.channels, *late.values())))) if late else facts
+
+
+class Maker:
+    """Makes the channels of one meter in one interval."""
+
+    def __init__(
+        self,
+        accounts: Mapping[float, Account],
+        cells: Mapping[float, Cell],
+        near: tuple[Mapping[str, Candidate], Mapping[str, Candidate]],
+        splits: Sequence[Split],
+    ) -> None:
+        """near: candidates at start and end. splits: of the meter in the epoch."""
+        self._accounts, self._cells, self._splits = accounts, cells, splits
+        self._opening, self._closing = near
+
+    def channel(self, fact: Fact) -> ChannelInterval:
+        """Return one channel."""
+        expected = missing = bad = flags = 0
+        gaps: dict[Reason, int] = {}
+        for period_s, account in self._accounts.items():
+            cell = self._cells.get(period_s)
+            own = account.channels.get(fact.key)
+            if own is None and period_s != fact.period_s and not (cell and cell.brings(fact.key)):
+                continue
+            due, reasons = own or (len(account.due), account.missing)
+            expected += due
+            for reason, number in reasons.items():
+                missing += number
+                gaps[reason] = gaps.get(reason, 0) + number
+            for reason, number in cell.bad_of(fact.key, account.due) if cell else ():
+                bad += number
+                gaps[reason] = gaps.get(reason, 0) + number
+        for cell in self._cells.values():
+            flags |= cell.flags.get(fact.key, 0)
+        body = ChannelInterval(
+            key=fact.key,
+            unit=fact.unit,
+            kind=fact.kind,
+            expected=expected,
+            received=expected - missing,
+            good=expected - missing - bad,
+            flags=flags,
+            gaps={reason: number for reason, number in sorted(gaps.items()) if number},
+        )
+        return self._counted(fact, body) if fact.kind == "counter" else self._averaged(fact, body)
+
+    def _counted(self, fact: Fact, body: ChannelInterval) -> ChannelInterval:
+        first, last = self._opening.get(fact.key), self._closing.get(fact.key)
+        opening, closing = _boundary(first), _boundary(last)
+        modulus = None if fact.modulus is None else Decimal(fact.modulus)
+        same_scale = first is None or last is None or Decimal(first.scale) == Decimal(last.scale)
+        amount = between(fact.key, opening, closing, self._splits, modulus, same_scale=same_scale)
+        return replace(body, opening=opening, closing=closing, delta=amount.delta, how=amount.how)
+
+    def _averaged(self, fact: Fact, body: ChannelInterval) -> ChannelInterval:
+        tally = next((c.tallies[fact.key] for c in self._cells.values() if fact.key in c.tallies), None)
+        if tally is None:
+            return body
+        mean = tally.mean()
+        return replace(body, mean=mean, low=tally.low, high=tally.high)
+
+
+def _boundary(candidate: Candidate | None) -> Boundary | None:
+    return None if candidate is None else candidate.boundary()
