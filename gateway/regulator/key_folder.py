@@ -41,6 +41,10 @@ class KeyFolder:
         """Return how many keys there are."""
         return sum(map(len, self._keys.values()))
 
+    def all(self) -> list[PublicKey]:
+        """Return every key there is."""
+        return [key for keys in self._keys.values() for key in keys]
+
     def judge(self, parsed: jws.Parsed, site: str) -> Verdict:
         """Return what the signature of a message is worth. site: REGION/ENTERPRISE/GATEWAY, which its topic and payload name."""
         verdict = self._judge(parsed, site)

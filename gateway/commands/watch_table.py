@@ -1,0 +1,143 @@
+"""What `metergate watch` shows people: a line a site, or a line a meter."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Group
+from rich.text import Text
+
+from gateway.commands.grid import Grid, count, figures, note, words
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rich.console import RenderableType
+
+FINDINGS_SHOWN = 3
+LINES_BESIDE = 6  # heading, totals, findings, the last line
+MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86_400
+NONE = "–"
+
+
+def view(told: Mapping[str, Any], height: int = 0) -> RenderableType:
+    """Return the sites of a report. height: lines there are; 0: as many as it takes."""
+    grid = Grid(
+        "site 站点",
+        "state",
+        figures("newest"),
+        figures("hour %"),
+        figures("day %"),
+        words("gaps 原因", drop=3),
+        "chain 链",
+        figures("manual %", drop=4),
+        figures("estimated %", drop=2),
+        figures("revised %", drop=4),
+        words("fitting 配备率", drop=1),
+    )
+    rows = told["sites"][: height or None]
+    for row in rows:
+        grid.add_row(*_site(row))
+    parts: list[RenderableType] = [grid] if rows else [Text("No site has sent anything yet.")]
+    if len(told["sites"]) > len(rows):
+        parts.append(note(f"… and {count(len(told['sites']) - len(rows), 'more site')}", "dim"))
+    total = f"{count(told['messages'], 'message')}, {told['verified']:,} verified"
+    parts.append(
+        Text(f"{total}, {count(told['findings'], 'finding')}", style="red" if told["findings"] else "")
+    )
+    parts += [note(_finding(one), "red") for one in told["newest_findings"][-FINDINGS_SHOWN:]]
+    return Group(*parts)
+
+
+def meters_view(told: Mapping[str, Any], height: int = 0) -> RenderableType:
+    """Return the meters of a report under their sites, those with the least known first."""
+    grid = Grid(
+        "meter 仪表", figures("newest"), figures("hour %"), figures("day %"), figures("known"), figures("due"),
+        words("gaps 原因", drop=2), figures("manual %", drop=1), figures("revised %", drop=1),
+    )  # fmt: skip
+    room = height or sum(len(site["meters"]) for site in told["sites"])
+    for site in told["sites"]:
+        grid.add_section(site["site"])
+        for row in sorted(site["meters"], key=_known)[: max(0, room)]:
+            day = row["day"]
+            grid.add_row(
+                row["meter"],
+                age(row["behind_s"]),
+                percent(row["hour"]["percent"]),
+                percent(day["percent"]),
+                f"{day['known']:,}",
+                f"{day['due']:,}",
+                _gaps(day["gaps"]),
+                day["manual_percent"] or NONE,
+                day["revised_percent"] or NONE,
+            )
+        room -= len(site["meters"])
+    return grid
+
+
+def _known(row: Mapping[str, Any]) -> float:
+    return float(row["day"]["percent"] or -1)
+
+
+def _site(row: Mapping[str, Any]) -> list[str | Text]:
+    day, fitting = row["day"], row["fitting"]
+    state = {True: "online", False: "offline", None: "unknown"}[row["online"]]
+    colour = {"online": "green", "offline": "red"}.get(state, "yellow")
+    return [
+        row["site"],
+        Text(state, style=colour),
+        age(row["behind_s"]),
+        percent(row["hour"]["percent"]),
+        percent(day["percent"]),
+        _gaps(day["gaps"]),
+        _chain(row),
+        day["manual_percent"] or NONE,
+        day["estimated_percent"] or NONE,
+        day["revised_percent"] or NONE,
+        NONE if fitting is None else f"{fitting['ruleset']}, {fitting['as_of']}{_rates(fitting['result'])}",
+    ]
+
+
+def _chain(row: Mapping[str, Any]) -> Text:
+    chain = row["chain"]
+    if not chain["messages"]:
+        return Text(NONE)
+    if chain["findings"]:
+        return Text(", ".join(f"{kind} {n}" for kind, n in chain["kinds"].items()), style="red")
+    if row["misfits"]:
+        return Text(f"{row['misfits']} not of the contract", style="red")
+    is_verified = chain["verified"] == chain["messages"]
+    return Text(f"whole to {chain['last']}", style="green" if is_verified else "yellow")
+
+
+def _rates(result: Mapping[str, Any]) -> str:
+    """Return the figures of a fitting result that stand at its top."""
+    told = [f"{key} {value}" for key, value in result.items() if isinstance(value, (str, int, float))]
+    return f": {', '.join(told[:4])}" if told else ""
+
+
+def _gaps(gaps: Mapping[str, int]) -> str:
+    most = sorted(gaps.items(), key=lambda item: -item[1])
+    return ", ".join(f"{reason} {n:,}" for reason, n in most[:3]) or NONE
+
+
+def _finding(one: Mapping[str, Any]) -> str:
+    return f"{one['kind']}: {one['text']}"[:300]
+
+
+def percent(text: str | None) -> Text:
+    """Return a share in its colour."""
+    if text is None:
+        return Text(NONE)
+    return Text(text, style="green" if float(text) >= 99 else "yellow" if float(text) >= 90 else "red")
+
+
+def age(seconds: float | None) -> str:
+    """Return how long ago, in the unit that says it."""
+    if seconds is None:
+        return NONE
+    if seconds < MINUTE_S:
+        return f"{seconds:.0f} s"
+    if seconds < HOUR_S:
+        return f"{seconds / MINUTE_S:.0f} min"
+    return f"{seconds / HOUR_S:.1f} h" if seconds < 2 * DAY_S else f"{seconds / DAY_S:.0f} d"
