@@ -43,6 +43,10 @@ class Quantity:
     high: float | None = None
     reference: bool = False
 
+    def is_reported(self, *wishes: bool | None) -> bool:
+        """Return whether a channel of it enters intervals and feed: the first wish that is one, else counters do."""
+        return next((wish for wish in wishes if wish is not None), self.kind == "counter")
+
 
 UNITS: dict[str, tuple[str, str]] = {
     "voltage": ("V", "V"),

@@ -18,7 +18,6 @@ from drivers.profiles.compile import (
     channel_keys,
     compile,
     compile_variables,
-    is_reported,
 )
 from drivers.profiles.golden import decode_golden
 from drivers.profiles.model import Profile
@@ -48,7 +47,6 @@ __all__ = [
     "decode_golden",
     "describe",
     "describe_whole",
-    "is_reported",
     "load",
     "one_source_channels",
     "probe_layout",

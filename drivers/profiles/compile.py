@@ -318,17 +318,12 @@ def _channel(
         rate_max=_first(override.rate_max, table.rate_max),
         modulus=modulus,
         reference=override.reference or table.reference,
-        report=is_reported(quantity, override.report, table.report),
+        report=quantity.is_reported(override.report, table.report),
     )
 
 
 def _first(*values: float | None) -> float | None:
     return next((value for value in values if value is not None), None)
-
-
-def is_reported(quantity: Quantity, *wishes: bool | None) -> bool:
-    """Return whether a channel enters intervals and feed: the first wish that is one, else counters do."""
-    return next((wish for wish in wishes if wish is not None), quantity.kind == "counter")
 
 
 def compile_variables(
@@ -370,7 +365,7 @@ def compile_variables(
                 rate_max=variable.rate_max,
                 modulus=variable.modulus,
                 reference=variable.reference,
-                report=is_reported(quantity, variable.report),
+                report=quantity.is_reported(variable.report),
             )
         )
     if findings:

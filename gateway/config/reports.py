@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from drivers import profiles
 from gateway.config.channels import channels, period_of
 from gateway.quantity import QUANTITIES
 
@@ -38,7 +37,7 @@ def reported(meter: MeterConfig, library: Library) -> list[Reported]:
             table = library.get(meter.profile).channel(key, meter.variant)
             name, wishes, reference = table.quantity, [wish, table.report], reference or table.reference
         quantity = QUANTITIES[name]
-        if profiles.is_reported(quantity, *wishes):
+        if quantity.is_reported(*wishes):
             period_s = period_of(meter, key)
             found.append(Reported(key, quantity.name, quantity.unit, quantity.kind, period_s, reference))
     return found

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 DEMO = """
 import sys
-from simulators import demo
+from simulators import demo, demo_servers
 
 found = {found!r}  # the programs of this machine
-demo.find_program = lambda *names: next((found[name] for name in names if name in found), None)
+demo_servers.find_program = lambda *names: next((found[name] for name in names if name in found), None)
 sys.exit(demo.main(demo.Options(duration_s=2.0, json=True, file=None, seed=1, keep=None)))
 """
 

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from drivers.opcua import certificates
 from gateway.errors import ConfigError, MetergateError
-from simulators.demo import cause
+from simulators.stage import cause
 from simulators.plan import LinkPlan, load_plan
 from simulators.run import serve
 from simulators.site import Site
