@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gateway.feed.contract import Kind
-    from gateway.history.store import Store
+    from gateway.history.read import Queries
     from gateway.interfaces import Clock
     from gateway.intervals.model import Cause
 
@@ -110,7 +110,7 @@ def kill(history: History) -> None:
     history._thread.close(wait=True)
 
 
-def whole(store: Store) -> dict[str, Any]:
+def whole(store: Queries) -> dict[str, Any]:
     """Return everything a commit can change, to be compared; raises AssertionError if the chain does not hold together."""
     meta = store.meta()
     seq, oldest = meta.get("seq", 0), meta.get("oldest", 1)
@@ -132,7 +132,11 @@ def whole(store: Store) -> dict[str, Any]:
 
 def work_of(n: int, seq: int, *, chain: str = "c-1", size: int = 100) -> Work:
     """Return the n-th commit of a small gateway: intervals of two meters, an event, two messages, its place."""
-    entries = [entry(seq + 1, size=size), entry(seq + 2, "checkpoint" if n % 4 == 0 else "event", size=size)]
+    time_ns = START_NS + n * LENGTH_NS
+    entries = [
+        entry(seq + 1, size=size, time_ns=time_ns),
+        entry(seq + 2, "checkpoint" if n % 4 == 0 else "event", size=size, time_ns=time_ns),
+    ]
     return Work(
         intervals=[interval(n, "m-1"), interval(n, "m-2")],
         totals=[total(n)] if n % 4 == 0 else [],
