@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -39,8 +40,14 @@ def test_the_example_loads_and_has_every_kind_of_link_and_sink() -> None:
 
 def test_what_the_example_has_as_comments_can_be_used_too(tmp_path: Path) -> None:
     blocks = EXAMPLE.read_text(encoding="utf-8").split("\n\n")
-    used = [block.replace("\n# ", "\n")[2:] if block.startswith("# [[") else block for block in blocks]
-    site = config.from_toml("\n\n".join(used), tmp_path / "site.toml")
+    used = [block.replace("\n# ", "\n")[2:] if block.startswith("# [") else block for block in blocks]
+    text = "\n\n".join(used).replace('enterprise = ""', 'enterprise = "91350100M000100Y43"')
+    text = re.sub(r'"(/etc/metergate/[\w.-]+)"', f'"{EXAMPLE}"', text)
+    site = config.from_toml(text, tmp_path / "site.toml")
+    assert {sink.kind for sink in site.sinks} == {"mqtt", "influx", "feed", "feed-influx"}
+    assert len(site.intervals.shifts) == 2
+    assert len(site.intervals.tariffs) == 3
+    assert [len(sums.terms) for sums in site.aggregates] == [2]
     assert {link.kind for link in site.links} >= {"serial", "tcp-serial"}
     assert [meter.address for meter in site.meters if meter.address] == ["000012345678"]
 
