@@ -132,14 +132,12 @@ class Broker:
             logger=_SILENT,
         )
 
-    async def publish(
-        self, messages: Sequence[Message], *, tolerated: frozenset[int] = frozenset()
-    ) -> dict[int, str]:
-        """Return when every message has its PUBACK; see `Connection.publish`. Raises SinkUnavailable; then it is not open any more."""
+    async def publish(self, messages: Sequence[Message]) -> None:
+        """Return when every message has a good PUBACK. Raises SinkUnavailable; then it is not open any more."""
         if self.connection is None:
             raise SinkUnavailable(f"{self.login.name}: not connected")
         try:
-            return await self.connection.publish(messages, self.login.timeout_s, tolerated)
+            await self.connection.publish(messages, self.login.timeout_s)
         except SinkUnavailable as error:
             short = self.connection.lost and self._clock.monotonic() - self._since_s < SHORT_S
             self._short_lives = self._short_lives + 1 if short else 0
@@ -175,7 +173,8 @@ class Connection:
     """One connection's life: who is waiting for which PUBACK, and what went wrong first.
 
     packet_max: bytes of the longest packet the broker accepts, None if it did not say. lost: the other side just closed it.
-    told: what the broker said, if it did, when it ended the connection. advice: where a permission is missing.
+    is_ended: it did, or something on the wire ended it: no decision of ours.
+    told: what the broker said, if it did, when it ended the connection; code: its number. advice: where a permission is missing.
     """
 
     def __init__(self, client: aiomqtt.Client, login: Login) -> None:
@@ -184,12 +183,11 @@ class Connection:
         who = f"user {login.user}" if login.user else "anonymous clients"
         self.advice = f"give {who} write permission on {login.root}/# in the broker's ACL"
         self.packet_max: int | None = None
-        self.lost = False
+        self.lost = self.is_ended = False
+        self.code: int | None = None
         self._login = login
         self._in_flight_max = IN_FLIGHT_MAX
-        self._pending: dict[int, tuple[int, str]] = {}  # message id -> index, topic
-        self._tolerated: frozenset[int] = frozenset()
-        self._refused: dict[int, str] = {}  # index -> reason, of what is being published
+        self._pending: dict[int, str] = {}  # message id -> topic
         self._fault = ""
         self.told = ""
         self._progress = asyncio.Event()
@@ -213,7 +211,8 @@ class Connection:
         except aiomqtt.MqttCodeError as error:
             raise self._away(connect_refused(error)) from error
         except aiomqtt.MqttError as error:
-            raise self._away(f"cannot connect: {reason(error)}") from error
+            doubt = "" if self._login.tls is None else self._login.tls.doubt()
+            raise self._away(f"cannot connect: {reason(error)}{doubt}") from error
         self.client._disconnected.add_done_callback(self._lost)
 
     async def probe(self) -> None:
@@ -248,16 +247,13 @@ class Connection:
         size = len(message.topic.encode()) + len(message.body) + _PUBLISH_SPARE
         return self.packet_max is None or size <= self.packet_max
 
-    async def publish(
-        self, messages: Sequence[Message], timeout_s: float, tolerated: frozenset[int] = frozenset()
-    ) -> dict[int, str]:
-        """Return when every message has its PUBACK; index -> reason of those refused with a code of `tolerated`.
+    async def publish(self, messages: Sequence[Message], timeout_s: float) -> None:
+        """Return when every message has a good PUBACK.
 
-        Raises SinkUnavailable at once when the connection drops or another reason code says no, and when nothing
+        Raises SinkUnavailable at once when the connection drops or a reason code says no, and when nothing
         was acknowledged for `timeout_s`.
         """
-        self._tolerated, self._refused = tolerated, {}
-        for index, (topic, body, retain) in enumerate(messages):
+        for topic, body, retain in messages:
             await self._room(self._in_flight_max, timeout_s)
             info = self._paho.publish(topic, body, qos=1, retain=retain)
             if info.rc:
@@ -265,9 +261,8 @@ class Connection:
                 raise self._away(
                     f"the connection was lost ({self.told or f'{topic} could not be sent: {info.rc.name}'})"
                 )
-            self._pending[info.mid] = index, topic
+            self._pending[info.mid] = topic
         await self._room(1, timeout_s)
-        return self._refused
 
     def say_goodbye(self) -> None:
         """Tell the broker that the end is meant, so it does not publish the last will."""
@@ -306,14 +301,10 @@ class Connection:
     def _on_publish(
         self, _c: Any, _u: Any, mid: int, code: ReasonCode, properties: Properties | None
     ) -> None:
-        index, topic = self._pending.pop(mid, (-1, ""))
+        topic = self._pending.pop(mid, "")
         if code.value >= FAILURE and not self._fault:
             text = getattr(properties, "ReasonString", "")
             told = f"reason 0x{code.value:02x} {code}" + (f", {text}" if text else "")
-            if code.value in self._tolerated:
-                self._refused[index] = hide(told, self._login.password)
-                self._progress.set()
-                return
             advice = f"; {self.advice}" if code.value == 0x87 else ""
             self._fault = f"the broker refused a message on {topic} ({told}){advice}"
         self._progress.set()
@@ -350,6 +341,7 @@ class Connection:
     ) -> None:
         """Let aiomqtt know, also before it is connected: it would wait out the whole timeout."""
         if flags.is_disconnect_packet_from_server:
+            self.code = code.value
             self.told = f"reason 0x{code.value:02x} {code}"
             if code.value == TAKEN_OVER:
                 self.told += f"; another client uses the same id {self._login.client_id}"
@@ -366,6 +358,7 @@ class Connection:
     def _lost(self, future: asyncio.Future[None]) -> None:
         error = None if future.cancelled() else future.exception()  # seen, so asyncio does not complain
         told = self.told or (CLOSED if error is None else plain(error))
+        self.is_ended = not self._fault
         self.lost = not self._fault and told in {CLOSED, CLOSED_SILENTLY}
         self._fault = self._fault or f"the connection was lost ({told})"
         self._progress.set()
