@@ -106,9 +106,18 @@ class Judge:
 
     def _told(self, key: str) -> Iterator[Layer]:
         """Yield what events say of due times before them, the earliest first. key: of a channel, "" for all."""
-        for first, line, reason, keys in self._target.told:
-            if keys is None or key in keys:
-                yield reason, self._slots([(first, line)])
+        told = self._target.told
+        if key:
+            for first, line, reason, keys in told:
+                if keys is None or key in keys:
+                    yield reason, self._slots([(first, line)])
+            return
+        by_reason: dict[Reason, list[Span]] = {}  # they never overlap, so any order will do
+        for first, line, reason, keys in told:
+            if keys is None:
+                by_reason.setdefault(reason, []).append((first, line))
+        for reason, spans in by_reason.items():
+            yield reason, self._slots(spans)
 
     def _untold(self) -> Iterator[Layer]:
         """Yield what holds where the journal says nothing (yet)."""

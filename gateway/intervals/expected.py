@@ -90,12 +90,12 @@ class Expectation:
     def _enter(self, meter: str, period_s: float, epoch: int, time_ns: int) -> bool:
         """Take a frame of another epoch than the one in force; return whether that is in force now."""
         line = self._line
-        if line.stretches and epoch < line.epoch and line.stretches[-1].is_sure:
+        if epoch < line.epoch:
             target = self._targets.get((meter, period_s))
             if target is not None and line.find(epoch) is not None:
                 target.take_late(target.before.setdefault(epoch, [0, 0]), time_ns // target.period_ns)
             return False
-        before = line.epoch
+        before = line.current
         if line.enter(epoch, time_ns):
             self._begin_epoch(before)
         return True
@@ -106,14 +106,14 @@ class Expectation:
 
     def _start(self, event: Event) -> None:
         """Begin a new life; one that did not end by a stop was killed when it was last heard of."""
-        facts, line, epoch = self._facts, self._line, self._line.epoch
+        facts, line, epoch = self._facts, self._line, self._line.current
         if line.stretches and not facts.is_down:
             kill = line.newest
             facts.kills.append(kill)
             facts.stop(kill)
             self._tell(kill, "gateway_down", self._planned())
-        at = line.start(event.time_ns)
-        if epoch not in (-1, line.epoch):
+        at = line.start(event.time_ns, _whole(event.detail.get("epoch")))
+        if epoch not in (-1, line.current):
             self._begin_epoch(epoch)
         facts.start(at)
         for turns in facts.links.values():
@@ -127,7 +127,7 @@ class Expectation:
             target.end_plan(at)
 
     def _step(self, event: Event) -> None:
-        step_s, before, newest = event.detail.get("step_s", 0), self._line.epoch, self._line.newest
+        step_s, before, newest = event.detail.get("step_s", 0), self._line.current, self._line.newest
         step_ns = round(step_s * NS) if isinstance(step_s, int | float) else 0
         at = self._line.step(event.time_ns, step_ns, _whole(event.detail.get("epoch")))
         if at < newest:  # told and read after the clock was set and before anybody noticed
@@ -296,7 +296,7 @@ class Expectation:
             if asked:
                 judge = Judge(target, self._facts, stretch, now, self.is_away)
                 others = [other for other in targets if other is not target]
-                found[target.period_s] = account_of(target, others, judge, asked, line.epoch)
+                found[target.period_s] = account_of(target, others, judge, asked, line.current)
                 self.last_resorts += judge.last_resorts
         return found
 

@@ -77,21 +77,18 @@ def within(slots: Iterable[Span], first: int, until: int) -> list[Span]:
 def without(slots: Sequence[Span], taken: Sequence[Span]) -> list[Span]:
     """Return the parts of slots that are not in `taken`; both in order, `taken` may overlap."""
     found: list[Span] = []
-    i = 0
+    i, size = 0, len(taken)
     for start, until in slots:
         first = start
-        while i < len(taken) and taken[i][1] <= first and i + 1 < len(taken) and taken[i + 1][0] <= first:
+        while i < size and taken[i][1] <= first:  # over before this part and all that follow
             i += 1
-        for a, b in taken[i:]:
-            if a >= until:
-                break
-            if b <= first:
-                continue
+        k = i
+        while k < size and taken[k][0] < until and first < until:
+            a, b = taken[k]
             if a > first:
                 found.append((first, a))
-            first = b
-            if first >= until:
-                break
+            first = max(first, b)
+            k += 1
         if first < until:
             found.append((first, until))
     return found

@@ -35,12 +35,15 @@ class Stretch:
 
 
 class Timeline:
-    """The epochs there were. newest: line of the newest frame or event; told: of the newest event; started: of the last start."""
+    """The epochs there were.
+
+    epoch: of the one in force, -1 while no frame or event has told its number; newest: line of the newest frame or event; told: of the newest event; started: of the last start.
+    """
 
     def __init__(self) -> None:
         """No epoch yet."""
         self.stretches: list[Stretch] = []
-        self.epoch, self.shift = -1, 0  # of the one in force; -1: none
+        self.epoch, self.shift = -1, 0
         self.newest = self.told = 0
         self.started: int | None = None
 
@@ -48,7 +51,12 @@ class Timeline:
         if self.stretches:
             self.stretches[-1].end = line
         self.stretches.append(Stretch(epoch, shift, line, None, is_sure))
-        self.epoch, self.shift = epoch, shift
+        self.epoch, self.shift = epoch if is_sure else -1, shift
+
+    @property
+    def current(self) -> int:
+        """Return the epoch in force as far as anybody knows, -1 if there is none."""
+        return self.stretches[-1].epoch if self.stretches else -1
 
     def event(self, time_ns: int) -> int:
         """Return the line of an event; one told a little before its predecessor gets the predecessor's."""
@@ -59,13 +67,19 @@ class Timeline:
         self.newest = max(self.newest, self.told)
         return self.told
 
-    def start(self, time_ns: int) -> int:
-        """Return the line of a start; a new epoch begins with it if the clock is behind the newest record."""
-        behind_ns = self.newest + self.shift - time_ns
-        if self.stretches and behind_ns > STEP_NS:
-            self._begin(self.epoch + 1, time_ns - self.newest, self.newest, is_sure=False)
+    def start(self, time_ns: int, epoch: int | None) -> int:
+        """Return the line of a start. epoch: as it tells; None: a new one begins if the clock is behind the newest record."""
+        if self.stretches:
+            last, behind_ns = self.stretches[-1], self.newest + self.shift - time_ns
+            is_behind = behind_ns > STEP_NS
+            if is_behind if epoch is None else epoch > last.epoch and (last.is_sure or is_behind):
+                shift = time_ns - self.newest if behind_ns > 0 else self.shift
+                following = last.epoch + 1 if epoch is None else epoch
+                self._begin(following, shift, max(time_ns - shift, self.newest), is_sure=epoch is not None)
         self.told = max(self.told, self.newest)
         self.started = self.event(time_ns)
+        if epoch is not None and not self.stretches[-1].is_sure:
+            self.stretches[-1].epoch, self.stretches[-1].is_sure, self.epoch = epoch, True, epoch
         return self.started
 
     def step(self, time_ns: int, step_ns: int, epoch: int | None) -> int:
@@ -73,7 +87,7 @@ class Timeline:
         if not self.stretches:
             self.event(time_ns - step_ns)
         line = max(time_ns - step_ns - self.shift, self.stretches[-1].begin)
-        following = self.epoch + 1 if epoch is None else epoch
+        following = self.current + 1 if epoch is None else epoch
         if epoch is not None and not self.stretches[-1].is_sure:
             self.stretches[-1].epoch = epoch - 1
         self._begin(following, time_ns - line, line, is_sure=epoch is not None)
@@ -131,6 +145,7 @@ class Timeline:
         found = cls()
         found.stretches = [Stretch(*row) for row in body["stretches"]]
         if found.stretches:
-            found.epoch, found.shift = found.stretches[-1].epoch, found.stretches[-1].shift
+            last = found.stretches[-1]
+            found.epoch, found.shift = last.epoch if last.is_sure else -1, last.shift
         found.newest, found.told, found.started = body["newest"], body["told"], body["started"]
         return found

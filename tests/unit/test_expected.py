@@ -1,0 +1,278 @@
+"""What was due and why it is missing: the cases a random history does not reach, and what memory costs."""
+
+from __future__ import annotations
+
+import orjson
+import pytest
+
+from gateway.intervals.expected import Account, EpochSpan, Expectation
+from gateway.model import NS, Event, Gap
+
+T0 = 1_700_000_000 * NS
+KWH = {"unit": "kWh", "kind": "counter"}
+
+
+class Rig:
+    """One meter on one link, read every 10 s; times in seconds after T0."""
+
+    def __init__(self, *, plan: bool = True) -> None:
+        """Started at 0, and up."""
+        self.expectation = Expectation()
+        self.note(0, "start", "plant-1")
+        if plan:
+            self.plan(0)
+            self.note(0, "link_up", "link-1")
+
+    def note(self, at_s: float, kind: str, subject: str, /, **detail: object) -> None:
+        self.expectation.note(Event(T0 + round(at_s * NS), kind, subject, detail))
+
+    def plan(
+        self,
+        at_s: float,
+        keys: tuple[str, ...] = ("a",),
+        period_s: float = 10,
+        meter: str = "m-1",
+        **more: object,
+    ) -> None:
+        detail = {"link": "link-1", "period_s": period_s, "channels": list(keys), "enabled": True}
+        self.note(at_s, "plan", meter, **(detail | more))
+
+    def read(self, *seconds: float, epoch: int = 0, meter: str = "m-1") -> None:
+        for at_s in seconds:
+            self.expectation.frame(meter, 10.0, epoch, T0 + round(at_s * NS))
+
+    def ask(self, start_s: float, end_s: float, now_s: float, *, epoch: int = 0) -> Account:
+        at = (T0 + round(s * NS) for s in (start_s, end_s, now_s))
+        return self.expectation.account("m-1", epoch, *at)[10.0]
+
+    def missing(self, start_s: float, end_s: float, now_s: float, *, epoch: int = 0) -> dict[str, int]:
+        return dict(self.ask(start_s, end_s, now_s, epoch=epoch).missing)
+
+
+def test_a_frame_stands_for_the_last_due_time_before_it() -> None:
+    rig = Rig()
+    rig.read(10.2, 29.9, 30.0)
+    account = rig.ask(10, 50, 60)
+    assert account.due == range(T0 + 10 * NS, T0 + 50 * NS, 10 * NS)
+    assert (account.there, account.missing) == (3, {"link_down": 1})  # 40: an overrun that is not told yet
+
+
+def test_a_meter_without_a_frame_since_the_link_came_up_is_off_until_the_first() -> None:
+    rig = Rig()
+    assert rig.missing(10, 40, 45) == {"meter_off": 3}
+    rig.read(32)
+    assert rig.missing(10, 50, 55) == {"meter_off": 2, "link_down": 1}
+
+
+def test_what_was_read_between_a_step_and_its_discovery_spoils_neither_epoch() -> None:
+    """The clock jumps an hour at 25; a frame is read at 25.4, a meter goes off at 25.6, and at 26 the step is seen."""
+    rig = Rig()
+    rig.read(10.2, 20.2, 3625.4)
+    rig.note(3625.6, "meter_off", "m-1", reason="timeout")
+    rig.note(3626, "clock_step", "gateway", step_s=3600.0, epoch=1)
+    rig.note(3634, "meter_on", "m-1")
+    rig.read(3642, epoch=1)
+    assert rig.expectation.epochs() == [
+        EpochSpan(0, T0, T0 + 26 * NS),
+        EpochSpan(1, T0 + 3626 * NS, None),
+    ]
+    assert rig.ask(0, 4000, 3645).there == 2
+    account = rig.ask(0, 4000, 3645, epoch=1)
+    assert account.due == range(T0 + 3630 * NS, T0 + 3650 * NS, 10 * NS)
+    assert (account.there, account.missing) == (1, {"meter_off": 1})
+
+
+def test_times_that_come_again_are_due_again() -> None:
+    rig = Rig()
+    rig.read(10.2, 20.2, 30.2)
+    rig.note(15, "clock_step", "gateway", step_s=-20.0, epoch=1)  # at 35
+    rig.read(20.2, epoch=1)
+    assert rig.ask(10, 60, 35).missing == {}
+    assert rig.ask(10, 60, 35).due == range(T0 + 10 * NS, T0 + 40 * NS, 10 * NS)
+    account = rig.ask(10, 60, 35, epoch=1)
+    assert account.due == range(T0 + 20 * NS, T0 + 40 * NS, 10 * NS)
+    assert (account.there, account.missing) == (1, {"link_down": 1})
+
+
+def test_a_start_behind_the_journal_begins_an_epoch_whose_number_the_first_frame_tells() -> None:
+    rig = Rig()
+    rig.read(10, 20, 30)
+    rig.note(5, "start", "plant-1")
+    rig.plan(5)
+    rig.note(6, "link_up", "link-1")
+    rig.read(20, epoch=4)
+    spans = [EpochSpan(0, T0, T0 + 30 * NS), EpochSpan(4, T0 + 5 * NS, None)]
+    assert rig.expectation.epochs() == spans
+    assert rig.ask(0, 60, 25, epoch=4).missing == {"meter_off": 1}
+    assert rig.ask(10, 60, 25).there == 2
+
+
+def test_a_journal_that_was_lost_begins_an_epoch_at_the_start_before() -> None:
+    """Nothing tells of it but the frames' epoch; the clock was never behind."""
+    rig = Rig()
+    rig.read(10, 20)
+    rig.note(38, "journal_damaged", "gateway", moved_to="x")  # by the opening, before `start`
+    rig.expectation.note(Gap(T0 + 38 * NS, "journal_dropped", T0 + 8 * NS, T0 + 9 * NS, 4))
+    rig.note(39, "start", "plant-1")
+    rig.plan(39)
+    rig.note(39.5, "link_up", "link-1")
+    rig.read(41, epoch=2)
+    assert rig.expectation.epochs() == [EpochSpan(0, T0, T0 + 39 * NS), EpochSpan(2, T0 + 39 * NS, None)]
+    assert rig.missing(10, 60, 45) == {"gateway_down": 1}  # 30; it was last heard of at 20
+    assert rig.ask(10, 60, 45, epoch=2).there == 1
+
+
+def test_a_start_may_tell_its_epoch() -> None:
+    expectation = Expectation()
+    for at_s, epoch in ((0, 3), (50, 3), (40, 4), (60, 6)):
+        expectation.note(Event(T0 + at_s * NS, "start", "plant-1", {"epoch": epoch}))
+    assert expectation.epochs() == [
+        EpochSpan(3, T0, T0 + 50 * NS),
+        EpochSpan(4, T0 + 40 * NS, T0 + 60 * NS),
+        EpochSpan(6, T0 + 60 * NS, None),
+    ]
+
+
+def test_an_overrun_that_began_before_a_step_reaches_back_over_it() -> None:
+    rig = Rig()
+    rig.read(10.1)
+    rig.note(3645, "clock_step", "gateway", step_s=3600.0, epoch=1)  # at 45
+    rig.read(3680, epoch=1)
+    detail = {"count": 5, "first_ns": T0 + 20 * NS, "last_ns": T0 + 3670 * NS}
+    rig.note(3685, "overrun", "m-1", period_s=10.0, **detail)
+    for _ in range(20):
+        rig.read(3690 + 10 * _, epoch=1)
+    assert rig.missing(10, 60, 3900) == {"link_down": 3}
+    assert rig.missing(3600, 3690, 3900, epoch=1) == {"link_down": 3}
+    assert rig.expectation.last_resorts == 0
+
+
+def test_a_loss_that_is_told_explains_nothing_later() -> None:
+    rig = Rig()
+    rig.read(10)
+    rig.expectation.note(Gap(T0 + 35 * NS, "journal_dropped", T0 + 22 * NS, T0 + 28 * NS, 9))
+    rig.note(15, "clock_step", "gateway", step_s=-21.0, epoch=1)
+    rig.read(17, epoch=1)
+    assert rig.missing(20, 30, 21) == {"journal_dropped": 1}
+    assert rig.missing(20, 30, 21, epoch=1) == {"link_down": 1}
+
+
+def test_maintenance_lasts_no_longer_than_declared_whoever_is_there_to_end_it() -> None:
+    rig = Rig()
+    rig.read(10)
+    rig.note(15, "maintenance_begin", "link-1", until_ns=T0 + 35 * NS)
+    rig.note(18, "stop", "plant-1")
+    rig.note(60, "start", "plant-1")
+    assert rig.missing(20, 60, 65) == {"maintenance": 2, "gateway_down": 2}
+
+
+def test_an_instrument_that_is_away_is_asked_of_the_inventory() -> None:
+    rig = Rig()
+    rig.expectation.is_away = lambda meter, time_ns: meter == "m-1" and time_ns < T0 + 30 * NS
+    assert rig.missing(10, 50, 60) == {"removed_for_verification": 2, "meter_off": 2}
+
+
+def test_the_last_resort_is_counted() -> None:
+    rig = Rig()
+    rig.read(10, 30, 40)
+    rig.note(500, "link_cut", "link-1", count=1)
+    assert rig.missing(20, 30, 500) == {"gateway_down": 1}
+    assert rig.expectation.last_resorts == 1
+
+
+def test_what_an_overrun_may_still_explain_is_laid_to_the_link_unless_the_gateway_was_killed() -> None:
+    rig = Rig()
+    rig.read(10, 30, 40)
+    assert rig.missing(20, 30, 100) == {"link_down": 1}
+    rig.note(102, "start", "plant-1")
+    assert rig.missing(20, 30, 105) == {"gateway_down": 1}
+    assert rig.expectation.last_resorts == 0
+
+
+def test_a_late_frame_is_found_when_it_is_asked_again() -> None:
+    rig = Rig()
+    rig.read(10, 40, 50)
+    assert rig.ask(10, 60, 65).there == 3
+    rig.read(20.5, 31, 20.7)
+    assert (rig.ask(10, 60, 65).there, rig.ask(10, 60, 65).missing) == (5, {})
+
+
+def test_reports_are_those_of_the_newest_plans() -> None:
+    rig = Rig(plan=False)
+    rig.plan(0, ("a", "b"), reports={"a": KWH}, energy_kind="electricity")
+    rig.plan(0, ("c",), 60, reports={"c": KWH | {"kind": "gauge"}}, energy_kind="electricity")
+    assert rig.expectation.reports("m-1") == {
+        "a": ("kWh", "counter", 10, "electricity"),
+        "c": ("kWh", "gauge", 60, "electricity"),
+    }
+    rig.note(20, "start", "plant-1")
+    rig.plan(20, ("a",), 60, reports={"a": KWH}, energy_kind="heat")
+    assert rig.expectation.reports("m-1")["a"] == ("kWh", "counter", 60, "heat")
+    assert rig.expectation.reports("m-9") == {}
+    rig.plan(21, ("z",), meter="m-2")
+    assert rig.expectation.reports("m-2") == {}
+
+
+def test_a_meter_that_left_is_there_until_it_is_forgotten() -> None:
+    rig = Rig()
+    rig.read(10)
+    rig.note(30, "start", "plant-1")
+    rig.plan(30, meter="m-2")
+    assert rig.expectation.meters() == ["m-1", "m-2"]
+    assert rig.ask(0, 900, 900).due == range(T0, T0 + 30 * NS, 10 * NS)
+    rig.expectation.forget(T0 + 31 * NS)
+    assert rig.expectation.meters() == ["m-2"]
+
+
+def test_channels_in_only_one_of_two_plans_are_off_for_the_rest() -> None:
+    rig = Rig()
+    rig.plan(0, ("a", "b"))
+    rig.read(0, 10, 20)
+    rig.plan(25, ("a", "c"))
+    rig.read(30)
+    account = rig.ask(0, 40, 45)
+    assert (len(account.due), account.there, account.missing) == (4, 4, {})
+    assert account.channels == {"b": (4, {"config_off": 1}), "c": (4, {"config_off": 3})}
+
+
+def test_memory_does_not_grow_with_time() -> None:
+    """A day of a flapping meter on a flapping link, half of its due times missing."""
+    rig = Rig()
+    sizes = []
+    for quarter in range(96):
+        for at_s in range(quarter * 900, quarter * 900 + 900, 20):
+            rig.read(at_s + 0.3)
+            rig.note(at_s + 11, "meter_off", "m-1", reason="timeout")
+            rig.note(at_s + 12, "link_down", "link-1", reason="connection")
+            rig.note(at_s + 13, "link_up", "link-1")
+            rig.note(at_s + 14, "meter_on", "m-1")
+            gap_ns = T0 + at_s * NS
+            rig.expectation.note(Gap(gap_ns + 14 * NS, "journal_dropped", gap_ns, gap_ns, 1))
+        rig.expectation.forget(T0 + (quarter - 3) * 900 * NS)
+        sizes.append(len(orjson.dumps(rig.expectation.snapshot())))
+    assert max(sizes) < 1.1 * sizes[8] < 60_000
+
+
+def test_a_snapshot_of_another_version_is_refused() -> None:
+    with pytest.raises(ValueError, match="version 2"):
+        Expectation.restore({"version": 2})
+
+
+@pytest.mark.parametrize(
+    ("kind", "detail"),
+    [
+        ("plan", {}),
+        ("plan", {"period_s": 0, "channels": []}),
+        ("overrun", {"period_s": 10.0}),
+        ("overrun", {"period_s": "x"}),
+        ("channels_off", {}),
+        ("channel_absent", {}),
+        ("clock_step", {}),
+        ("no_such_kind", {}),
+    ],
+)
+def test_events_of_later_versions_are_survived(kind: str, detail: dict[str, object]) -> None:
+    rig = Rig()
+    rig.note(5, kind, "m-1", **detail)
+    rig.read(10)
+    assert rig.expectation.meters() == ["m-1"]
