@@ -9,7 +9,7 @@ BIN := .venv/bin
 # Debian keeps mosquitto in sbin, which an ordinary user's PATH lacks.
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
 
-.PHONY: help env servers demo test lint types check-imports schema bench soak fmt clean
+.PHONY: help env servers demo test lint types check-imports schema bench soak chaos fuzz fmt clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ bench: env servers ## measure the pipeline; ARGS="--only tcp-mqtt"
 
 soak: env servers ## a bad day in real time: memory, CPU, losses; ARGS="--minutes 10"
 	@$(BIN)/python -m tests.soak.run $(ARGS)
+
+chaos: env servers ## random outages and kills of the gateway, then everything is compared; ARGS="--seed 7"
+	@$(BIN)/python -m tests.chaos.run $(ARGS)
 
 fuzz: env ## a million malformed answers a codec; ARGS="--only dlt645 --answers 20000"
 	@$(BIN)/python -m tests.fuzz.run $(ARGS)
