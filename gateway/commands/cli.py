@@ -18,9 +18,11 @@ from gateway import __version__
 from gateway.commands import bus as cli_bus
 from gateway.commands import meter as cli_meter
 from gateway.commands.collect import collect
+from gateway.commands.feed import app as feed
 from gateway.commands.opcua import app as opcua
 from gateway.commands.options import Config, Json, config_path, duration_s, print_json
 from gateway.commands.record import record
+from gateway.commands.verify import verify
 from gateway.commands.watch import watch
 from gateway.errors import EXIT_CONFIG, ConfigError, MetergateError
 
@@ -298,7 +300,8 @@ def demo(
 cli_bus.mount(app)
 cli_meter.mount(app)
 app.add_typer(opcua, name="opcua")
-for _command in (watch, collect):
+app.add_typer(feed, name="feed")
+for _command in (verify, watch, collect):
     app.command()(_command)
 app.command()(record)
 

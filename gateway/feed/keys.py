@@ -266,3 +266,8 @@ def _from_jwk(body: Mapping[str, Any]) -> PublicKey:
     if body.get("kty", "OKP") != "OKP" or body.get("crv", "Ed25519") != "Ed25519":
         raise KeyRefused("is no Ed25519 key (kty OKP, crv Ed25519)")
     return PublicKey.of(_from_x(body["x"]), str(body.get("kid", "")))
+
+
+def for_paper(fingerprint: str) -> str:
+    """Return a fingerprint as it is read out and compared: groups of four."""
+    return " ".join(fingerprint[at : at + 4] for at in range(0, len(fingerprint), 4))
