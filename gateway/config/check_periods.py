@@ -35,7 +35,8 @@ def check_periods(draft: Draft) -> Iterator[Finding]:
     """Yield every finding about periods, aggregates and the feed that needs more than one key to be seen."""
     if draft.intervals.value is not None:
         yield from _intervals(draft.intervals)
-    yield from _aggregates(draft)
+    if draft.aggregates:
+        yield from _aggregates(draft)
     feeds = [entry for entry in draft.sinks if isinstance(entry.value, FEED_KINDS)]
     if feeds:
         yield from _sender(draft.site, feeds[0].path)

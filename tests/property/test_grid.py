@@ -39,7 +39,7 @@ CHANGES = (  # moments at which one of the zones changes its clock
 grids = st.builds(
     lru_cache(None)(lambda z, n, d, m: Grid(z, n, day_start_s=d, month_day=m)),
     st.sampled_from(ZONES),
-    st.sampled_from((60, 300, 900, 1800, 3600)),
+    st.sampled_from((60, 300, 400, 720, 900, 1800, 3600)),
     st.sampled_from((0, 1800, 3600, 5400, 7200, 9000, 8 * 3600, 84_600)),
     st.sampled_from((1, 26, 28)),
 )

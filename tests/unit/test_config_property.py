@@ -12,13 +12,16 @@ from hypothesis import strategies as st
 from gateway.config.site_file import from_toml, report, to_json
 from gateway.errors import ConfigError
 from tests.unit.config_site import SITE
+from tests.unit.test_config_periods import RIGHT
 
 EXAMPLE = (Path(__file__).resolve().parents[2] / "config" / "site.example.toml").read_text(encoding="utf-8")
-LINES = [line for line in (SITE + EXAMPLE).splitlines() if line.strip()]
+LINES = [line for line in (RIGHT + EXAMPLE).splitlines() if line.strip()]
 NOWHERE = Path("/nonexistent/site.toml")
 
 WORDS = """id name kind host url link unit profile period channels ratios override variables labels password token tls
-gateway site journal links meters sinks feed mqtt opcua modbus-tcp eastron-sdm630 10s * x"""
+gateway site journal links meters sinks feed mqtt opcua modbus-tcp eastron-sdm630 10s * x
+intervals length day_start shifts tariffs hours months start end history keep aggregates terms meter channel sign weight
+feed-influx region enterprise energy_active_import_total feeder-1 15min 08:00 08:00-12:00"""
 words = st.sampled_from(sorted(WORDS.split()))
 scalars = st.one_of(
     words.map(lambda word: f'"{word}"'),
@@ -74,7 +77,7 @@ def test_arbitrary_lines(text: str) -> None:
 
 
 @settings(max_examples=80, deadline=None)
-@given(st.sampled_from([SITE, EXAMPLE]), st.data())
+@given(st.sampled_from([SITE, EXAMPLE, RIGHT]), st.data())
 def test_mutations_of_a_good_file(text: str, data: st.DataObject) -> None:
     """Lines are lost, doubled, moved and replaced."""
     rows = text.splitlines()
