@@ -12,6 +12,10 @@ import pytest
 from gateway.clock import SystemClock
 from gateway.regulator.broker import Broker, BrokerAway, Session
 from gateway.regulator.subscriber import Delivery, Subscriber, messages
+from gateway.sinks.tls import TlsFiles
+from tests.fakes import mqtt as fake
+from tests.fakes.certificates import make_certificates
+from tests.fakes.mqtt import FakeBroker
 from tests.servers import Mosquitto
 
 if TYPE_CHECKING:
@@ -160,3 +164,65 @@ def test_ports_and_encryption_follow_the_scheme() -> None:
     assert Broker.of("mqtt://h").port == 1883
     secured = Broker.of("mqtts://h")
     assert (secured.port, secured.tls is not None) == (8883, True)
+
+
+async def test_tls_with_client_certificates(tmp_path: Path, free_port: Callable[[], int]) -> None:
+    files = make_certificates(tmp_path / "tls")
+    with Mosquitto(tmp_path / "b", free_port(), tls=(files.ca, files.server, files.server_key)) as server:
+        url = f"mqtts://127.0.0.1:{server.port}"
+        ours = Broker.of(url, tls=TlsFiles(files.ca, files.client, files.client_key))
+        async with Subscriber(ours, ["a/#"], SystemClock()) as subscriber:
+            assert subscriber.is_connected
+        for tls, told in (
+            (TlsFiles(files.ca), "broker 127.0.0.1"),
+            (TlsFiles(files.other_ca, files.client, files.client_key), "certificate verify failed"),
+            (None, "certificate verify failed"),
+            (TlsFiles(files.ca, tmp_path / "gone.pem", files.client_key), "gone.pem"),
+        ):
+            with pytest.raises(BrokerAway, match=told):
+                await Subscriber(Broker.of(url, tls=tls), ["a/#"], SystemClock()).__aenter__()
+
+
+@pytest.mark.parametrize(
+    ("properties", "told"),
+    [
+        (b"\x11\x00\x00\x00\x3c", "keeps a session for 60 s only"),
+        (b"\x2a\x00", "no shared subscriptions"),
+    ],
+)
+async def test_a_broker_that_keeps_less_than_was_asked_for(
+    monkeypatch: pytest.MonkeyPatch, properties: bytes, told: str
+) -> None:
+    connack = bytes((0x20, 3 + len(properties), 0, 0, len(properties))) + properties
+    monkeypatch.setattr(fake, "CONNACK", connack)
+    async with FakeBroker() as server:
+        subscriber = Subscriber(broker_at(server.port), ["a/#"], SystemClock(), session=KEPT)
+        with pytest.raises(BrokerAway, match=told) as caught:
+            await subscriber.__aenter__()
+    assert caught.value.hopeless
+
+
+async def test_a_packet_that_is_too_long_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fake, "CONNACK", fake.CONNACK + b"\x90\x04\x00\x01\x00\x01")  # CONNACK, SUBACK
+    async with FakeBroker(acks=0, last_words=b"\x30\xff\xff\xff\x7f", endless=True) as server:
+        subscriber = Subscriber(broker_at(server.port), ["a/#"], SystemClock())
+        async with asyncio.timeout(20):
+            assert "cut off" in await first_fault(subscriber)
+        assert server.sent < 64 * 1024 * 1024
+
+
+async def first_fault(subscriber: Subscriber) -> str:
+    """Return why the first connection is no use, whenever that shows."""
+    lines: asyncio.Queue[str] = asyncio.Queue()
+    subscriber._told = lines.put_nowait
+    try:
+        await subscriber.__aenter__()
+    except BrokerAway as error:
+        return str(error)
+    taking = asyncio.create_task(subscriber.take(1))
+    try:
+        return await lines.get()
+    finally:
+        taking.cancel()
+        await asyncio.gather(taking, return_exceptions=True)
+        await subscriber.__aexit__()
