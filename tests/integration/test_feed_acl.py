@@ -61,7 +61,7 @@ class Example(Server):
             "listener 8883": f"listener {port} 127.0.0.1",
             "certfile /etc/mosquitto/certs/broker.crt": f"certfile {self.certificates.server}",
             "keyfile /etc/mosquitto/certs/broker.key": f"keyfile {self.certificates.server_key}",
-            "cafile /etc/mosquitto/certs/clients-ca.crt": f"cafile {self.certificates.ca}",
+            "cafile /etc/mosquitto/certs/feed-ca.crt": f"cafile {self.certificates.ca}",
             "acl_file /etc/mosquitto/metergate.acl": f"acl_file {acl}",
             "persistence_location /var/lib/mosquitto/": f"persistence_location {self.folder}/",
         } | (changes or {})
@@ -101,12 +101,13 @@ class Client:
         user: str = "",
         will: str = "",
         keep: bool = False,
+        context: ssl.SSLContext | None = None,
     ) -> None:
-        """will: topic of a last will. keep: the session outlives the connection."""
+        """will: topic of a last will. keep: the session outlives the connection. context: else that of `name`."""
         self._paho = paho.Client(
             CallbackAPIVersion.VERSION2, client_id=client_id or f"test-{name}", protocol=paho.MQTTv5
         )
-        self._paho.tls_set_context(broker.tls(name))
+        self._paho.tls_set_context(context or broker.tls(name))
         if user:
             self._paho.username_pw_set(user, "guessed")
         if will:
@@ -170,14 +171,14 @@ def broker(tmp_path: Path, free_port: Callable[[], int]) -> Iterator[Example]:
         yield running
 
 
-def handshake(broker: Example, context: ssl.SSLContext) -> str | None:
+def handshake(broker: Example, context: ssl.SSLContext, name: str = "127.0.0.1") -> str | None:
     """Return the TLS version agreed on, once the broker has answered a CONNECT too. Raises OSError if it refuses."""
     connect = bytes.fromhex(
         "100d00044d51545405020003000000"
     )  # MQTT 5, clean start, keep-alive 3 s, no client id
     with (
         socket.create_connection(("127.0.0.1", broker.port), timeout=WAIT_S) as raw,
-        context.wrap_socket(raw, server_hostname="127.0.0.1") as tls,
+        context.wrap_socket(raw, server_hostname=name) as tls,
     ):
         tls.sendall(connect)
         if not tls.recv(1):
