@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from gateway.config.links import ModbusTcpConfig, OpcuaConfig, SerialConfig, TcpSerialConfig
 from gateway.config.meters import profile_library
-from gateway.config.sinks import InfluxConfig, MqttConfig
+from gateway.config.sinks import FeedInfluxConfig, FeedMqttConfig, InfluxConfig, MqttConfig
 from gateway.config.summary import channels, period_of
 from gateway.model import MeterInfo
 from gateway.secret_files import read_secret
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from gateway.config.links import LineTable, LinkConfig
     from gateway.config.models import MeterConfig, Site
     from gateway.config.sinks import SinkConfig
+    from gateway.feed.entries import Destination
     from gateway.interfaces import Clock, Directory, Link, Notice, Sink
     from gateway.polling.target import Target
     from gateway.sinks.tls import TlsFiles
@@ -171,6 +172,42 @@ def _influx(config: InfluxConfig, directory: Directory, clock: Clock) -> Sink:
     )
 
 
+def _feed(config: FeedMqttConfig, site: Site, clock: Clock) -> Destination:
+    from gateway.sinks.feed_mqtt import FeedMqtt
+
+    return FeedMqtt(
+        id=config.id,
+        host=config.host,
+        port=config.port,
+        gateway=site.gateway.id,
+        region=site.site.region,
+        enterprise=site.site.enterprise,
+        zone=site.site.timezone,
+        clock=clock,
+        prefix=site.feed.prefix,
+        protocol=config.protocol,
+        user=config.user,
+        password=read_secret(config.password_file, config.password_credential),
+        tls=_tls(config),
+    )
+
+
+def _feed_influx(config: FeedInfluxConfig, _site: Site, clock: Clock) -> Destination:
+    from gateway.sinks.feed_influx import FeedInflux
+
+    return FeedInflux(
+        id=config.id,
+        url=config.url,
+        org=config.org,
+        bucket=config.bucket,
+        token=read_secret(config.token_file, config.token_credential) or "",
+        clock=clock,
+        tls=_tls(config),
+        gzip=config.gzip,
+        timeout_s=config.timeout_s,
+    )
+
+
 LINKS: dict[type[LinkConfig], Callable[..., Link]] = {
     ModbusTcpConfig: _modbus_tcp,
     SerialConfig: _serial,
@@ -184,6 +221,11 @@ LINE_READERS: dict[str, Callable[..., Reader]] = {
 }
 """Protocol -> its reader on a line, made of (line, clock, link id, notice)."""
 SINKS: dict[type[SinkConfig], Callable[..., Sink]] = {MqttConfig: _mqtt, InfluxConfig: _influx}
+DESTINATIONS: dict[type, Callable[..., Destination]] = {
+    FeedMqttConfig: _feed,
+    FeedInfluxConfig: _feed_influx,
+}
+"""What takes signed messages from the outbox."""
 
 
 def library(site: Site | None) -> Library:
@@ -205,6 +247,11 @@ def link(config: LinkConfig, clock: Clock, state_dir: Path | None = None) -> Lin
 def sink(config: SinkConfig, directory: Directory, clock: Clock) -> Sink:
     """Return the sink a `[[sinks]]` table describes, not yet open."""
     return SINKS[type(config)](config, directory, clock)
+
+
+def destination(config: FeedMqttConfig | FeedInfluxConfig, site: Site, clock: Clock) -> Destination:
+    """Return the destination of the feed a `[[sinks]]` table describes, not yet open."""
+    return DESTINATIONS[type(config)](config, site, clock)
 
 
 def meter_infos(site: Site) -> tuple[MeterInfo, ...]:

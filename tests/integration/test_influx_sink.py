@@ -13,7 +13,7 @@ import pytest
 from gateway.clock import SystemClock
 from gateway.errors import SinkUnavailable
 from gateway.model import Batch, Flag
-from gateway.sinks import influx as module
+from gateway.sinks import influx_connection as module
 from gateway.sinks.influx import InfluxSink
 from gateway.sinks.line_protocol import Encoder
 from tests.fakes.frames import FakeDirectory, make_batch, make_frame, make_layout, make_site
