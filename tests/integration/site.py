@@ -58,6 +58,11 @@ class Child:
             self._popen.wait()
             self._popen = None
 
+    @property
+    def pid(self) -> int:
+        assert self._popen is not None
+        return self._popen.pid
+
     def alive(self) -> bool:
         return self._popen is not None and self._popen.poll() is None
 
