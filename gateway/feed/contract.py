@@ -216,8 +216,9 @@ class BirthMeter(Model):
     """A meter in the index; its details are a message of their own."""
 
     id: str = Field(description="Id of the meter.")
-    digest: HashText = Field(
-        description="SHA-256 of `about` of its own birth message: compact JSON, UTF-8, keys in the order sent."
+    digest: str = Field(
+        pattern=r"^[0-9a-f]{64}$",
+        description="SHA-256 of `about` of its own birth message: compact JSON, UTF-8, keys in the order sent.",
     )
 
 

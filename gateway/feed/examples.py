@@ -142,10 +142,7 @@ def _start(feed: Recorder) -> None:
 
 
 def _birth(feed: Recorder, at: datetime, meters: list[Body]) -> None:
-    index = [
-        {"id": about["id"], "digest": f"sha256:{hashlib.sha256(_compact(about)).hexdigest()}"}
-        for about in meters
-    ]
+    index = [{"id": about["id"], "digest": hashlib.sha256(_compact(about)).hexdigest()} for about in meters]
     total = {
         "id": "site-electricity",
         "name": "全厂电力",
