@@ -49,7 +49,7 @@ class Expectation:
         """Take an event or a gap record; kinds that explain nothing are passed over."""
         line = self._line
         if isinstance(record, Gap):
-            self._facts.lose(max(record.time_ns - line.shift, line.told), record)
+            self._facts.lose(max(record.time_ns - line.shift, line.told), line.shift, record)
         elif record.kind == "start":
             self._start(record)
         elif record.kind == "clock_step":
@@ -241,8 +241,8 @@ class Expectation:
             own.absent.setdefault(key, Turns()).turn(at, "absent" if is_absent else "")
         if is_absent:
             for target in self._of_meter[event.subject]:
-                plan = target.plan
-                named = [key for key in map(str, keys) if plan is not None and key in plan.keys]
+                read = {key for plan in target.plans for key in plan.keys}
+                named = [key for key in map(str, keys) if key in read]
                 if named:
                     target.tell(at, self._line.shift, "rejected", named)
 

@@ -19,7 +19,7 @@ class Facts:
 
     downs: when the gateway did not run, [from, until and with (None: still)]. kills: when it was last heard of before each. links: link -> `crash`, `down` or `up`.
     works: maintenance, [subject, begin, end (None: open), wall time it is declared until]. losses: [first, last wall
-    time, subject or "", when it was told].
+    time, subject or "", when it was told, by which shift].
     """
 
     def __init__(self) -> None:
@@ -49,14 +49,15 @@ class Facts:
         """Return when the gateway did not run."""
         return [(first, EVER if last is None else last + 1) for first, last in self.downs]
 
-    def lose(self, line: int, gap: Gap) -> None:
-        """Take a gap record; one that goes on where the last ended is put together with it."""
+    def lose(self, line: int, shift: int, gap: Gap) -> None:
+        """Take a gap record; one that goes on where the last of its epoch ended is put together with it."""
         if self.losses:
-            first_ns, last_ns, subject, _ = self.losses[-1]
-            if subject == gap.subject and first_ns <= gap.first_ns <= last_ns + 1:
-                self.losses[-1] = [first_ns, max(last_ns, gap.last_ns), subject, line]
+            first_ns, last_ns, subject, _, epoch_shift = self.losses[-1]
+            is_same = (subject, epoch_shift) == (gap.subject, shift)
+            if is_same and first_ns <= gap.first_ns <= last_ns + 1:
+                self.losses[-1] = [first_ns, max(last_ns, gap.last_ns), subject, line, shift]
                 return
-        self.losses.append([gap.first_ns, gap.last_ns, gap.subject, line])
+        self.losses.append([gap.first_ns, gap.last_ns, gap.subject, line, shift])
 
     def begin_work(self, line: int, subject: str, until_ns: int) -> None:
         """Begin maintenance, in place of what was declared for that subject before."""
@@ -81,7 +82,7 @@ class Facts:
         """Return the due times whose readings may be among the lost: those lie up to a period later."""
         return [
             (first_ns - period_ns + 1 - shift, min(last_ns - shift, line) + 1)
-            for first_ns, last_ns, subject, line in self.losses
+            for first_ns, last_ns, subject, line, _ in self.losses
             if subject in ("", meter)
         ]
 
@@ -106,7 +107,7 @@ class Facts:
         self.links = {id_: turns for id_, turns in self.links.items() if id_ in in_use}
         self.kills = [kill for kill in self.kills if kill >= before]
         self.works = [work for work in self.works if work[2] is None or work[2] > before]
-        self.losses = [loss for loss in self.losses if loss[1] > before_ns]
+        self.losses = [loss for loss in self.losses if loss[1] >= before_ns]
 
     def snapshot(self) -> dict[str, Any]:
         """Return it as plain JSON values."""

@@ -195,7 +195,7 @@ class Target:
         del self.runs[2:keep]
         self.off.forget(before)
         self.plans = [plan for plan in self.plans if plan.end is None or plan.end > before]
-        self.overruns = [row for row in self.overruns if row[1] > before]
+        self.overruns = [row for row in self.overruns if row[1] >= before]
         self.told = [row for row in self.told if row[1] > before]
 
     def row(self) -> list[Any]:

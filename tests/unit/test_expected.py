@@ -46,7 +46,7 @@ class Rig:
         return self.expectation.account("m-1", epoch, *at)[10.0]
 
     def missing(self, start_s: float, end_s: float, now_s: float, *, epoch: int = 0) -> dict[str, int]:
-        return dict(self.ask(start_s, end_s, now_s, epoch=epoch).missing)
+        return {str(reason): n for reason, n in self.ask(start_s, end_s, now_s, epoch=epoch).missing.items()}
 
 
 def test_a_frame_stands_for_the_last_due_time_before_it() -> None:
@@ -62,6 +62,18 @@ def test_a_meter_without_a_frame_since_the_link_came_up_is_off_until_the_first()
     assert rig.missing(10, 40, 45) == {"meter_off": 3}
     rig.read(32)
     assert rig.missing(10, 50, 55) == {"meter_off": 2, "link_down": 1}
+
+
+def test_an_event_speaks_for_due_times_before_it_up_to_the_last_frame_and_the_event_before() -> None:
+    rig = Rig()
+    rig.read(10, 30)
+    rig.note(55, "meter_off", "m-1", reason="timeout")
+    rig.note(57, "meter_on", "m-1")
+    rig.note(71, "channels_off", "m-1", period_s=10.0, channels=["a"], reason="exception")
+    rig.note(400, "link_cut", "link-1", count=1)
+    assert rig.missing(20, 30, 400) == {"gateway_down": 1}  # not what was told after the frame at 30
+    assert rig.missing(40, 60, 400) == {"meter_off": 2}
+    assert rig.missing(60, 80, 400) == {"rejected": 2}
 
 
 def test_what_was_read_between_a_step_and_its_discovery_spoils_neither_epoch() -> None:
