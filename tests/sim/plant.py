@@ -14,6 +14,7 @@ from gateway.model import Event
 from simulators.fakes import FakeLink, FakeSink, Trouble
 from simulators.virtual import VirtualClock, run
 from tests.sim import site
+from tests.sim.destination import FakeDestination
 from tests.unit import journal_rig
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class Act:
 
 @dataclass(slots=True)
 class Plan:
-    """What a run consists of; meters are dealt to links in turn."""
+    """What a run consists of; meters are dealt to links in turn. feed_troubles: destination of the feed -> its troubles. interval: "": 15 min."""
 
     until_s: float
     meters: int = 40
@@ -55,6 +56,8 @@ class Plan:
     size_max: int = 1 << 30
     seed: int = 1
     backlog_rate: float = 5_000.0
+    feed_troubles: dict[str, list[Trouble]] = field(default_factory=dict)
+    interval: str = ""
 
 
 class FakeTarget:
@@ -129,6 +132,7 @@ class Result:
     dropped: int = 0
     uncommitted: int = 0  # readings in memory at kills
     recorded: int = 0  # readings the recorder made frames of
+    destinations: dict[str, FakeDestination] = field(default_factory=dict)
     frames: list[Frame] = field(default_factory=list)  # as journaled, read back at the end
     events: list[Event] = field(default_factory=list)  # as journaled
 
@@ -150,7 +154,8 @@ class Plant:
             for n, (id_, troubles) in enumerate(plan.sink_troubles.items())
         }
         meters = {id_: [meter.id for meter in self.site.meters if meter.link == id_] for id_ in links}
-        self.result = Result(plan, links, sinks, meters, [])
+        destinations = {id_: FakeDestination(self.clock, of) for id_, of in plan.feed_troubles.items()}
+        self.result = Result(plan, links, sinks, meters, [], destinations=destinations)
 
     async def run(self) -> Result:
         """Play the plan and return what it left behind."""
@@ -180,6 +185,7 @@ class Plant:
             self.clock,
             links=lambda config, _: self.result.links[config.id],
             sinks=lambda config, *_: self.result.sinks[config.id],
+            destinations=lambda config, *_: self.result.destinations[config.id],
             inline_journal=True,
             control=False,
             reraise=True,

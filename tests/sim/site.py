@@ -72,6 +72,8 @@ state_dir = "."
 profile_dirs = ["profiles"]
 [site]
 timezone = "Asia/Shanghai"
+region = "350100"
+enterprise = "91350100M000100Y43"
 [journal]
 free_min = "0KiB"
 """
@@ -102,6 +104,19 @@ port = {port}
 backlog_rate = {backlog_rate:d}
 """
 
+FEED = """
+[[sinks]]
+id = "{id}"
+kind = "feed"
+host = "127.0.0.1"
+port = {port}
+backlog_rate = 200
+"""
+INTERVALS = """
+[intervals]
+length = "{length}"
+"""
+
 
 def profile(channels: int) -> str:
     """Return a profile whose every third channel is a counter, half of the others with their words swapped."""
@@ -127,6 +142,10 @@ def write(plan: Plan, folder: Path) -> tuple[Site, Library]:
         text += METER.format(id=f"m-{n + 1:03d}", link=link, unit=unit, period_s=plan.period_s)
     for n, id_ in enumerate(plan.sink_troubles):
         text += SINK.format(id=id_, port=1883 + n, backlog_rate=round(plan.backlog_rate))
+    for n, id_ in enumerate(plan.feed_troubles):
+        text += FEED.format(id=id_, port=2883 + n)
+    if plan.interval:
+        text += INTERVALS.format(length=plan.interval)
     site = from_toml(text, folder / "site.toml")
     journal = site.journal.model_copy(update={"size_max_bytes": plan.size_max})  # smaller than a file may say
     site = site.model_copy(update={"journal": journal})
