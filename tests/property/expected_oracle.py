@@ -5,6 +5,7 @@ It knows the true time of everything (`at`, which no clock step touches), so epo
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
 from typing import NamedTuple, TypeGuard
 
@@ -35,6 +36,8 @@ class History:
     def __init__(self, entries: list[Entry], begins: dict[int, tuple[int, int]], at: int) -> None:
         """at: true time now."""
         self.entries, self.begins, self.at = with_kills(entries), begins, at
+        self.absent = {key for e in entries if is_of(e.what, "channel_absent", "") for key in names(e.what)}
+        self.reasons: dict[tuple[object, ...], str] = {}
 
     def true_time(self, due_ns: int, epoch: int) -> int | None:
         """Return when a due time was, None if the epoch never had it (yet)."""
@@ -44,7 +47,8 @@ class History:
         return at if begin <= at < end else None
 
     def until(self, at: int) -> list[Entry]:
-        return [entry for entry in self.entries if entry.at <= at]
+        """Return what was journaled by then: entries are in order of true time."""
+        return self.entries[: bisect_right(self.entries, at, key=lambda entry: entry.at)]
 
     def plan(self, meter: str, period_s: float, at: int) -> Event | None:
         found = None
@@ -86,7 +90,10 @@ class History:
                 if key in names(plan):
                     count += 1
                     if not there:
-                        gaps[self.reason(meter, period_s, due_ns, at, plan, key)] += 1
+                        told = (
+                            key if key in self.absent else ""
+                        )  # nobody told of it: it fares like the others
+                        gaps[self.reason(meter, period_s, due_ns, at, plan, told)] += 1
                 elif not self.is_elsewhere(meter, period_s, at, key):
                     count += 1
                     gaps["config_off"] += 1
@@ -101,6 +108,12 @@ class History:
     def reason(self, meter: str, period_s: float, due_ns: int, at: int, plan: Event, key: str) -> str:
         if not plan.detail["enabled"]:
             return "config_off"
+        asked = meter, period_s, at, key
+        if asked not in self.reasons:
+            self.reasons[asked] = self.enabled_reason(meter, period_s, due_ns, at, plan, key)
+        return self.reasons[asked]
+
+    def enabled_reason(self, meter: str, period_s: float, due_ns: int, at: int, plan: Event, key: str) -> str:
         link = str(plan.detail["link"])
         return (
             self.declared(meter, link, due_ns, at)

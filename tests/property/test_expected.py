@@ -13,41 +13,44 @@ from gateway.model import NS, Event, Gap
 from tests.property.expected_oracle import Entry, History, Read
 
 BASE_NS = 1_700_000_000 * NS
-METERS = {"m-1": "link-1", "m-2": "link-1", "m-3": "link-2"}
+METERS = {"m-1": "link-1", "m-2": "link-2"}
 PERIODS = (5.0, 10.0)
-KEYS = ("a", "b", "c")
+KEYS = ("a", "b")
 HALF_NS = NS // 2
 LINK_KINDS = ("link_up", "link_down", "silent", "crash")
 METER_KINDS = ("meter_on", "meter_off", "channels_off", "channels_on", "channel_absent", "channel_found")
 
-waits = st.integers(0, 60)  # half seconds
+waits = st.integers(0, 40)  # half seconds
 meters = st.sampled_from(sorted(METERS))
-keys = st.lists(st.sampled_from(KEYS), max_size=3, unique=True).map(sorted)
+keys = st.lists(st.sampled_from(KEYS), max_size=2, unique=True).map(sorted)
 plans = st.dictionaries(
     st.tuples(meters, st.sampled_from(PERIODS)), st.tuples(keys, st.booleans()), max_size=4
 )
 reads = st.tuples(st.just("read"), waits, meters, st.sampled_from(PERIODS))
-trains = st.tuples(st.just("train"), st.integers(1, 12), meters, st.sampled_from(PERIODS))
+trains = st.tuples(st.just("train"), st.integers(1, 6), meters, st.sampled_from(PERIODS))
+turns = st.tuples(
+    st.sampled_from(METER_KINDS), waits, meters, st.sampled_from(PERIODS), keys,
+    st.sampled_from(["timeout", "garbage", "exception", "refused"]),
+)  # fmt: skip
 acts = st.one_of(
     reads,
     reads,
+    reads,
     trains,
     trains,
+    turns,
+    turns,
     st.tuples(st.sampled_from(LINK_KINDS), waits, st.sampled_from(["link-1", "link-2"])),
-    st.tuples(
-        st.sampled_from(METER_KINDS), waits, meters, st.sampled_from(PERIODS), keys,
-        st.sampled_from(["timeout", "garbage", "exception", "refused"]),
-    ),
     st.tuples(st.just("stop"), waits),
     st.tuples(st.just("start"), waits, plans),
     st.tuples(st.just("start_behind"), st.integers(2, 200), plans),
     st.tuples(st.just("plan"), waits, meters, st.sampled_from(PERIODS), keys, st.booleans()),
     st.tuples(st.just("step"), waits, st.integers(-300, 300).filter(bool)),
     st.tuples(st.just("overrun"), waits, meters, st.sampled_from(PERIODS), waits, waits),
-    st.tuples(st.just("begin"), waits, st.sampled_from(["m-1", "link-1", "m-3"]), st.integers(0, 300)),
-    st.tuples(st.just("end"), waits, st.sampled_from(["m-1", "link-1", "m-3", "gateway"])),
+    st.tuples(st.just("begin"), waits, st.sampled_from(["m-1", "link-1"]), st.integers(0, 300)),
+    st.tuples(st.just("end"), waits, st.sampled_from(["m-1", "link-1", "gateway"])),
     st.tuples(st.just("gap"), waits, waits, waits),
-    st.tuples(st.just("idle"), st.integers(0, 400)),
+    st.tuples(st.just("idle"), st.integers(0, 120)),
     st.tuples(st.just("ask"), st.integers(0, 200), st.integers(1, 400), meters),
     st.tuples(st.just("cut")),
     st.tuples(st.just("forget"), st.integers(0, 300)),
@@ -58,7 +61,7 @@ class World:
     """Plays a history: to the code as the journal has it, to the oracle as it was."""
 
     def __init__(self) -> None:
-        """One start with every meter planned."""
+        """One start, every meter planned, heard of and in order."""
         self.expectation = Expectation()
         self.entries: list[Entry] = []
         self.at, self.offset, self.epoch = BASE_NS, 0, 0
@@ -69,6 +72,10 @@ class World:
         self.is_running = False
         self.planned: dict[tuple[str, float], tuple[list[str], bool]] = {}
         self.start(0, dict.fromkeys(((m, p) for m in METERS for p in PERIODS), (list(KEYS), True)))
+        for link in ("link-1", "link-2"):
+            self.about_link("link_up", link)
+        for meter in METERS:
+            self.read(1, meter, 5.0)
 
     @property
     def wall_ns(self) -> int:
@@ -187,9 +194,9 @@ class World:
             getattr(self, kind)(*rest)
         elif kind == "idle":
             self.at += rest[0] * NS
-        elif kind in {"start", "start_behind"}:
+        elif kind == "start" or (kind == "start_behind" and not isinstance(self.entries[-1].what, Gap)):
             getattr(self, kind)(*rest)
-        elif self.is_running:
+        elif self.is_running and kind != "start_behind":
             self.live(kind, rest)
 
     def live(self, kind: str, rest: list[Any]) -> None:
@@ -216,12 +223,12 @@ class World:
             getattr(self, kind)(*rest[1:])
 
 
-@settings(max_examples=300, deadline=None)
-@given(st.lists(acts, max_size=30))
+@settings(max_examples=200, deadline=None)
+@given(st.lists(acts, min_size=8, max_size=40))
 def test_every_due_time_fares_as_the_table_says(history: list[tuple[Any, ...]]) -> None:
     world = World()
     for act in history:
         world.do(act)
-    world.ask(10_000, 20_000)
-    world.cut()
+    if len(history) % 2:
+        world.cut()
     world.ask(10_000, 20_000)
