@@ -12,6 +12,7 @@ from gateway.config.reports import reported
 from gateway.config.sinks import FEED_KINDS, FeedMqttConfig
 from gateway.errors import ConfigError, Finding
 from gateway.findings import shown
+from gateway.intervals.grid import cut_by_changes
 from gateway.quantity import QUANTITIES
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ PROBLEMS_MAX = 12
 def check_periods(draft: Draft) -> Iterator[Finding]:
     """Yield every finding about periods, aggregates and the feed that needs more than one key to be seen."""
     if draft.intervals.value is not None:
-        yield from _intervals(draft.intervals)
+        yield from _intervals(draft, draft.intervals.value, draft.intervals.doubtful)
     if draft.aggregates:
         yield from _aggregates(draft)
     feeds = [entry for entry in draft.sinks if isinstance(entry.value, FEED_KINDS)]
@@ -43,11 +44,13 @@ def check_periods(draft: Draft) -> Iterator[Finding]:
     yield from _twice(feeds)
 
 
-def _intervals(entry: Entry[IntervalsConfig]) -> Iterator[Finding]:
+def _intervals(draft: Draft, table: IntervalsConfig, doubtful: frozenset[str]) -> Iterator[Finding]:
     """Yield what of the times of day does not lie on the grid or does not fit together."""
-    table, doubtful = entry.value, entry.doubtful
-    assert table is not None
     length_s = 0 if "length" in doubtful else int(table.length_s)
+    zone = "UTC" if draft.site.value is None else draft.site.value.timezone
+    if length_s and cut_by_changes(zone, length_s):
+        expected = f"a length that divides every change of the clock in {zone}"
+        yield Finding("intervals.length", f"{length_s // 60} min", expected, 'try "15min"')
     if "day_start" not in doubtful:
         yield from _on_grid("intervals.day_start", table.day_start, length_s)
     first: dict[str, int] = {}

@@ -35,6 +35,14 @@ def _next_month(midnight: datetime, steps: int) -> datetime:
     return midnight.replace(year=months // 12, month=months % 12 + 1)
 
 
+def cut_by_changes(zone: str, length_s: int) -> bool:
+    """Return whether a zone's changes of the clock (2020 to 2049) end intervals of this length before their time."""
+    own, days = ZoneInfo(zone), range(18_262, 29_220, 7)  # no change is undone within a week
+    noons = (datetime.fromtimestamp((day * 24 + 12) * 3600, own).utcoffset() for day in days)
+    offsets = {0 if offset is None else round(offset.total_seconds()) % length_s for offset in noons}
+    return len(offsets) > 1
+
+
 class Grid:
     """The site's grid of intervals and longer periods."""
 

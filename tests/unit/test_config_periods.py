@@ -140,6 +140,14 @@ def test_a_sender_is_not_asked_for_where_nothing_is_sent(tmp_path: Path) -> None
     assert findings(changed(("[site]\n", '[site]\nenterprise = "old"\n')), tmp_path) == ()
 
 
+def test_a_length_is_refused_where_a_change_of_the_clock_would_cut_it(tmp_path: Path) -> None:
+    text = RIGHT.replace("Asia/Shanghai", "Australia/Lord_Howe").replace('"30min"', '"1h"')
+    (finding,) = findings(text, tmp_path)
+    assert finding.path == "intervals.length"
+    assert "Australia/Lord_Howe" in finding.expected
+    assert findings(text.replace('"1h"', '"30min"'), tmp_path) == ()
+
+
 def test_two_brokers_and_two_buckets_are_fine(tmp_path: Path) -> None:
     more = FEED.replace("regulator", "plant").replace("feed.", "mine.")
     more += DATABASE.replace("regulator-db", "own-db").replace('"b"', '"c"')

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from gateway.intervals.grid import Grid, Span
+from gateway.intervals.grid import Grid, Span, cut_by_changes
 from gateway.model import NS
 
 HOUR_NS = 3600 * NS
@@ -132,6 +132,13 @@ def test_half_an_hour_of_change_makes_half_an_hour_of_its_own() -> None:
     autumn = ns("2026-04-05T01:30+10:30")  # 02:00 +11:00
     assert grid.interval(autumn - 1) == (ns("2026-04-05T01:00+11:00"), autumn)
     assert grid.hour(autumn) == (autumn, ns("2026-04-05T02:00+10:30"))
+
+
+def test_lengths_that_changes_of_the_clock_cut() -> None:
+    assert cut_by_changes("Australia/Lord_Howe", 3600)
+    assert not cut_by_changes("Australia/Lord_Howe", 1800)
+    for zone in ("Asia/Shanghai", "Asia/Kathmandu", "Europe/Berlin", "America/New_York", "Pacific/Chatham"):
+        assert not cut_by_changes(zone, 3600)
 
 
 def test_when_the_clock_shows_a_time_within_a_day() -> None:
