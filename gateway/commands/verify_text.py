@@ -45,7 +45,7 @@ def _looked_at(report: dict[str, Any]) -> Iterator[str]:
         yield f"  messages {chain['first']}–{chain['last']}: {chain['messages']} here, {chain['verified']} proved 已验证"
         yield f"  head {chain['head']}"
     for key in report["keys"]:
-        yield f"key {key['kid']}  {SOURCES[key['source']]}"
+        yield f"key {key['kid'] or 'without a name'}  {SOURCES[key['source']]}"
         yield f"  {for_paper(key['fingerprint'])}"
     yield (
         f"{report['intervals']} intervals, {report['revisions']} revisions, {report['repeats']} repeats, "

@@ -70,6 +70,11 @@ class PublicKey(NamedTuple):
         """Return whether a message signed under `kid` says that it is this key's."""
         return kid == self.kid or kid.endswith("-" + self.fingerprint[:KID_HEX])
 
+    def is_of(self, gateway: str) -> bool:
+        """Return whether it may speak for a gateway: one whose kid names another gateway may not."""
+        named, dash, digits = self.kid.rpartition("-")
+        return not dash or digits != self.fingerprint[:KID_HEX] or named == gateway
+
 
 class Key(NamedTuple):
     """The gateway's own key."""
@@ -120,7 +125,7 @@ class KeyRing:
             _save(folder / KEY_FILE, Key.make(gateway))
         self.current = load_key(folder / KEY_FILE, gateway)
         self.next = load_key(folder / NEXT_FILE, gateway) if (folder / NEXT_FILE).exists() else None
-        self.retired: list[PublicKey] = _load_retired(folder / RETIRED_FILE)
+        self.retired: list[PublicKey] = _load_retired(folder / RETIRED_FILE, gateway)
 
     def rotate(self) -> tuple[Key, Key]:
         """Return (key in force, the one to come), which is now on disk. Sign and commit `key_rotated` with the first, then `adopt`.
@@ -194,11 +199,11 @@ def _save(path: Path, key: Key) -> None:
         raise StorageError(f"{path}: {error.strerror}") from error
 
 
-def _load_retired(path: Path) -> list[PublicKey]:
+def _load_retired(path: Path, gateway: str) -> list[PublicKey]:
     if not path.exists():
         return []
     try:
-        return [from_body(body) for body in orjson.loads(path.read_bytes())]
+        return [from_body(body, gateway) for body in orjson.loads(path.read_bytes())]
     except (OSError, ValueError, KeyRefused) as error:
         raise StorageError(f"{path}: cannot be read ({error})") from error
 
@@ -221,8 +226,8 @@ def _from_x(x: object) -> Ed25519PublicKey:
     return Ed25519PublicKey.from_public_bytes(raw)
 
 
-def from_body(body: object) -> PublicKey:
-    """Return the key a message carries (`contract.Key`). Raises KeyRefused unless key, fingerprint and name fit."""
+def from_body(body: object, gateway: str) -> PublicKey:
+    """Return the key a gateway's message carries (`contract.Key`). Raises KeyRefused unless key, fingerprint and name fit."""
     if not isinstance(body, dict):
         raise KeyRefused("is no object")
     if body.get("alg", jws.ED25519) != jws.ED25519:
@@ -230,14 +235,14 @@ def from_body(body: object) -> PublicKey:
     found = PublicKey.of(_from_x(body.get("x")), str(body.get("kid", "")))
     if body.get("fingerprint") != found.fingerprint:
         raise KeyRefused("the fingerprint is not that of the key")
-    if not found.kid.endswith("-" + found.fingerprint[:KID_HEX]):
-        raise KeyRefused("the kid is not that of the key")
+    if found.kid != f"{gateway}-{found.fingerprint[:KID_HEX]}":
+        raise KeyRefused("the kid is not that of the key and the gateway")
     return found
 
 
 def load_public(text: bytes) -> list[PublicKey]:
     """Return the public keys of a file: PEM, a JWK, a JWK set, or what `metergate feed key --json` prints. Raises KeyRefused."""
-    if b"-----BEGIN" in text:
+    if not text.lstrip().startswith(b"{") and b"-----BEGIN" in text:
         try:
             public = serialization.load_pem_public_key(text)
         except (ValueError, UnsupportedAlgorithm) as error:

@@ -54,6 +54,7 @@ class Links:
 class Gateway:
     """One gateway. waiting: rotations signed with a key that is not known yet."""
 
+    id: str
     trust: Trust
     chains: dict[str, Links] = field(default_factory=dict)
     orders: int = 0
@@ -121,9 +122,10 @@ class Verifier:
 
     def _signed(self, topic: str, retain: bool, body: dict[str, Any], held: Held) -> Accepted | None:
         site = "/".join((body["region"], body["enterprise"], body["gateway"]))
-        gateway = self._gateways.get(site) or Gateway(Trust(self._keys))
+        gateway = self._gateways.get(site) or self._new_gateway(body["gateway"])
         links = gateway.chains.get(body["chain"]) or self._new_links(gateway, body["chain"])
-        if body["kind"] == "birth" and not gateway.trust and not self._believe(gateway, links, body, held):
+        is_first = body["kind"] == "birth" and not self._keys and not gateway.trust
+        if is_first and not self._believe(gateway, links, body, held):
             return None
         announced = [detail["key"] for detail in events(body, "key_rotated") if "key" in detail]
         outcome = links.chain.take(held, retain=retain, look=bool(announced) or body["kind"] == "checkpoint")
@@ -144,6 +146,9 @@ class Verifier:
             self._rotate(gateway, links, held, key)
         self._look_into(links, body, held)
         return Accepted(site, body)
+
+    def _new_gateway(self, id_: str) -> Gateway:
+        return Gateway(id_, Trust([key for key in self._keys if key.is_of(id_)]))
 
     def _new_links(self, gateway: Gateway, id_: str) -> Links:
         def forget(held: Held) -> None:
@@ -168,7 +173,7 @@ class Verifier:
     def _believe(self, gateway: Gateway, links: Links, body: dict[str, Any], held: Held) -> bool:
         """Take the key of a first birth, if the birth is signed with it; return whether it may be."""
         try:
-            key = from_body(body.get("key"))
+            key = from_body(body.get("key"), gateway.id)
         except KeyRefused as error:
             links.chain.tell("malformed", f"the key of the birth {error}", held)
             return True
@@ -183,7 +188,7 @@ class Verifier:
     def _rotate(self, gateway: Gateway, links: Links, held: Held, body: object) -> None:
         """Take a key that the old one announced."""
         try:
-            key = from_body(body)
+            key = from_body(body, gateway.id)
         except KeyRefused as error:
             links.chain.tell("malformed", f"the new key {error}", held)
             return

@@ -48,6 +48,7 @@ BUDGETS: dict[str, dict[str, Budget]] = {
     MAX_RATE: _budgets({"lost": 0.0}, {"readings_per_s": 200_000.0} | _LEAST),
     "serial-9600": _SERIAL,
     "serial-19200": _SERIAL,
+    "verify": _budgets({"wrong": 0.0}, {"messages_per_s": 5_000.0}),
 }
 """What the design allows on a quiet machine with 500 meters (docs/reference/benchmarks.md)."""
 
@@ -70,6 +71,8 @@ FIGURES: tuple[tuple[str, str, str], ...] = (
     ("load", "load", ".1f"),
     ("requests_per_s", "requests/s", ",.2f"),
     ("cpu_fraction", "CPU of one core", ".3f"),
+    ("messages_per_s", "messages/s", ",.0f"),
+    ("cpu_us_per_message", "CPU µs/message", ",.0f"),
 )
 """Every figure of a workload: key, short name, format."""
 

@@ -26,7 +26,7 @@ from typing import Any
 
 from rich.console import Console
 
-from tests.bench import serial
+from tests.bench import serial, verify
 from tests.bench.plant import CHANNELS, CLOCK_KEY, INFLUX_SINK, MQTT_SINK, SitePlan, write_site
 from tests.bench.processes import BenchError, Gateway, Meters, Subscriber, cpu_s, free_port, rss_peak_mb
 from tests.bench.report import MAX_RATE, judged, table
@@ -66,6 +66,7 @@ WORKLOADS = (
     Workload("tcp-mqtt-influx", influx=True),
     Workload(MAX_RATE, influx=True),
     *(Workload(name) for name in serial.BAUDS),
+    Workload(verify.NAME),
 )
 GROUPS = {"serial": tuple(serial.BAUDS)}
 """Names for several workloads."""
@@ -245,6 +246,9 @@ def run(workloads: list[Workload], options: Options, folder: Path) -> list[dict[
         elif workload.name in serial.BAUDS:
             console.print(f"  {workload.name}: {serial.METERS} meters on one line …")
             figures = serial.measure(workload.name, own, options.cores)
+        elif workload.name == verify.NAME:
+            console.print(f"  {workload.name}: {verify.MESSAGES:,} messages …")
+            figures = verify.measure(own)
         else:
             console.print(f"  {workload.name}: {options.meters} meters, {options.seconds:g} s …")
             figures = measure(workload, options, own, 1000, WARM_UP_S)

@@ -8,6 +8,7 @@ list(stream(100))                       # as `recording`, in memory
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import islice
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 GATEWAY, REGION, ENTERPRISE = "plant-1", "440300", "91440300MA5FAKE00X"
 PREFIX = "emc/v1"
 CHAIN = "c0ffee0000000001"
-CONFIG = "sha256:" + 64 * "c"
+CONFIG = 64 * "c"
 ZONE = ZoneInfo("Asia/Shanghai")
 BEGIN = datetime(2026, 8, 1, tzinfo=ZONE)
 INTERVAL = timedelta(minutes=15)
@@ -39,6 +40,7 @@ MS = timedelta(milliseconds=1)
 GRACE = timedelta(seconds=30)
 METERS = ("m-1", "m-2", "m-3")
 CHANNELS = ("energy_active_import", "energy_active_export", "energy_reactive_import")
+ENTRIES_MAX = 10_000  # sealed last
 EPOCH_START = datetime(1970, 1, 1, tzinfo=ZoneInfo("UTC"))
 
 
@@ -79,7 +81,7 @@ class Feed:
             enterprise=ENTERPRISE,
             place=Place(chain),
         )
-        self.entries: list[Entry] = []
+        self.entries: deque[Entry] = deque(maxlen=ENTRIES_MAX)
 
     @property
     def key(self) -> Key:
@@ -123,7 +125,7 @@ class Feed:
         return self.seal("birth", body, **more)
 
     def _digest(self, meter: str) -> str:
-        return "sha256:" + hashlib.sha256(orjson.dumps(self._about(meter))).hexdigest()
+        return hashlib.sha256(orjson.dumps(self._about(meter))).hexdigest()
 
     def _about(self, meter: str) -> dict[str, Any]:
         channels = [

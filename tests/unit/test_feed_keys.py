@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 from gateway.errors import StorageError
 from gateway.feed import contract, keys
 from gateway.feed.keys import Key, KeyRefused, KeyRing, load_public
-from tests.fakes.signed_feed import key_of
+from tests.fakes.signed_feed import GATEWAY, key_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -151,9 +151,12 @@ def test_what_is_no_public_key_says_why(text: bytes, why: str) -> None:
 @pytest.mark.parametrize("field", ["kid", "x", "fingerprint", "alg"])
 def test_a_key_in_a_message_must_fit_its_name_and_fingerprint(field: str) -> None:
     body = key_of().known.body
-    assert keys.from_body(body).fingerprint == key_of().fingerprint
+    assert keys.from_body(body, GATEWAY).fingerprint == key_of().fingerprint
+    wrong = "RS256" if field == "alg" else key_of("two").known.body[field]
     with pytest.raises(KeyRefused):
-        keys.from_body(body | {field: key_of("two").known.body[field] if field != "alg" else "RS256"})
+        keys.from_body(body | {field: wrong}, GATEWAY)
+    with pytest.raises(KeyRefused, match="gateway"):
+        keys.from_body(body, "plant-2")
 
 
 def test_keys_of_two_gateways_differ() -> None:

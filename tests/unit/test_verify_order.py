@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from gateway.feed.keys import Key
 from gateway.feed.verify import Verifier
 from tests.fakes.signed_feed import Feed, key_of, stream
 from tests.unit.verifying import altered, feed_of, forged, found, verified
@@ -214,6 +215,24 @@ def test_two_gateways_in_one_recording() -> None:
     messages = [one for pair in zip(feed_of(50, here), feed_of(50, there), strict=True) for one in pair]
     report = verified(messages)
     assert (report["findings"], report["verified"], len(report["keys"])) == ([], 100, 2)
+
+
+def test_a_key_speaks_for_its_own_gateway_alone() -> None:
+    """Whoever holds one gateway's key cannot speak for another one."""
+    own, other = key_of(), key_of("two", "plant-2")
+    liar = Feed(Key.of(own.private, "plant-2"), gateway="plant-2", meters=["m-1"])
+    report = verified(feed_of(10, liar), [own, other])
+    assert found(report) == [("unknown_key", 1, 1)]
+    named = Feed(own, gateway="plant-2", meters=["m-1"])
+    assert found(verified(feed_of(10, named), [own, other])) == [("unknown_key", 1, 1)]
+    assert found(verified(feed_of(10, named)))[0] == ("malformed", 11, 1)
+
+
+def test_with_keys_from_paper_no_birth_is_believed() -> None:
+    there = Feed(key_of("two", "plant-2"), gateway="plant-2", meters=["m-1"])
+    report = verified([*feed_of(5), *feed_of(5, there)], [key_of()])
+    assert found(report) == [("unknown_key", 1, 6)]
+    assert report["verified"] == 5
 
 
 def test_the_report_may_be_asked_for_at_any_time() -> None:
