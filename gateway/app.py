@@ -62,7 +62,7 @@ class Gateway:
         *,
         links: Callable[[LinkConfig, Clock], Link] | None = None,
         sinks: Callable[[SinkConfig, Directory, Clock], Sink] = assembly.sink,
-        destinations: Callable[[SinkConfig, Site, Clock], Destination] | None = None,
+        destinations: Callable[..., Destination] = assembly.destination,
         inline_journal: bool = False,
         control: bool = True,
         reraise: bool = False,
@@ -74,7 +74,7 @@ class Gateway:
         self.site, self._library, self._clock, self._reraise = site, library, clock, reraise
         self._new_link = links or partial(assembly.link, state_dir=site.gateway.state_dir)
         self._new_sink = sinks
-        self._new_destination = destinations or (lambda *of: assembly.destination(*of))
+        self._new_destination = destinations
         self._inline_journal, self._control = inline_journal, control
         infos = assembly.meter_infos(site)
         self.directory = SiteDirectory(site.gateway.id, __version__, site.digest, infos)
