@@ -61,6 +61,7 @@ KINDS = {
     "ratio_change": Kind("变比变更", "a ratio was declared to be another one"),
     "replay": Kind("重新解码", "journaled readings were decoded again after a correction"),
     "commissioned": Kind("抄表比对", "the meter was compared with its display"),
+    "message_refused": Kind("上报被拒", "a destination of the feed refused messages for good"),
 }
 OFTEN = ("plan",)
 """One for each meter and period at every start: shown only if asked for by name."""

@@ -71,7 +71,7 @@ def _summary(message: Payload) -> Iterator[bytes]:
 
 
 def _interval(message: Payload, interval: IntervalBody, key: str, channel: ChannelBody) -> bytes:
-    tags = {"meter": interval.meter, "channel": key, "epoch": _unless_0(interval.epoch)}
+    labels = {"meter": interval.meter, "channel": key, "epoch": _unless_0(interval.epoch)}
     fields = _readings(
         delta=channel.delta,
         opening=_value(channel.opening),
@@ -82,22 +82,22 @@ def _interval(message: Payload, interval: IntervalBody, key: str, channel: Chann
     )
     fields |= _counts(expected=channel.expected, received=channel.received, good=channel.good)
     fields |= _gaps(channel.gaps)
-    return _line("interval", message, tags | {"rev": _unless_0(interval.rev)}, fields, interval.t0)
+    return _line("interval", message, labels | {"rev": _unless_0(interval.rev)}, fields, interval.t0)
 
 
 def _aggregate(message: Payload, body: AggregateBody) -> bytes:
-    tags = {"aggregate": body.aggregate, "period": body.period, "rev": _unless_0(body.rev)}
+    labels = {"aggregate": body.aggregate, "period": body.period, "rev": _unless_0(body.rev)}
     fields = _readings(value=body.value) | _counts(missing=len(body.missing))
-    return _line("aggregate", message, tags, fields, body.t0)
+    return _line("aggregate", message, labels, fields, body.t0)
 
 
 def _manual(message: Payload, body: ManualBody) -> bytes:
-    tags = {"meter": body.meter, "channel": body.channel}
-    return _line("manual", message, tags, _readings(reading=body.value), body.at)
+    labels = {"meter": body.meter, "channel": body.channel}
+    return _line("manual", message, labels, _readings(reading=body.value), body.at)
 
 
 def _completeness(message: Summary, body: CompletenessBody) -> bytes:
-    tags = {"meter": body.meter, "period": message.period, "rev": _unless_0(message.rev)}
+    labels = {"meter": body.meter, "period": message.period, "rev": _unless_0(message.rev)}
     fields = _counts(
         due=body.due,
         known=body.known,
@@ -111,18 +111,18 @@ def _completeness(message: Summary, body: CompletenessBody) -> bytes:
     if body is message.site and message.consistency is not None:
         told = message.consistency
         fields |= _readings(deviation_percent=told.deviation_percent, boundary_error_s=told.boundary_error_s)
-    return _line("completeness", message, tags, fields, message.t0)
+    return _line("completeness", message, labels, fields, message.t0)
 
 
 def _total(message: Payload, body: TotalBody) -> bytes:
-    tags = {"meter": body.meter, "channel": body.channel, "period": body.period, "name": body.name or None}
+    labels = {"meter": body.meter, "channel": body.channel, "period": body.period, "name": body.name or None}
     fields = _readings(
         amount=body.amount,
         known=body.known,
         opening=_value(body.opening),
         closing=_value(body.closing),
     )
-    return _line("total", message, tags | {"rev": _unless_0(body.rev)}, fields, body.t0)
+    return _line("total", message, labels | {"rev": _unless_0(body.rev)}, fields, body.t0)
 
 
 def _unless_0(number: int) -> str | None:
@@ -148,9 +148,9 @@ def _gaps(gaps: Mapping[str, int]) -> dict[str, bytes]:
 
 
 def _line(
-    measurement: str, message: Payload, tags: Mapping[str, str | None], fields: Mapping[str, bytes], at: str
+    measurement: str, message: Payload, labels: Mapping[str, str | None], fields: Mapping[str, bytes], at: str
 ) -> bytes:
-    """Return one line; a tag that is None is left out. Raises ValueError."""
+    """Return one line; a label (InfluxDB: tag) that is None is left out. Raises ValueError."""
     origin = {
         "gateway": message.gateway,
         "region": message.region or None,
@@ -158,7 +158,7 @@ def _line(
     }
     named = b"".join(
         b",%b=%b" % (name.encode(), escape(value))
-        for name, value in (origin | dict(tags)).items()
+        for name, value in (origin | dict(labels)).items()
         if value is not None
     )
     listed = b",".join(b"%b=%b" % (escape(name), text) for name, text in fields.items())

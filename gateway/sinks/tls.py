@@ -87,12 +87,10 @@ def _told(error: ssl.SSLCertVerificationError, peer: ssl.SSLSocket | ssl.SSLObje
     fault = ""
     for n, raw in enumerate(_chain(peer)):
         found = x509.load_der_x509_certificate(raw)
-        who = (
-            "the server's certificate" if n == 0 else "the certificate of an authority between it and the CA"
-        )
-        fault = fault or _fault_of(found, f"{who} ({found.subject.rfc4514_string()})")
-    if not fault:
-        fault = "the CA's own certificate has ended or has not begun: check the sink's tls.ca_file"
+        who = "an authority's" if n else "the server's"
+        fault = fault or _fault_of(found, f"{who} certificate ({found.subject.rfc4514_string()})")
+    if not fault:  # a server need not send the CA's
+        fault = "it is the CA's, in the sink's tls.ca_file"
     return ssl.SSLCertVerificationError(1, f"certificate verify failed: {error.verify_message}: {fault}")
 
 
