@@ -24,7 +24,7 @@ from gateway.journal.thread import WriterThread
 from gateway.model import NS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Coroutine, Mapping
     from pathlib import Path
 
     from gateway.feed.entries import Entry
@@ -121,8 +121,11 @@ class History:
 
         Raises StorageError: nothing of it happened. ValueError: its messages do not continue the chain.
         """
+        return await self._seen_through(self._commit(work))
+
+    async def _commit(self, work: Work) -> Dropped:
         limits = {"now_ns": self._clock.wall_ns(), "size_max": self._size_max, "keep_ns": self._keep_ns}
-        dropped = await self._write(lambda store: store.commit(work, **limits), sizes=True)
+        dropped = await self._run(lambda store: store.commit(work, **limits), sizes=True)
         self.is_new = False
         if dropped:
             log.warning("history made room", **dropped.detail())
@@ -138,21 +141,21 @@ class History:
     async def save_position(self, name: str, body: Mapping[str, Any]) -> None:
         """Make a destination's position durable. Raises StorageError."""
         kept = dict(body)
-        await self._write(lambda store: store.save_position(name, kept))
+        await self._seen_through(self._run(lambda store: store.save_position(name, kept)))
 
     async def forget_other_destinations(self, names: Collection[str]) -> None:
         """Delete the positions of all destinations but these; a failure leaves them for now."""
         gone = [name for name in self._store.positions if name not in names]
         try:
-            await self._write(lambda store: store.delete_positions(gone))
+            await self._seen_through(self._run(lambda store: store.delete_positions(gone)))
         except StorageError as error:
             log.error("positions of removed destinations stay for now", destinations=gone, error=str(error))
 
-    async def _write(self, job: Callable[[Store], T], *, sizes: bool = False) -> T:
-        """Return what the job returns, seen through even if the caller is cancelled."""
+    async def _seen_through(self, work: Coroutine[Any, Any, T]) -> T:
+        """Return what the work returns; it goes on to its end if the caller is cancelled."""
         if self._inline:
-            return await self._run(job, sizes=sizes)
-        return await asyncio.shield(asyncio.create_task(self._run(job, sizes=sizes)))
+            return await work
+        return await asyncio.shield(asyncio.create_task(work))
 
     async def _run(self, job: Callable[[Store], T], *, sizes: bool = False) -> T:
         async with self._lock:

@@ -292,15 +292,20 @@ def test_who_waits_for_messages_is_woken_by_them_alone(tmp_path: Path) -> None:
     run(main())
 
 
-async def test_a_cancelled_commit_is_seen_through(tmp_path: Path) -> None:
+async def test_a_cancelled_commit_is_seen_through_and_told(tmp_path: Path) -> None:
     history = History(tmp_path, VirtualClock(START_NS), size_max=1 << 30, keep_s=1e9)
+    awake = asyncio.Event()
+    history.subscribe(awake)
     task = asyncio.create_task(history.commit(work_of(0, 0)))
     await asyncio.sleep(0)  # it is with the writer now
     await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    await history.commit(work_of(1, 2))  # after it, for there is one writer
+    async with asyncio.timeout(10):
+        await awake.wait()  # who delivers hears of it all the same
+    assert history.seq == 2
+    await history.commit(work_of(1, 2))
     assert history.seq == 4
     assert len((await history.read(whole))["intervals"]) == 4
     await history.close()
