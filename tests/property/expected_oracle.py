@@ -217,6 +217,8 @@ class History:
                 gateway = entry.what.kind
             if is_of(entry.what, "kill", "") and at <= entry.at <= at + 60 * NS:
                 return "gateway_down"
+        if any(begin <= at < begin + 10 * NS for begin, _ in self.begins.values()):
+            return "gateway_down"
         is_recent = at >= self.at - 75 * NS - 3 * round(period_s * NS)
         return "link_down" if gateway in {"start", ""} and is_recent else "gateway_down"
 

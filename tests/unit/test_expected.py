@@ -166,7 +166,8 @@ def test_a_loss_that_is_told_explains_nothing_later() -> None:
     rig.note(15, "clock_step", "gateway", step_s=-21.0, epoch=1)
     rig.read(17, epoch=1)
     assert rig.missing(20, 30, 21) == {"journal_dropped": 1}
-    assert rig.missing(20, 30, 21, epoch=1) == {"link_down": 1}
+    assert rig.missing(20, 30, 21, epoch=1) == {"gateway_down": 1}  # the link does not know of the step yet
+    assert rig.expectation.last_resorts == 0
 
 
 def test_maintenance_lasts_no_longer_than_declared_whoever_is_there_to_end_it() -> None:
