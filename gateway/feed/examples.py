@@ -138,7 +138,11 @@ def _start(feed: Recorder) -> None:
     _birth(feed, _at(0.5), meters)
     for about in meters:
         feed.send("meter", _at(0.5), {"about": about}, about["id"])
-    feed.send("event", _at(1), _event(_at(0), "start", GATEWAY, {"software": "0.1.0", "config": CONFIG}))
+    begun = _event(_at(0), "start", GATEWAY, {"software": "0.1.0", "config": CONFIG, "pid": 412})
+    begins = _event(
+        _at(0.3), "chain_begins", GATEWAY, {"chain": CHAIN, "reason": "first_start", "before": ""}
+    )
+    feed.send("event", _at(1), {"events": begun["events"] + begins["events"]})
 
 
 def _birth(feed: Recorder, at: datetime, meters: list[Body]) -> None:
@@ -202,7 +206,7 @@ def _first_day(feed: Recorder) -> None:
 def _new_key(feed: Recorder) -> None:
     """The old key signs the event that names the new one; the new one signs what follows."""
     fresh = key_of(SEEDS[1])
-    detail = {"key": fresh.body, "why": "example"}
+    detail = {"key": fresh.body, "by": "zhang", "why": "example"}
     feed.send("event", _at(4000), _event(_at(4000), "key_rotated", GATEWAY, detail))
     feed.key = fresh
     meters = [_about("feeder-1", "electricity", _ENERGY, _POWER), _about("boiler-water", "water", _VOLUME)]

@@ -6,6 +6,7 @@ import json
 import re
 import ssl
 import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,3 +82,17 @@ def test_the_verifier_of_the_page_finds_what_is_wrong() -> None:
     forged = f"{head}.{body}.{signature[:-6]}AAAA{signature[-2:]}"
     with pytest.raises(InvalidSignature):
         list(page_verifier()([*whole[:-1], forged], key))
+
+
+def test_the_command_of_the_page_verifies_the_example() -> None:
+    (line,) = re.findall(
+        r"^metergate (verify docs/[^#\n]+)", (HOW_TO / "read-a-feed.md").read_text(), re.MULTILINE
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "gateway", *line.split()],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, "VERIFIED" in done.stdout) == (0, True), done.stdout + done.stderr
