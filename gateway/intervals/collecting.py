@@ -7,14 +7,15 @@ interval closes or is stored.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from collections.abc import Hashable
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, cast
 
 from gateway.intervals.amounts import Tally
 from gateway.intervals.model import NOT_GOOD, Boundary, Reason
 from gateway.model import NS, Flag
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from decimal import Decimal
 
     from gateway.layout import Layout
@@ -110,19 +111,55 @@ class Cell:
                 yield cast("Reason", reason), number
 
 
+T = TypeVar("T", bound=Hashable)
+
+
+class Table(Generic[T]):
+    """Values, each once, by the number they got when they first came."""
+
+    def __init__(self, values: Iterable[T] = ()) -> None:
+        """values: in order of their numbers."""
+        self.values = list(values)
+        self._numbers = {value: i for i, value in enumerate(self.values)}
+
+    def number(self, value: T) -> int:
+        """Return a value's number."""
+        found = self._numbers.get(value)
+        if found is None:
+            found = self._numbers[value] = len(self.values)
+            self.values.append(value)
+        return found
+
+    def same(self, value: T) -> T:
+        """Return the one of all equal values that is kept."""
+        return self.values[self.number(value)]
+
+
+class Edge:
+    """A boundary: meter -> channel -> the nearest good reading. text: as it was stored, None since it changed."""
+
+    __slots__ = ("known", "text")
+
+    def __init__(self) -> None:
+        """No reading is near."""
+        self.known: dict[str, dict[str, Candidate]] = {}
+        self.text: str | None = None
+
+
 class Stretch:
     """One interval of one epoch, all meters. cells: meter -> period -> cell.
 
-    made: meter -> (facts, newest revision), once it is closed; None while it is open.
+    made: meter -> (facts, newest revision), once it is closed; None while it is open. text: as it was stored, None since it changed.
     """
 
-    __slots__ = ("cells", "end_ns", "epoch", "made", "start_ns")
+    __slots__ = ("cells", "end_ns", "epoch", "made", "start_ns", "text")
 
     def __init__(self, epoch: int, start_ns: int, end_ns: int) -> None:
         """Nothing has come."""
         self.epoch, self.start_ns, self.end_ns = epoch, start_ns, end_ns
         self.cells: dict[str, dict[float, Cell]] = {}
         self.made: dict[str, tuple[Facts, int]] | None = None
+        self.text: str | None = None
 
     def cell(self, meter: str, period_s: float) -> Cell:
         """Return the cell of a period of a meter, a new one if there is none."""
@@ -131,9 +168,14 @@ class Stretch:
             cells[period_s] = Cell(self.start_ns, self.end_ns)
         return cells[period_s]
 
+    def set_made(self, meter: str, facts: Facts, rev: int) -> None:
+        """Keep as what the interval of a meter was made last."""
+        assert self.made is not None
+        self.made[meter], self.text = (facts, rev), None
+
     def shut(self) -> None:
         """Let what comes from now on be late."""
-        self.made = {}
+        self.made, self.text = {}, None
         for cells in self.cells.values():
             for cell in cells.values():
                 cell.from_ns = cell.end_ns

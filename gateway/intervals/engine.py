@@ -97,12 +97,12 @@ class Engine(Intake):
             self.open_ns = first_ns
         else:  # the epoch's number is only known now
             self._renumber(spans[-1].epoch)
-            first_ns = self.firsts.pop(self.epoch, first_ns)
+            self.begins.pop(self.epoch, None)
         if ended is not None or self.epoch < 0:
             self.progress_ns = max(time_ns, spans[-1].start_ns)
         self.epoch = spans[-1].epoch
-        self.firsts[self.epoch] = first_ns
-        self.firsts = dict(list(self.firsts.items())[-KEPT - 1 :])
+        self.begins[self.epoch] = spans[-1].start_ns
+        self.begins = dict(list(self.begins.items())[-KEPT - 1 :])
         self._release()
         self._set_alarm()
 
@@ -112,7 +112,7 @@ class Engine(Intake):
         self.open = {(epoch, start_ns): stretch for (_, start_ns), stretch in self.open.items()}
         for stretch in self.open.values():
             stretch.epoch = epoch
-        self.near = {(epoch, at_ns): known for (_, at_ns), known in self.near.items()}
+        self.edges = {(epoch, at_ns): edge for (_, at_ns), edge in self.edges.items()}
 
     def _declare(self, event: Event) -> None:
         """Take a swap or a ratio's change, or that a swap was none; make anew what it touches."""
@@ -120,8 +120,7 @@ class Engine(Intake):
         at_ns = (undone if isinstance(undone, dict) else event.detail).get("effective_ns")
         if not isinstance(at_ns, int):
             return
-        since = (e for e, first_ns in self.firsts.items() if first_ns <= at_ns and e <= self.epoch)
-        epoch = max(since, default=min(self.firsts))
+        epoch = max((e for e, begin_ns in self.begins.items() if begin_ns <= at_ns), default=min(self.begins))
         meter = event.subject
         splits = self.splits.setdefault(meter, [])
         split = split_of(event, epoch, at_ns)
@@ -182,7 +181,6 @@ class Engine(Intake):
         key = self.epoch, start_ns
         stretch = self._stretch(key)
         stretch.shut()
-        made = stretch.made = {}
         for meter in sorted({*self.expectation.meters(), *stretch.cells}):
             accounts = self._accounts(meter, stretch, closed_ns)
             cells: Mapping[float, Cell] = stretch.cells.get(meter, {})
@@ -190,10 +188,7 @@ class Engine(Intake):
                 continue  # it has left, or is not there yet
             reports = self.expectation.reports(meter)
             facts = facts_of(reports, self.learned.get(meter, {}), cells, accounts)
-            if self._facts.get(meter) == facts:
-                facts = self._facts[meter]
-            self._facts[meter] = facts
-            made[meter] = facts, 0
+            stretch.set_made(meter, self.facts.same(facts), 0)
             self.made.append(self._interval(meter, stretch, accounts, closed_ns, ""))
         del self.open[key]
         self.kept[key] = stretch
@@ -249,11 +244,11 @@ class Engine(Intake):
             cells: Mapping[float, Cell] = stretch.cells.get(meter, {})
             if meter in stretch.made:
                 facts, rev = stretch.made[meter]
-                stretch.made[meter] = with_late(facts, cells), rev + 1
+                stretch.set_made(meter, self.facts.same(with_late(facts, cells)), rev + 1)
             else:
                 reports = self.expectation.reports(meter)
                 facts = facts_of(reports, self.learned.get(meter, {}), cells, accounts)
-                stretch.made[meter] = facts, 0
+                stretch.set_made(meter, self.facts.same(facts), 0)
             rev = stretch.made[meter][1]
             self.made.append(self._interval(meter, stretch, accounts, closed_ns, cause if rev else ""))
 
@@ -265,9 +260,9 @@ class Engine(Intake):
                 self._revise(closed_ns)
             del self.kept[oldest]
         length_ns, first = self.grid.length_ns, min(self.kept)
-        self.near = {
-            key: known
-            for key, known in self.near.items()
+        self.edges = {
+            key: edge
+            for key, edge in self.edges.items()
             if self._is_there(key) or self._is_there((key[0], key[1] - length_ns))
         }
         since = first[0], first[1] - self.grid.tolerance_ns
@@ -278,7 +273,7 @@ class Engine(Intake):
         }
         newest_ns = max(start_ns for _, start_ns in self.kept)
         self._lanes = {layout: lane for layout, lane in self._lanes.items() if lane.cell.end_ns > newest_ns}
-        if first[0] == self.epoch:
+        if first[0] == self.expectation.epochs()[-1].epoch:
             self.expectation.forget(first[1])
 
     # what goes on after a restart

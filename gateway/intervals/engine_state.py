@@ -1,6 +1,7 @@
 """The engine as plain JSON values, to go on after a restart: small, since it is stored every minute. Pure.
 
-Names and facts lie in tables, rows have their numbers; times are told from the start of their interval.
+Names and facts lie in tables, rows have their numbers; times are told from the start of their interval. Closed intervals and
+boundaries are kept as text, since they hardly ever change.
 """
 
 from __future__ import annotations
@@ -8,13 +9,15 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+import orjson
+
 from gateway.intervals.amounts import Tally, split_from, split_row
-from gateway.intervals.collecting import Candidate, Cell, Fact, Facts, Stretch
+from gateway.intervals.collecting import Candidate, Cell, Edge, Fact, Facts, Stretch, Table
 from gateway.intervals.model import interval_of, interval_row
 from gateway.intervals.redoing import redo_from
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from gateway.intervals.engine import Engine
     from gateway.intervals.model import Interval
@@ -22,106 +25,102 @@ if TYPE_CHECKING:
 VERSION = 1
 
 
-class _Table:
-    """Values by number, each once."""
-
-    def __init__(self) -> None:
-        self._numbers: dict[Any, int] = {}
-
-    def number(self, value: Any) -> int:
-        return self._numbers.setdefault(value, len(self._numbers))
-
-    def values(self) -> list[Any]:
-        return list(self._numbers)
-
-
-def _cell_row(cell: Cell, names: _Table, facts: _Table) -> list[Any]:
-    start_ns = cell.start_ns
-    bad = {
-        str(names.number(key)): [
-            [first - start_ns, last - start_ns, names.number(why)] for first, last, why in runs
-        ]
-        for key, runs in cell.bad.items()
-        if runs
-    }
+def _cell_row(cell: Cell, engine: Engine) -> list[Any]:
+    start_ns, number = cell.start_ns, engine.names.number
+    bad: dict[tuple[tuple[int, int, int], ...], list[int]] = {}
+    for key, runs in cell.bad.items():
+        if runs:
+            row = tuple((first - start_ns, last - start_ns, number(why)) for first, last, why in runs)
+            bad.setdefault(row, []).append(number(key))
+    flags: dict[int, list[int]] = {}
+    for key, found in cell.flags.items():
+        flags.setdefault(found, []).append(number(key))
     return [
         cell.last_ns - start_ns if cell.last_ns >= 0 else None,
-        [names.number(digest) for digest in cell.layouts],
-        [facts.number(one) for one in cell.facts],
-        {str(names.number(key)): flags for key, flags in cell.flags.items()},
-        bad,
-        {str(names.number(key)): tally.row() for key, tally in cell.tallies.items()},
+        [number(digest) for digest in cell.layouts],
+        [engine.facts.number(one) for one in cell.facts],
+        list(flags.items()),
+        list(bad.items()),
+        [[number(key), *tally.row()] for key, tally in cell.tallies.items()],
     ]
 
 
-def _cell(row: list[Any], stretch: Stretch, names: list[str], facts: list[Facts]) -> Cell:
-    cell = Cell(stretch.start_ns, stretch.end_ns)
+def _cell(row: Sequence[Any], stretch: Stretch, engine: Engine) -> Cell:
+    cell, names = Cell(stretch.start_ns, stretch.end_ns), engine.names.values
     start_ns = cell.start_ns
-    last, layouts, own_facts, flags, bad, tallies = row
+    last, layouts, facts, flags, bad, tallies = row
     cell.last_ns = -1 if last is None else start_ns + last
     cell.layouts = [names[i] for i in layouts]
-    cell.facts = [facts[i] for i in own_facts]
-    cell.flags = {names[int(i)]: found for i, found in flags.items()}
+    cell.facts = [engine.facts.values[i] for i in facts]
+    cell.flags = {names[i]: found for found, keys in flags for i in keys}
     cell.bad = {
-        names[int(i)]: [[start_ns + first, start_ns + until, names[why]] for first, until, why in runs]
-        for i, runs in bad.items()
+        names[i]: [[start_ns + first, start_ns + until, names[why]] for first, until, why in runs]
+        for runs, keys in bad
+        for i in keys
     }
-    cell.tallies = {names[int(i)]: Tally.of(tally) for i, tally in tallies.items()}
-    if stretch.made is not None:
-        cell.from_ns = cell.end_ns
+    cell.tallies = {names[i]: Tally.of(tally) for i, *tally in tallies}
+    open_ns = max(start_ns, engine.begins.get(stretch.epoch, start_ns))
+    cell.from_ns = open_ns if stretch.made is None else cell.end_ns
     return cell
 
 
-def _stretch_row(stretch: Stretch, names: _Table, facts: _Table) -> list[Any]:
-    cells = {
-        meter: [[period_s, *_cell_row(cell, names, facts)] for period_s, cell in cells.items()]
-        for meter, cells in stretch.cells.items()
-    }
-    made = stretch.made
-    rows = None if made is None else {meter: [facts.number(one), rev] for meter, (one, rev) in made.items()}
-    return [stretch.epoch, stretch.start_ns, stretch.end_ns, cells, rows]
+def _stretch_text(stretch: Stretch, engine: Engine) -> str:
+    """Return one interval's cells and what was made of them, as JSON; a closed one is written once."""
+    if stretch.text is None or stretch.made is None:
+        number = engine.names.number
+        cells = [
+            [number(meter), [[period_s, *_cell_row(cell, engine)] for period_s, cell in cells.items()]]
+            for meter, cells in stretch.cells.items()
+        ]
+        made = None
+        if stretch.made is not None:
+            made = [
+                [number(meter), engine.facts.number(one), rev] for meter, (one, rev) in stretch.made.items()
+            ]
+        stretch.text = orjson.dumps([cells, made]).decode()
+    return stretch.text
 
 
-def _stretch(row: list[Any], names: list[str], facts: list[Facts]) -> Stretch:
-    stretch = Stretch(*row[:3])
-    if row[4] is not None:
-        stretch.made = {meter: (facts[i], rev) for meter, (i, rev) in row[4].items()}
+def _stretch(row: Sequence[Any], engine: Engine) -> Stretch:
+    epoch, start_ns, end_ns, text = row
+    stretch, names = Stretch(epoch, start_ns, end_ns), engine.names.values
+    cells, made = orjson.loads(text)
+    if made is not None:
+        stretch.made = {names[meter]: (engine.facts.values[i], rev) for meter, i, rev in made}
+        stretch.text = text
     stretch.cells = {
-        meter: {cell[0]: _cell(cell[1:], stretch, names, facts) for cell in cells}
-        for meter, cells in row[3].items()
+        names[meter]: {period_s: _cell(cell, stretch, engine) for period_s, *cell in rows}
+        for meter, rows in cells
     }
     return stretch
 
 
-def _near_rows(engine: Engine, names: _Table) -> list[Any]:
-    rows = []
-    for (epoch, at_ns), meters in engine.near.items():
-        body: dict[str, Any] = {}
-        for meter, known in meters.items():
-            found = []
+def _edge_text(edge: Edge, at_ns: int, engine: Engine) -> str:
+    """Return the readings near a boundary as JSON, those of one frame together; written anew if one has changed."""
+    if edge.text is None:
+        number, rows = engine.names.number, []
+        for meter, known in edge.known.items():
+            frames: dict[tuple[int, int, int], list[Any]] = {}
             for key, candidate in known.items():
                 boundary = candidate.boundary()
                 reading = None if boundary is None else str(boundary.reading)
-                scale = names.number(candidate.scale)
-                found.append([names.number(key), candidate.time_ns - at_ns, candidate.flags, scale, reading])
-            body[meter] = found
-        rows.append([epoch, at_ns, body])
-    return rows
+                of = candidate.time_ns - at_ns, candidate.flags, number(candidate.scale)
+                frames.setdefault(of, []).extend((number(key), reading))
+            rows.append([number(meter), list(frames.items())])
+        edge.text = orjson.dumps(rows).decode()
+    return edge.text
 
 
-def _near(rows: list[Any], names: list[str]) -> dict[tuple[int, int], dict[str, dict[str, Candidate]]]:
-    return {
-        (epoch, at_ns): {
-            meter: {
-                names[key]: Candidate.of(
-                    at_ns + offset, flags, None if reading is None else Decimal(reading), names[scale]
-                )
-                for key, offset, flags, scale, reading in found
-            }
-            for meter, found in body.items()
-        }
-        for epoch, at_ns, body in rows
-    }
+def _edge(at_ns: int, text: str, engine: Engine) -> Edge:
+    edge, names = Edge(), engine.names.values
+    edge.text = text
+    for meter, frames in orjson.loads(text):
+        known = edge.known.setdefault(names[meter], {})
+        for (offset, flags, scale), row in frames:
+            for key, reading in zip(row[::2], row[1::2], strict=True):
+                exact = None if reading is None else Decimal(reading)
+                known[names[key]] = Candidate.of(at_ns + offset, flags, exact, names[scale])
+    return edge
 
 
 def _made_row(one: Interval) -> list[Any]:
@@ -131,7 +130,6 @@ def _made_row(one: Interval) -> list[Any]:
 
 def snapshot_of(engine: Engine) -> dict[str, Any]:
     """Return an engine as plain JSON values, its expectation too."""
-    names, facts = _Table(), _Table()
     body: dict[str, Any] = {
         "version": VERSION,
         "grid": [engine.grid.zone, engine.grid.length_ns],
@@ -139,13 +137,16 @@ def snapshot_of(engine: Engine) -> dict[str, Any]:
         "epoch": engine.epoch,
         "progress_ns": engine.progress_ns,
         "open_ns": engine.open_ns,
-        "firsts": list(engine.firsts.items()),
+        "begins": list(engine.begins.items()),
         "stretches": [
-            _stretch_row(one, names, facts) for one in (*engine.kept.values(), *engine.open.values())
+            [one.epoch, one.start_ns, one.end_ns, _stretch_text(one, engine)]
+            for one in (*engine.kept.values(), *engine.open.values())
         ],
-        "near": _near_rows(engine, names),
+        "edges": [
+            [epoch, at_ns, _edge_text(edge, at_ns, engine)] for (epoch, at_ns), edge in engine.edges.items()
+        ],
         "learned": {
-            meter: [[period_s, facts.number(one)] for period_s, one in learned.items()]
+            meter: [[period_s, engine.facts.number(one)] for period_s, one in learned.items()]
             for meter, learned in engine.learned.items()
         },
         "splits": {meter: [split_row(one) for one in splits] for meter, splits in engine.splits.items()},
@@ -156,8 +157,8 @@ def snapshot_of(engine: Engine) -> dict[str, Any]:
         "too_late": list(map(list, engine.too_late)),
         "made": [_made_row(one) for one in engine.made],
     }
-    body["facts"] = [[one.energy_kind, [list(fact) for fact in one.channels]] for one in facts.values()]
-    body["names"] = names.values()
+    body["facts"] = [[one.energy_kind, [list(fact) for fact in one.channels]] for one in engine.facts.values]
+    body["names"] = engine.names.values.copy()
     return body
 
 
@@ -167,17 +168,20 @@ def restore_into(engine: Engine, body: Mapping[str, Any]) -> None:
         raise ValueError(f"intervals of version {body['version']}, this one knows {VERSION}")
     if body["grid"] != [engine.grid.zone, engine.grid.length_ns]:
         raise ValueError(f"intervals of another grid: {body['grid']}")
-    names: list[str] = body["names"]
-    facts = [Facts(kind, tuple(Fact(*fact) for fact in channels)) for kind, channels in body["facts"]]
+    engine.names = Table(body["names"])
+    engine.facts = Table(
+        Facts(kind, tuple(Fact(*fact) for fact in channels)) for kind, channels in body["facts"]
+    )
     engine.epoch, engine.progress_ns = body["epoch"], body["progress_ns"]
     engine.open_ns, engine.revise_ns = body["open_ns"], body["revise_ns"]
-    engine.firsts = dict(body["firsts"])
+    engine.begins = dict(body["begins"])
     for row in body["stretches"]:
-        stretch = _stretch(row, names, facts)
+        stretch = _stretch(row, engine)
         (engine.open if stretch.made is None else engine.kept)[stretch.epoch, stretch.start_ns] = stretch
-    engine.near = _near(body["near"], names)
+    engine.edges = {(epoch, at_ns): _edge(at_ns, text, engine) for epoch, at_ns, text in body["edges"]}
     engine.learned = {
-        meter: {period_s: facts[i] for period_s, i in rows} for meter, rows in body["learned"].items()
+        meter: {period_s: engine.facts.values[i] for period_s, i in rows}
+        for meter, rows in body["learned"].items()
     }
     engine.splits = {meter: [split_from(row) for row in rows] for meter, rows in body["splits"].items()}
     engine.dirty = {(epoch, start_ns, meter): cause for epoch, start_ns, meter, cause in body["dirty"]}

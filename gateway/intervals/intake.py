@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gateway.intervals.collecting import NO_CELL, Candidate, Lane, Stretch
+from gateway.intervals.collecting import NO_CELL, Candidate, Edge, Lane, Stretch, Table
 from gateway.intervals.expected import Expectation
 from gateway.intervals.model import NOT_GOOD
 
@@ -39,10 +39,10 @@ class Intake:
         self.too_late: list[tuple[str, int]] = []
         self.after_ns = min(grid.tolerance_ns, grace_ns)
         self.open_ns: int | None = None  # start of the first interval that is open
-        self.firsts: dict[int, int] = {}  # epoch -> start of its first interval
+        self.begins: dict[int, int] = {}  # epoch -> when it began
         self.open: dict[tuple[int, int], Stretch] = {}
         self.kept: dict[tuple[int, int], Stretch] = {}
-        self.near: dict[tuple[int, int], dict[str, dict[str, Candidate]]] = {}  # boundary -> meter -> channel
+        self.edges: dict[tuple[int, int], Edge] = {}  # (epoch, boundary)
         self.learned: dict[str, dict[float, Facts]] = {}
         self.splits: dict[str, list[Split]] = {}
         self.dirty: dict[tuple[int, int, str], Cause] = {}  # (epoch, start, meter)
@@ -50,7 +50,8 @@ class Intake:
         self.waiting: list[tuple[int, int, Redo]] = []  # (epoch, until, replay)
         self.made: list[Interval] = []
         self._lanes: dict[Layout, Lane] = {}
-        self._facts: dict[str, Facts] = {}
+        self.names: Table[str] = Table()
+        self.facts: Table[Facts] = Table()
         self._wake_ns = NEVER
         self._note_frame = self.expectation.frame
 
@@ -85,9 +86,7 @@ class Intake:
         if lane is None:
             lane = self._lanes[frame.layout] = Lane(frame.layout)
             learned = self.learned.setdefault(lane.meter, {})
-            if learned.get(lane.period_s) == lane.facts:
-                lane.facts = learned[lane.period_s]
-            learned[lane.period_s] = lane.facts
+            lane.facts = learned[lane.period_s] = self.facts.same(lane.facts)
         lane.epoch, lane.cell = frame.epoch, NO_CELL
         lane.calm_from_ns = lane.calm_to_ns = 0
         return lane
@@ -96,15 +95,18 @@ class Intake:
         """Return where a frame of that due time belongs; NO_CELL if nowhere any more. A closed interval is made anew."""
         start_ns = self.grid.start_of(slot_ns)
         key = lane.epoch, start_ns
-        if start_ns < self.firsts.get(lane.epoch, -1):
-            return NO_CELL  # due before anything was known
+        begin_ns = self.begins.get(lane.epoch, -1)
+        if slot_ns < begin_ns:
+            return NO_CELL  # never due: the epoch had no such time
         stretch = self.kept.get(key)
         if stretch is not None:
             cell = stretch.cell(lane.meter, lane.period_s)
             cell.from_ns = cell.end_ns
+            stretch.text = None
             self._revise_later(key, lane.meter, "late")
         elif lane.epoch == self.epoch and self.open_ns is not None and start_ns >= self.open_ns:
             cell = self._stretch(key).cell(lane.meter, lane.period_s)
+            cell.from_ns = max(start_ns, begin_ns)
         else:
             self.too_late.append((lane.meter, time_ns))
             return NO_CELL
@@ -130,9 +132,12 @@ class Intake:
             return
         key = lane.epoch, boundary_ns
         before = lane.epoch, boundary_ns - length_ns
-        if key not in self.near and not (self._is_there(key) or self._is_there(before)):
-            return
-        known = self.near.setdefault(key, {}).setdefault(lane.meter, {})
+        edge = self.edges.get(key)
+        if edge is None:
+            if not (self._is_there(key) or self._is_there(before)):
+                return
+            edge = self.edges[key] = Edge()
+        known = edge.known.setdefault(lane.meter, {})
         distance_ns, nearer = abs(time_ns - boundary_ns), False
         for i, name in lane.counters:
             flags = frame.flags[i]
@@ -142,9 +147,11 @@ class Intake:
             if old is None or (distance_ns, time_ns) < (abs(old.time_ns - boundary_ns), old.time_ns):
                 known[name] = Candidate(time_ns, flags, frame.layout, frame.raw, i)
                 nearer = True
-        for neighbour in (before, key) if nearer else ():
-            if neighbour in self.kept:
-                self._revise_later(neighbour, lane.meter, "late")
+        if nearer:
+            edge.text = None
+            for neighbour in (before, key):
+                if neighbour in self.kept:
+                    self._revise_later(neighbour, lane.meter, "late")
 
     def _is_there(self, key: tuple[int, int]) -> bool:
         """Return whether an interval is open, is to come, or is kept."""
@@ -156,9 +163,9 @@ class Intake:
         self, meter: str, key: tuple[int, int]
     ) -> tuple[Mapping[str, Candidate], Mapping[str, Candidate]]:
         """Return the candidates at start and end of an interval."""
-        epoch, start_ns = key
-        opening = self.near.get(key, {}).get(meter, {})
-        return opening, self.near.get((epoch, start_ns + self.grid.length_ns), {}).get(meter, {})
+        ends = (key, (key[0], key[1] + self.grid.length_ns))
+        first, last = (self.edges[end].known.get(meter, {}) if end in self.edges else {} for end in ends)
+        return first, last
 
     def _set_alarm(self) -> None:
         """Set the time at which there is something to close or to make anew."""

@@ -11,14 +11,14 @@ import orjson
 from gateway.intervals.engine import Engine
 from gateway.intervals.grid import Grid
 from gateway.layout import Layout, Part, Slot
-from gateway.model import NS, Channel, Event, Frame
+from gateway.model import NS, Channel, Event, Frame, Gap
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from gateway.intervals.model import Interval
-    from gateway.model import Gap
 
+Record = Frame | Event | Gap
 T0_S = 1_785_546_000  # 2026-08-01T09:00+08:00
 T0 = T0_S * NS
 GRACE_S = 20
@@ -72,7 +72,7 @@ def plan(time_s: float, meter: str = "m-1", period_s: float = 10.0, *, told: boo
     return event(time_s, "plan", meter, **base, **(more if told else {}))
 
 
-def start(time_s: float = 0.0) -> list[Event]:
+def start(time_s: float = 0.0) -> list[Record]:
     """Return the start of the gateway with its link up at once."""
     return [event(time_s, "start"), event(time_s, "link_up", "l-1")]
 
@@ -101,7 +101,7 @@ def again(one: Engine) -> Engine:
     return Engine.restore(GRID, one.grace_ns, orjson.loads(orjson.dumps(one.snapshot())))
 
 
-def run(one: Engine, records: Iterable[Frame | Event | Gap]) -> list[Interval]:
+def run(one: Engine, records: Iterable[Record]) -> list[Interval]:
     """Return what an engine makes of records."""
     for record in records:
         one.take(record)
@@ -110,7 +110,7 @@ def run(one: Engine, records: Iterable[Frame | Event | Gap]) -> list[Interval]:
 
 def minutes(
     of: Layout, from_s: int, to_s: int, rate: int = 1, *, epoch: int = 0, base: int = 0
-) -> list[Frame]:
+) -> list[Record]:
     """Return a frame every period, 0.2 s after it is due; counters rise by `rate` each second."""
     step = int(of.period_s)
     return [
