@@ -116,7 +116,8 @@ class Connection:
                 told = f"refused the user name or password (reason 0x{code:02x} {error.rc}); check --user and --password-file"
             raise self._away(told, code in _HOPELESS) from error
         except aiomqtt.MqttError as error:
-            raise self._away(f"cannot connect: {reason(error)}") from error
+            doubt = "" if self._broker.tls is None else self._broker.tls.doubt()
+            raise self._away(f"cannot connect: {reason(error)}{doubt}") from error
         self._client._disconnected.add_done_callback(self._lost)
 
     def _check_session(self) -> None:

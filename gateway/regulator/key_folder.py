@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from gateway.errors import MetergateError
 from gateway.feed import jws
-from gateway.feed.keys import KeyRefused, load_public
+from gateway.feed.keys import KID_HEX, KeyRefused, load_public
 from gateway.feed.trust import Verdict
 
 if TYPE_CHECKING:
@@ -76,15 +76,23 @@ def _read(folder: Path) -> dict[str, list[PublicKey]]:
                 continue
             relative = path.relative_to(folder).parent
             name = (relative / path.stem.partition("@")[0]).as_posix()
-            keys.setdefault(name, []).extend(_load(path))
+            keys.setdefault(name, []).extend(_load(path, path.stem.partition("@")[0]))
     return keys
 
 
-def _load(path: Path) -> list[PublicKey]:
+def _load(path: Path, gateway: str) -> list[PublicKey]:
+    """Return the keys of a file; one without a name (PEM) gets its gateway's. Raises MetergateError."""
     try:
         with path.open("rb") as file:
-            return load_public(file.read(FILE_MAX))
+            found = load_public(file.read(FILE_MAX))
     except OSError as error:
         raise MetergateError(f"{path}: {error.strerror}") from error
     except KeyRefused as error:
         raise MetergateError(f"{path}: {error}") from error
+    named = [key if key.kid else key._replace(kid=f"{gateway}-{key.fingerprint[:KID_HEX]}") for key in found]
+    for key in named:
+        if not key.is_of(gateway):
+            raise MetergateError(
+                f"{path}: is the key {key.kid}, not one of {gateway}; name the file after its gateway"
+            )
+    return named

@@ -231,6 +231,18 @@ def test_a_key_speaks_for_its_own_gateway_alone(tmp_path: Path) -> None:
     assert folder.judge(forged, SITE).value == "bad"
 
 
+def test_a_file_named_after_another_gateway_than_its_key_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "plant-1.jwk").write_bytes(orjson.dumps(Key.make("plant-2").known.jwk))
+    with pytest.raises(MetergateError, match="not one of plant-1"):
+        KeyFolder(tmp_path, SystemClock())
+
+
+def test_a_key_without_a_name_gets_that_of_its_file(tmp_path: Path) -> None:
+    key = Key.make("plant-1")
+    (tmp_path / "plant-1.pem").write_text(key.known.pem)
+    assert [one.kid for one in KeyFolder(tmp_path, SystemClock()).all()] == [key.kid]
+
+
 def test_a_folder_of_an_enterprise_goes_before_a_name_alone(tmp_path: Path) -> None:
     theirs, mine = Key.make("plant-1"), Key.make("plant-1")
     (tmp_path / "plant-1.pem").write_text(theirs.known.pem)
