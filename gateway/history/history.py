@@ -6,6 +6,7 @@ Invariants
 * One commit at a time, seen through even if the task that asked for it is cancelled.
 * Damage found when it is opened: the file is moved aside and an empty one begins (`is_new`, `damage`). Damage found
   later raises StorageDamaged until somebody calls `begin_anew`, for a new chain must begin with the new file.
+* Questions have a thread and a read-only connection of their own; each slice is a short transaction.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import structlog
 
 from gateway.errors import StorageError
+from gateway.history.read import ReadOnlyHistory
 from gateway.history.store import Store
 from gateway.journal.open import move_aside
 from gateway.journal.store import StorageDamaged
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gateway.feed.entries import Entry
+    from gateway.history.read import Queries
     from gateway.history.work import Dropped, Work
     from gateway.interfaces import Clock
 
@@ -73,6 +76,10 @@ class History:
         self._lock = asyncio.Lock()
         self._awake: list[asyncio.Event] = []
         self._thread = WriterThread(inline=inline)
+        self._reading = WriterThread(
+            inline=inline
+        )  # a month's intervals take seconds: commits do not wait for them
+        self._reader: ReadOnlyHistory | None = None
 
     # -- the chain ----------------------------------------------------------------------------------------
 
@@ -192,6 +199,7 @@ class History:
         """
         async with self._lock:
             reason = str(self._damaged or "")
+            await self._reading.run(self._leave)
             self.damage = await self._thread.run(partial(self._replace, reason))
             self._damaged, self.error, self.is_new = None, None, True
             self.used_bytes = self._store.used_bytes()
@@ -210,22 +218,39 @@ class History:
 
     # -- reading ------------------------------------------------------------------------------------------
 
-    async def read(self, ask: Callable[[Store], T]) -> T:
-        """Return what `ask` reads, between two commits: use up an iterator inside it. Raises StorageError."""
+    async def read(self, ask: Callable[[Queries], T]) -> T:
+        """Return what `ask` reads of what is committed, beside the writer: use up an iterator inside it. Raises StorageError."""
         self._usable()
+        return await self._asked(self._reading, lambda: ask(self._beside()))
+
+    def _beside(self) -> ReadOnlyHistory:
+        """Return the reading thread's own view of the file."""
+        if self._reader is None:
+            self._reader = ReadOnlyHistory(self._store.path)
+        return self._reader
+
+    def _leave(self) -> None:
+        """Close the reading thread's view; the next question opens it again."""
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+    async def _asked(self, thread: WriterThread, question: Callable[[], T]) -> T:
         try:
-            return await self._thread.run(lambda: ask(self._store))
+            return await thread.run(question)
         except StorageDamaged as error:
             self._failed(error)
             raise
 
     async def entries(self, first_seq: int, until_seq: int, bytes_max: int) -> list[Entry]:
         """Return messages first_seq <= seq < until_seq in order: at least one if there is one, then up to `bytes_max`."""
-        return await self.read(lambda store: store.entries(first_seq, until_seq, bytes_max))
+        self._usable()
+        return await self._asked(self._thread, lambda: self._store.entries(first_seq, until_seq, bytes_max))
 
     async def retained(self) -> list[Entry]:
         """Return the newest message of each retained topic, in order of seq."""
-        return await self.read(lambda store: store.retained())
+        self._usable()
+        return await self._asked(self._thread, self._store.retained)
 
     def figures(self) -> dict[str, Any]:
         """Return the history's state for health and commands."""
@@ -245,6 +270,8 @@ class History:
             if self._closed:
                 return
             self._closed = True
+            await self._reading.run(self._leave)  # first: the last one to close merges the log
+            self._reading.close()
             try:
                 await self._thread.run(self._store.close)
             except StorageError as error:

@@ -105,6 +105,8 @@ def disk_refuses(history: History, refuses: bool) -> None:
 
 def kill(history: History) -> None:
     """End a history so that the write-ahead log stays as a kill leaves it."""
+    history._leave()
+    history._reading.close(wait=True)
     history._store._db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
     history._store.close()
     history._thread.close(wait=True)

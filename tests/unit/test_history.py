@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,8 @@ from tests.unit.history_rig import (
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from gateway.history.read import Queries
 
 
 def clock() -> VirtualClock:
@@ -309,6 +312,25 @@ async def test_a_cancelled_commit_is_seen_through_and_told(tmp_path: Path) -> No
     assert history.seq == 4
     assert len((await history.read(whole))["intervals"]) == 4
     await history.close()
+
+
+async def test_a_long_question_keeps_no_commit_waiting(tmp_path: Path) -> None:
+    history = History(tmp_path, VirtualClock(START_NS), size_max=1 << 30, keep_s=1e9)
+    await history.commit(work_of(0, 0))
+    goes_on = threading.Event()
+
+    def ask(store: Queries) -> int:
+        found = len(list(store.intervals()))
+        assert goes_on.wait(20)
+        return found + len(list(store.intervals()))
+
+    question = asyncio.create_task(history.read(ask))
+    await history.commit(work_of(1, 2))
+    assert [e.seq for e in await history.entries(3, 9, 1000)] == [3, 4]
+    goes_on.set()
+    assert await question >= 2 + 4
+    await history.close()
+    assert not (tmp_path / "history.db-wal").exists()
 
 
 def test_a_closed_history_refuses(tmp_path: Path) -> None:
