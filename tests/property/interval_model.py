@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 Record = Frame | Event | Gap
 KEPT = 4
+Edge = tuple[Boundary, str]  # a reading near a boundary and its coefficient
 UNITS = {IN: "kWh", OUT: "kWh", POWER: "kW"}
 
 
@@ -112,7 +113,7 @@ class Naive:
                 (self._edge(step.subject, key[0], key[1], name), self._edge(step.subject, key[0], key[1] + self.length, name))
                 for name in (IN, OUT)
             ]  # fmt: skip
-            parts = any(a and b and a.time_ns < at <= b.time_ns for a, b in ends)
+            parts = any(a and b and a[0].time_ns < at <= b[0].time_ns for a, b in ends)
             if key[1] <= at < key[1] + self.length or parts:
                 self._mark(step.subject, *key, "meter_swap")
 
@@ -180,7 +181,7 @@ class Naive:
         found = self.frames.get((meter, epoch), ())
         return [f for f in found if slot_of(f) >= begin and self.start_of(slot_of(f)) == start_ns]
 
-    def _edge(self, meter: str, epoch: int, at_ns: int, key: str) -> Boundary | None:
+    def _edge(self, meter: str, epoch: int, at_ns: int, key: str) -> Edge | None:
         i = place(key)
         found = [
             (abs(f.time_ns - at_ns), f.time_ns, f)
@@ -193,7 +194,7 @@ class Naive:
         _, time_ns, f = min(found, key=lambda row: row[:2])
         exact = f.layout.exact(f.raw, i)
         assert exact is not None
-        return Boundary(exact, time_ns, f.flags[i])
+        return Boundary(exact, time_ns, f.flags[i]), f.layout.slots[i].coefficient
 
     def _make(self, meter: str, epoch: int, start_ns: int, now_ns: int, cause: Any) -> Interval:
         end_ns = start_ns + self.length
@@ -208,14 +209,14 @@ class Naive:
                 slot, flags = slot_of(f), f.flags[place(key)]
                 if slot not in first or (first[slot][0] & NOT_GOOD and not flags & NOT_GOOD):
                     first[slot] = flags, f
-            gaps = dict(account.missing)
+            gaps: dict[Any, int] = dict(account.missing)
             good = []
             for slot in account.due:
                 if slot not in first:
                     continue
                 flags, f = first[slot]
                 if flags & NOT_GOOD:
-                    gaps[why(flags)] = gaps.get(why(flags), 0) + 1  # type: ignore[index, arg-type]
+                    gaps[why(flags)] = gaps.get(why(flags), 0) + 1
                 else:
                     good.append(f)
             all_flags = 0
@@ -231,7 +232,8 @@ class Naive:
             else:
                 opening, closing = (self._edge(meter, epoch, at, key) for at in (start_ns, end_ns))
                 amount, how = amount_of(key, opening, closing, of_meter)
-                body |= {"opening": opening, "closing": closing, "delta": amount, "how": how}
+                ends = {"opening": opening and opening[0], "closing": closing and closing[0]}
+                body |= {**ends, "delta": amount, "how": how}
             channels.append(ChannelInterval(**body))
         swapped = any(start_ns <= row.detail["effective_ns"] < end_ns for row in of_meter)  # type: ignore[operator]
         rev = self.revs[meter, epoch, start_ns]
@@ -250,14 +252,15 @@ class Naive:
         return {"mean": Context(prec=12).plus(mean), "low": min(readings), "high": max(readings)}
 
 
-def amount_of(
-    key: str, opening: Boundary | None, closing: Boundary | None, swaps: list[Event]
-) -> tuple[Any, str]:
+def amount_of(key: str, first: Edge | None, last: Edge | None, swaps: list[Event]) -> tuple[Any, str]:
     """Return amount and how, one meter after another."""
-    if opening is None or closing is None:
+    if first is None or last is None:
         return None, "missing"
+    opening, closing = first[0], last[0]
     modulus = Decimal(10000) if key == IN else None
     inside = [s for s in swaps if opening.time_ns < s.detail["effective_ns"] <= closing.time_ns]  # type: ignore[operator]
+    if not inside and first[1] != last[1]:
+        return None, "reset"
     if not inside:
         return delta(opening.reading, closing.reading, modulus)
     readings: list[Any] = [opening.reading]
@@ -307,6 +310,7 @@ class History:
         self.rng, self.is_quiet = random.Random(seed), is_quiet
         self.now, self.epoch = 0.0, 0
         self.layouts = [layout("m-1", 10.0), layout("m-2", 60.0), layout("m-3", 30.0)]
+        self.others = [layout("m-1", 10.0, coefficient="0.02"), self.layouts[0]]
         self.last = dict.fromkeys(("m-1", "m-2", "m-3"), -1e9)
         self.taken = dict.fromkeys(self.last, 0)
         self.swapped: list[float] = []
@@ -342,6 +346,9 @@ class History:
 
     def _swap(self) -> None:
         rng = self.rng
+        if rng.random() < 0.3:  # another ratio, and nobody says so
+            self.layouts[0], self.others = self.others[0], [*self.others[1:], self.others[0]]
+            return
         if self.swapped and rng.random() < 0.3:
             at = self.swapped.pop()
             undoes = {"serial": "2", "effective_ns": T0 + round(at * NS)}
