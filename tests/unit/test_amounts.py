@@ -31,22 +31,22 @@ def test_without_a_split_it_is_what_counters_say() -> None:
     assert amount(at(0, "5000"), at(9, "1")) == (None, "reset")
     assert amount(None, at(9, "1")) == (None, "missing")
     assert amount(at(0, "1"), None) == (None, "missing")
-    assert amount(at(0, "1"), at(9, "1")) == (0, "normal"), "nothing counted is zero, and known"
+    assert amount(at(0, "1"), at(9, "1")) == (Decimal(0), "normal"), "nothing counted is zero, and known"
 
 
 def test_readings_by_different_coefficients_have_no_difference() -> None:
     assert amount(at(0, "1"), at(9, "2"), alike=False) == (None, "reset")
-    assert amount(at(0, "1"), at(9, "2"), split(5, "1", "1"), alike=False) == (1, "swap")
+    assert amount(at(0, "1"), at(9, "2"), split(5, "1", "1"), alike=False) == (Decimal(1), "swap")
 
 
 def test_a_reading_at_the_very_moment_of_a_swap_is_the_new_meters() -> None:
-    assert amount(at(0, "1"), at(5, "2"), split(5, "3", "0")) == (4, "swap")
-    assert amount(at(5, "1"), at(9, "2"), split(5, "3", "0")) == (1, "normal")
+    assert amount(at(0, "1"), at(5, "2"), split(5, "3", "0")) == (Decimal(4), "swap")
+    assert amount(at(5, "1"), at(9, "2"), split(5, "3", "0")) == (Decimal(1), "normal")
 
 
 def test_each_meter_is_counted_on_its_own_and_may_turn_over() -> None:
-    assert amount(at(0, "9999"), at(9, "7"), split(5, "1", "7")) == (2, "swap")
-    assert amount(at(0, "1"), at(9, "7"), split(6, "1", "6"), split(3, "4", "0")) == (5, "swap")
+    assert amount(at(0, "9999"), at(9, "7"), split(5, "1", "7")) == (Decimal(2), "swap")
+    assert amount(at(0, "1"), at(9, "7"), split(6, "1", "6"), split(3, "4", "0")) == (Decimal(5), "swap")
 
 
 def test_what_one_side_does_not_know_makes_it_unknown_and_never_zero() -> None:
