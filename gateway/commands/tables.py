@@ -201,14 +201,29 @@ def values_table(figures: Mapping[str, Any], zone: str) -> Grid:
 
 
 def sinks_table(figures: Mapping[str, Any]) -> RenderableType:
-    """Return the sinks of a status, their errors beneath; counts are readings."""
+    """Return the sinks of a status, their errors beneath; counts are readings, of a feed messages."""
     if not figures["sinks"]:
         return Text("no sinks: readings stay in the journal")
     keys = "delivered", "pending", "refused", "missed"
-    grid = Grid("sink", "kind", "state", *map(numbers, keys), title="Sinks 去向 (readings)")
+    grid = Grid("sink", "kind", "state", *map(numbers, keys), title="Sinks 去向 (readings; of a feed messages)")
     for id_, sink in figures["sinks"].items():
         grid.add_row(id_, sink["kind"], state_text(sink["state"]), *(f"{sink[key]:,}" for key in keys))
     return _with_errors(grid, figures["sinks"])
+
+
+def history_line(figures: Mapping[str, Any], zone: str) -> Text:
+    """Return how far intervals are, and where the feed's chain stands, in one line each."""
+    intervals, history, feed = figures["intervals"], figures["history"], figures["feed"]
+    closed = intervals["closed_until_ns"]
+    text = Text(f"intervals closed until {local(closed, zone) if closed else 'none yet'}")
+    text.append(f", history {history['bytes'] / 1e6:.1f} MB")
+    if intervals["waiting"] or intervals["behind"]:
+        text.append(f", {intervals['waiting']:,} wait, {intervals['behind']:,} readings behind")
+    if feed:
+        text.append(f"\nfeed 监管数据流: message {feed['seq']:,} of chain {feed['chain'][:8]}, key {feed['kid']}")
+    if history["error"]:
+        text.append(f"\n{history['error']}", style="red")
+    return text
 
 
 def journal_line(figures: Mapping[str, Any]) -> Text:
@@ -261,6 +276,7 @@ def status_view(figures: Mapping[str, Any], zone: str) -> RenderableType:
         warnings_text(figures),
         sinks_table(figures),
         journal_line(figures),
+        history_line(figures, zone),
     )
     shown = [part for part in parts if part is not None]
     return Group(*(line for part in shown for line in (Text(), part)))

@@ -66,6 +66,9 @@ def status() -> dict[str, Any]:
         "gateway": {"id": "g", "software": "1", "time_ns": NOON_NS, "clock_synchronised": True},
         "journal": {"readings": 0, "bytes": 0, "epoch": 1, "error": ""},
         "lost": 0,
+        "history": {"bytes": 1_000_000, "error": None},
+        "intervals": {"closed_until_ns": NOON_NS, "waiting": 0, "behind": 0},
+        "feed": {"chain": "c29456762f2b464f", "seq": 1234, "kid": "g-e06432d726afc0d0"},
         "maintenance": [{"subject": "feeder-1", "until_ns": NOON_NS, "why": "CT exchanged", "by": "Li Wei"}],
         "values": {"feeder-1": {KEY: (231.21780395507812, "kvar·h", int(Flag.STALE), NOON_NS)}},
     }
@@ -83,6 +86,8 @@ def test_status_is_a_line_a_meter_and_its_error_stands_beneath(printed: Callable
     assert " ".join(" ".join(lines[begin : begin + 2]).split()).startswith(f"feeder-12: {DEAD}"[:120])
     assert all(text in out for text in (KEY, "231.2178 ", "2026-05-29 12:00:00+08:00", "STALE"))
     assert "".join(NODE_ID.split()) in "".join(out.split())
+    assert "intervals closed until 2026-05-29 12:00:00+08:00, history 1.0 MB" in " ".join(out.split())
+    assert "message 1,234 of chain c2945676, key g-e06432d726afc0d0" in " ".join(out.split())
 
 
 def test_status_without_sinks_says_so(printed: Callable[[], str]) -> None:
