@@ -39,7 +39,7 @@ def made_by(steps: list[Record | Idle], cuts: random.Random | None = None) -> tu
     return made + engine.close(0, idle=False), engine
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(seed=seeds, length=lengths)
 def test_it_is_what_the_rules_say_of_all_frames(seed: int, length: int) -> None:
     steps = History(seed, length).steps
@@ -50,7 +50,7 @@ def test_it_is_what_the_rules_say_of_all_frames(seed: int, length: int) -> None:
     assert len(made) == len(expected)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(seed=seeds, length=lengths, cuts=seeds)
 def test_cuts_and_restarts_change_nothing(seed: int, length: int, cuts: int) -> None:
     steps = History(seed, length).steps
@@ -61,7 +61,7 @@ def test_cuts_and_restarts_change_nothing(seed: int, length: int, cuts: int) -> 
     assert other.too_late == engine.too_late
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(seed=seeds, length=lengths)
 def test_every_due_time_has_one_fate_and_nothing_unknown_is_a_number(seed: int, length: int) -> None:
     made, _ = made_by(History(seed, length).steps)
@@ -84,7 +84,7 @@ def test_every_due_time_has_one_fate_and_nothing_unknown_is_a_number(seed: int, 
                 assert channel.mean is None
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(seed=seeds, length=lengths)
 def test_amounts_between_known_boundaries_add_up_to_the_readings(seed: int, length: int) -> None:
     made, _ = made_by(History(seed, length, is_quiet=True).steps)

@@ -36,7 +36,12 @@ def layout(meter: str = "m-1", period_s: float = 10.0, *, coefficient: str = "0.
     )
     slots = tuple(
         Slot((Part(kind),), coefficient=scale)
-        for kind, scale in (("u16", "0.1"), ("u32", coefficient), ("s16", "0.001"), ("u32", coefficient))
+        for kind, scale in (
+            ("u16", "0.1"),
+            ("u32", coefficient),
+            ("s16", "0.001" if coefficient == "0.01" else "0.01"),
+            ("u32", coefficient),
+        )
     )
     return Layout(meter, period_s, channels, slots, energy_kind="electricity")
 

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import pytest
+
+from gateway.intervals.engine import Engine
+from gateway.intervals.grid import Grid
 from gateway.intervals.model import Boundary
 from gateway.model import NS, Flag, Gap
 from tests.unit.engine_rig import (
@@ -235,3 +239,46 @@ def test_a_revision_made_elsewhere_is_counted() -> None:
     one.revised("m-1", 0, T0, 3)
     (revised,) = run(one, [frame(METER, 110.2), event(400, "config")])
     assert (revised.rev, revised.cause) == (4, "late")
+
+
+def test_a_meter_read_seldom_has_intervals_in_which_nothing_was_due() -> None:
+    seldom = layout("m-1", 600.0)
+    one = engine()
+    made = run(one, [*start(), plan(0, "m-1", 600.0), frame(seldom, 1.0), event(925, "config")])
+    assert [channel.expected for interval in made for channel in interval.channels[:1]] == [1, 0, 1]
+    assert made[0].channels[0].received == 1
+    assert made[2].channels[0].received == 0
+    (late,) = run(one, [frame(seldom, 930.0, 7, 7), event(960, "config")])
+    assert (late.start_ns, late.rev, late.cause) == (T0 + 600 * NS, 1, "late")
+    assert (late.channels[0].received, late.channels[0].closing) == (1, None)
+
+
+def test_a_gauge_is_read_by_the_layout_of_each_frame() -> None:
+    other = layout(coefficient="0.02")
+    frames = [frame(METER, 10.2, power=5), frame(other, 20.2, power=5), frame(METER, 30.2, power=5)]
+    (one,) = run(engine(), [*start(), plan(0), *frames, event(320, "config")])
+    power = one.channel(POWER)
+    assert power is not None
+    assert (power.low, power.high, power.mean) == (Decimal("0.005"), Decimal("0.05"), Decimal("0.02"))
+
+
+def test_a_closed_interval_is_stored_as_it_is_and_not_as_it_was_when_open() -> None:
+    one, other = engine(), layout("m-2")
+    begin = [*start(), plan(0), plan(0, "m-2"), *minutes(METER, 0, 100)]
+    run(one, begin)
+    one.snapshot()
+    run(one, [frame(METER, 110.2), frame(other, 330.2)])
+    one.snapshot()
+    run(one, [frame(METER, 120.2)])
+    (revised,) = run(again(again(one)), [event(400, "config")])
+    assert (revised.rev, revised.channels[0].received) == (1, 12)
+
+
+def test_a_snapshot_of_another_grid_or_version_is_refused() -> None:
+    one = engine()
+    body = run(one, [*start(), plan(0)]) or one.snapshot()
+    assert isinstance(body, dict)
+    with pytest.raises(ValueError, match="another grid"):
+        Engine.restore(Grid("Asia/Shanghai", 900), one.grace_ns, body)
+    with pytest.raises(ValueError, match="version 2"):
+        Engine.restore(one.grid, one.grace_ns, body | {"version": 2})
