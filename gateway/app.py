@@ -132,7 +132,12 @@ class Gateway:
         events = self._events = EventLog(self.journal, self._clock)
         recorder = Recorder(self.journal, events, self._clock, self.health)
         events.note(
-            "start", self.site.gateway.id, software=__version__, config=self.site.digest, pid=os.getpid()
+            "start",
+            self.site.gateway.id,
+            software=__version__,
+            config=self.site.digest,
+            pid=os.getpid(),
+            epoch=self.journal.epoch,
         )
         changes = await self.derivation.changes(self.journal.config_digest)
         self.journal.note_config(self.site.digest, self.site.gateway.id, changes)
