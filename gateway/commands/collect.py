@@ -38,7 +38,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 def collect(
-    url: Url,
+    broker: Url,
     influx: Annotated[str, typer.Option(help="Base address of the database, such as http://127.0.0.1:8086.")],
     bucket: Annotated[str, typer.Option(help="Bucket to write to.")],
     token_file: Annotated[Path, typer.Option(help="File with the token alone.")],
@@ -61,6 +61,13 @@ def collect(
     receive_max: Annotated[
         int, typer.Option(min=1, max=5000, help="Messages under way, and the most in one batch.")
     ] = 500,
+    retire: Annotated[
+        bool,
+        typer.Option(
+            "--retire",
+            help="Take nothing new; carry what the broker kept for this collector, then give it up for good.",
+        ),
+    ] = False,
     every: Annotated[
         str, typer.Option(help="Figures this often, as JSON on stdout. Default: at the end alone.")
     ] = "",
@@ -81,38 +88,48 @@ def collect(
     object on stdout at the end.
     """
     from gateway.clock import SystemClock
-    from gateway.regulator.broker import Session
     from gateway.regulator.key_folder import KeyFolder
-    from gateway.secret_files import read_secret
+
+    held = _session(client_id, group, duration_s(session, "--session"), receive_max, is_last=retire)
+    every_s = duration_s(every, "--every") if every else None
+    at = broker_of(broker, user, password_file, ca, cert, key_file)
+    clock = SystemClock()
+    trusted = None if keys is None else KeyFolder(keys, clock)
+    database = _database(influx, org, bucket, token_file, influx_ca, clock)
+    run(_collect(at, held, database, clock, prefix_of(prefix), group, trusted, every_s))
+
+
+def _session(client_id: str, group: str, expiry_s: float, receive_max: int, *, is_last: bool) -> Session:
+    from gateway.regulator.broker import Session
 
     for name, option in ((client_id, "--client-id"), (group, "--group")):
         if not _NAME.fullmatch(name):
             raise typer.BadParameter("1 to 64 of A-Z a-z 0-9 . _ -", param_hint=option)
-    expiry_s = duration_s(session, "--session")
     if not SESSION_MIN_S <= expiry_s <= SESSION_MAX_S:
         raise typer.BadParameter(
-            "at least 1d: a weekend's outage must not cost a message", param_hint="--session"
+            "at least 1d: a day's outage must not cost a message", param_hint="--session"
         )
-    every_s = duration_s(every, "--every") if every else None
-    broker = broker_of(url, user, password_file, ca, cert, key_file)
-    clock = SystemClock()
-    trusted = None if keys is None else KeyFolder(keys, clock)
-    token = read_secret(token_file, "") or ""
-    database = _database(influx, org, bucket, token, influx_ca, clock)
-    held = Session(client_id, int(expiry_s), receive_max)
-    run(_collect(broker, held, database, clock, prefix_of(prefix), group, trusted, every_s))
+    return Session(client_id, int(expiry_s), receive_max, is_last)
 
 
-def _database(url: str, org: str, bucket: str, token: str, ca: Path | None, clock: Clock) -> Database:
+def _database(url: str, org: str, bucket: str, token_file: Path, ca: Path | None, clock: Clock) -> Database:
     from urllib.parse import urlsplit
 
     from gateway.regulator.database import Lines
+    from gateway.secret_files import read_secret
     from gateway.sinks.tls import TlsFiles
 
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or "@" in parts.netloc:
         raise typer.BadParameter("expected http://HOST:PORT or https://HOST:PORT", param_hint="--influx")
-    return Lines(url=url, org=org, bucket=bucket, token=token, clock=clock, tls=TlsFiles(ca=ca))
+    return Lines(
+        url=url,
+        org=org,
+        bucket=bucket,
+        token=read_secret(token_file, "") or "",
+        clock=clock,
+        tls=TlsFiles(ca=ca),
+    )
 
 
 async def _collect(
@@ -140,7 +157,7 @@ async def _collect(
                 else asyncio.ensure_future(_tick(collector, subscriber, clock, every_s))
             )
             try:
-                await collector.run(stop)
+                await (collector.run_out(stop) if session.is_last else collector.run(stop))
             finally:
                 if ticking is not None:
                     ticking.cancel()

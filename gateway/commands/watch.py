@@ -34,7 +34,7 @@ EVERY = "2s"
 
 
 def watch(
-    url: Url,
+    broker: Url,
     meters: Annotated[
         bool, typer.Option("--meters", help="A line a meter instead of a line a site.")
     ] = False,
@@ -61,7 +61,7 @@ def watch(
     from gateway.regulator.key_folder import KeyFolder
     from gateway.regulator.watching import Watcher
 
-    broker = broker_of(url, user, password_file, ca, cert, key_file)
+    at = broker_of(broker, user, password_file, ca, cert, key_file)
     for_s = duration_s(duration, "--for") if duration else None
     every_s = duration_s(every, "--every")
     if every_s <= 0:
@@ -70,7 +70,7 @@ def watch(
     watcher = Watcher(prefix_of(prefix), trusted)
     show, end = _shower(watcher, meters=meters, as_json=json)
     try:
-        run(_watch(broker, watcher, prefix, show, every_s, for_s))
+        run(_watch(at, watcher, prefix, show, every_s, for_s))
     finally:
         end()
     if watcher.found:

@@ -65,8 +65,12 @@ class Broker:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """What the broker keeps while we are away. Without a client id: nothing, and it gives us a name."""
+    """What the broker keeps while we are away. Without a client id: nothing, and it gives us a name.
+
+    is_last: nothing new is subscribed to; only what it kept is taken.
+    """
 
     client_id: str = ""
     expiry_s: int = 0
     receive_max: int = RECEIVE_MAX
+    is_last: bool = False

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from gateway.backoff import Backoff
+from gateway.clock import sleep_for
 from gateway.errors import SinkUnavailable
 from gateway.feed import jws
 from gateway.feed.jws import Malformed
@@ -31,6 +32,7 @@ _REASONS = {Verdict.BAD: "bad_signature", Verdict.UNKNOWN: "unknown_key", Verdic
 TOPICS = "data", "backfill", "summary"  # what becomes lines, also what was late
 BATCH_BYTES = 1024 * 1024  # of messages
 PAUSES_S = 0.5, 30.0  # between attempts at a database that takes nothing
+LOOK_S, QUIET = 0.5, 6  # nothing came at so many looks in a row: there is no more
 TOLD_MAX = 100  # what was not written is told one by one up to here, then by the thousand
 
 
@@ -109,6 +111,22 @@ class Collector:
                     return
         finally:
             await self._database.close()
+
+    async def run_out(self, stop: asyncio.Event) -> bool:
+        """Carry what the broker kept; return whether that was all and the session is over. Raises BrokerAway if going on is hopeless."""
+        running = asyncio.ensure_future(self.run(stop))
+        try:
+            quiet = 0
+            while quiet < QUIET and not running.done():
+                before = self.done.messages
+                await sleep_for(self._clock, LOOK_S)
+                quiet = quiet + 1 if self._subscriber.is_idle and self.done.messages == before else 0
+            if quiet == QUIET:
+                self._subscriber.end_session()
+        finally:
+            stop.set()
+            await running
+        return quiet == QUIET
 
     async def _batch(self) -> list[Delivery]:
         """Return messages in the order they came: what is there within `age_s` after the first, up to a limit."""

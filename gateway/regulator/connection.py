@@ -37,7 +37,10 @@ _SILENT.setLevel(logging.CRITICAL)  # whatever goes wrong is raised, and told on
 
 
 class Connection:
-    """fault: why it is no use any more, "" while it is. session_present: the broker still had our session."""
+    """fault: why it is no use any more, "" while it is. session_present: the broker still had our session.
+
+    unacknowledged: messages that came and have no PUBACK yet. ends_session: our goodbye is for good.
+    """
 
     def __init__(
         self,
@@ -48,7 +51,8 @@ class Connection:
     ) -> None:
         """put: gets every message: topic, payload, retain, message id or 0. awake: called when it is lost. Raises BrokerAway."""
         self.fault = ""
-        self.session_present = False
+        self.session_present = self.ends_session = False
+        self.unacknowledged = 0
         self._broker, self._session = broker, session
         self._put, self._awake = put, awake
         self._told = ""
@@ -100,7 +104,7 @@ class Connection:
         try:
             await self._enter()
             self._check_session()
-            await self._subscribe(filters)
+            await (self._unsubscribe(filters) if self._session.is_last else self._subscribe(filters))
             is_open = True
         finally:
             if not is_open:
@@ -150,15 +154,26 @@ class Connection:
         if self.fault:
             raise self._away(self.fault)
 
+    async def _unsubscribe(self, filters: Sequence[str]) -> None:
+        try:
+            await self._client.unsubscribe(list(filters))
+        except aiomqtt.MqttError as error:
+            raise self._away(self._told or f"unsubscribing: {reason(error)}") from error
+
     def acknowledge(self, mid: int) -> None:
         """Send a PUBACK, unless the connection is gone."""
         if not self.fault:
+            self.unacknowledged -= 1
             self._paho.ack(mid, 1)
 
     def leave(self) -> None:
         """Say goodbye, if there still is anybody, and close; may be called twice."""
         if not self.fault:
-            self._paho.disconnect()
+            properties: Any = Properties
+            last = properties(PacketTypes.DISCONNECT)
+            if self.ends_session:
+                last.SessionExpiryInterval = 0
+            self._paho.disconnect(properties=last)
             self._paho.loop_write()
         self._close("left")
 
@@ -174,6 +189,7 @@ class Connection:
 
     def _on_message(self, _c: Any, _u: Any, message: Any) -> None:
         mid = message.mid if message.qos else 0
+        self.unacknowledged += bool(mid)
         self._put(self, message._topic.decode(errors="replace"), message.payload, message.retain, mid)
 
     def _receive(self, bufsize: int) -> bytes:

@@ -89,6 +89,17 @@ class Subscriber:
         """Return whether there is a connection now."""
         return self._connection is not None and not self._connection.fault
 
+    @property
+    def is_idle(self) -> bool:
+        """Return whether there is a connection, and everything that came over it is acknowledged."""
+        found = self._connection
+        return found is not None and not found.fault and not found.unacknowledged and not self._queue
+
+    def end_session(self) -> None:
+        """Have the broker forget us, with all it kept, at the goodbye."""
+        if self._connection is not None:
+            self._connection.ends_session = True
+
     async def take(self, most: int) -> list[Delivery]:
         """Return 1 to `most` messages, in the order they came; connects anew as often as it takes. Raises BrokerAway if that is hopeless."""
         while not self._queue:

@@ -95,6 +95,31 @@ async def test_two_share_the_work_and_one_is_killed(
     assert again.figures[-1]["messages"] > 0
 
 
+async def test_one_that_retires_leaves_nothing_behind(
+    tmp_path: Path, broker: Mosquitto, database: VictoriaMetrics
+) -> None:
+    site = FeedSite("plant-1")
+    with (
+        collector(tmp_path, broker, database, "one") as one,
+        collector(tmp_path, broker, database, "two") as two,
+    ):
+        await asyncio.to_thread(one.wait_for, is_connected)
+        await asyncio.to_thread(two.wait_for, is_connected)
+        await asyncio.to_thread(one.end)
+        await publish(broker.port, [site.interval(n) for n in range(60)])
+        await asyncio.to_thread(database.stop)
+        with collector(tmp_path, broker, database, "one", "--retire") as last:
+            await asyncio.to_thread(last.wait_told, "nothing is acknowledged")
+            await publish(broker.port, [site.interval(n) for n in range(60, 100)])
+            await asyncio.to_thread(database.start)
+            assert await asyncio.to_thread(last._process.wait, 40) == 0
+        await publish(broker.port, [site.interval(n) for n in range(100, 120)])
+        await until(lambda: sum(map(len, amounts(database).values())) == 120, "all intervals")
+        await asyncio.to_thread(two.end)
+    assert 0 < last.figures[-1]["messages"] < 60
+    assert amounts(database)["plant-1", "feeder-1", "0"] == expected(site, 120)
+
+
 async def test_a_database_that_is_down_costs_nothing_and_nothing_is_acknowledged(
     tmp_path: Path, broker: Mosquitto, database: VictoriaMetrics
 ) -> None:
