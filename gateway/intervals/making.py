@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gateway.intervals.amounts import between
 from gateway.intervals.collecting import Fact, Facts
@@ -89,7 +88,8 @@ class Maker:
                 gaps[reason] = gaps.get(reason, 0) + number
         for cell in self._cells.values():
             flags |= cell.flags.get(fact.key, 0)
-        body = ChannelInterval(
+        more = self._counted(fact) if fact.kind == "counter" else self._averaged(fact)
+        return ChannelInterval(
             key=fact.key,
             unit=fact.unit,
             kind=fact.kind,
@@ -98,24 +98,27 @@ class Maker:
             good=expected - missing - bad,
             flags=flags,
             gaps={reason: number for reason, number in sorted(gaps.items()) if number},
+            **more,
         )
-        return self._counted(fact, body) if fact.kind == "counter" else self._averaged(fact, body)
 
-    def _counted(self, fact: Fact, body: ChannelInterval) -> ChannelInterval:
+    def _counted(self, fact: Fact) -> dict[str, Any]:
         first, last = self._opening.get(fact.key), self._closing.get(fact.key)
         opening, closing = _boundary(first), _boundary(last)
         modulus = None if fact.modulus is None else Decimal(fact.modulus)
-        same_scale = first is None or last is None or Decimal(first.scale) == Decimal(last.scale)
+        same_scale = first is None or last is None or _alike(first.scale, last.scale)
         amount = between(fact.key, opening, closing, self._splits, modulus, same_scale=same_scale)
-        return replace(body, opening=opening, closing=closing, delta=amount.delta, how=amount.how)
+        return {"opening": opening, "closing": closing, "delta": amount.delta, "how": amount.how}
 
-    def _averaged(self, fact: Fact, body: ChannelInterval) -> ChannelInterval:
+    def _averaged(self, fact: Fact) -> dict[str, Any]:
         tally = next((c.tallies[fact.key] for c in self._cells.values() if fact.key in c.tallies), None)
         if tally is None:
-            return body
-        mean = tally.mean()
-        return replace(body, mean=mean, low=tally.low, high=tally.high)
+            return {}
+        return {"mean": tally.mean(), "low": tally.low, "high": tally.high}
 
 
 def _boundary(candidate: Candidate | None) -> Boundary | None:
     return None if candidate is None else candidate.boundary()
+
+
+def _alike(scale: str, other: str) -> bool:
+    return scale == other or Decimal(scale) == Decimal(other)
