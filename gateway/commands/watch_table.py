@@ -46,6 +46,8 @@ def view(told: Mapping[str, Any], height: int = 0) -> RenderableType:
         Text(f"{total}, {count(told['findings'], 'finding')}", style="red" if told["findings"] else "")
     )
     parts += [note(_finding(one), "red") for one in told["newest_findings"][-FINDINGS_SHOWN:]]
+    misfits = [row["misfit"] for row in rows if row["misfit"]]
+    parts += [note(f"not of the contract: {text}", "red") for text in misfits[:1]]
     return Group(*parts)
 
 
@@ -55,10 +57,12 @@ def meters_view(told: Mapping[str, Any], height: int = 0) -> RenderableType:
         "meter 仪表", figures("newest"), figures("hour %"), figures("day %"), figures("known"), figures("due"),
         words("gaps 原因", drop=2), figures("manual %", drop=1), figures("revised %", drop=1),
     )  # fmt: skip
-    room = height or sum(len(site["meters"]) for site in told["sites"])
-    for site in told["sites"]:
+    room = height or sum(len(site["meters"]) + 1 for site in told["sites"])
+    for n, site in enumerate(told["sites"]):
+        if room <= 1:
+            return Group(grid, note(f"… and {count(len(told['sites']) - n, 'more site')}", "dim"))
         grid.add_section(site["site"])
-        for row in sorted(site["meters"], key=_known)[: max(0, room)]:
+        for row in sorted(site["meters"], key=_known)[: room - 1]:
             day = row["day"]
             grid.add_row(
                 row["meter"],
@@ -71,7 +75,7 @@ def meters_view(told: Mapping[str, Any], height: int = 0) -> RenderableType:
                 day["manual_percent"] or NONE,
                 day["revised_percent"] or NONE,
             )
-        room -= len(site["meters"])
+        room -= len(site["meters"]) + 1
     return grid
 
 

@@ -32,6 +32,7 @@ class Watcher:
         self.live = Live()
         self.messages = self.found = 0
         self.misfits: Counter[str] = Counter()  # site -> messages that are signed and not of the contract
+        self._last_misfits: dict[str, str] = {}
         self._prefix = prefix
         self._verifier = Verifier(keys)
 
@@ -49,8 +50,9 @@ class Watcher:
                 late = at.rest == BACKFILL
                 found = model(accepted.payload)
                 self.live.take(site, found, message.t_ms, late=late, retain=message.retain)
-        except (Malformed, ValueError):
+        except (Malformed, ValueError) as error:
             self.misfits[site] += 1
+            self._last_misfits[site] = f"{message.topic[:200]}: {str(error)[:300]}"
 
     def report(self, now_ms: int, *, meters: bool = False) -> dict[str, Any]:
         """Return all sites, those that need a look first, and what was found, newest last."""
@@ -59,7 +61,11 @@ class Watcher:
         chains = _by_site(told)
         rows = [
             body(site, now_ms, meters=meters)
-            | {"chain": chains.get(name, _NO_CHAIN), "misfits": self.misfits[name]}
+            | {
+                "chain": chains.get(name, _NO_CHAIN),
+                "misfits": self.misfits[name],
+                "misfit": self._last_misfits.get(name, ""),
+            }
             for name, site in self.live.sites.items()
         ]
         return {

@@ -79,7 +79,7 @@ class FeedSite:
 
     def birth(self) -> Sent:
         """Return the index of what is measured."""
-        digest = "sha256:" + "0" * 64
+        digest = "0" * 64
         return self.message(
             "birth",
             {

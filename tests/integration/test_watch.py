@@ -74,6 +74,7 @@ async def test_sites_with_completeness_chain_shares_and_fitting(tmp_path: Path, 
     assert (row["day"]["intervals"], row["hour"]["intervals"], row["date"]) == (5, 4, "2026-08-01")
     assert (row["day"]["percent"], row["day"]["revised_percent"]) == ("100.00", "20.00")
     assert row["chain"] == row["chain"] | {"last": "9", "missing": 0, "findings": 0, "verified": 9}
+    assert (row["misfits"], row["misfit"]) == (0, "")
     assert row["fitting"]["ruleset"] == "gb17167-2025@1"
     assert row["said"]["day"]["percent"] == "98.95"
     assert [meter["day"]["known"] for meter in row["meters"]] == [10]
@@ -100,6 +101,21 @@ async def test_what_is_missing_forged_or_foreign_is_found(tmp_path: Path, broker
     assert sum(told["counts"].values()) >= 5
     assert site_of(told, site)["day"]["intervals"] <= 6
     assert "plant-2" in " ".join(one["text"] for one in told["newest_findings"])
+
+
+async def test_what_is_signed_and_not_of_the_contract_is_told(tmp_path: Path, broker: Mosquitto) -> None:
+    site = FeedSite("plant-1")
+    with watching(tmp_path, broker) as process:
+        await shown(broker, process, FeedSite("probe"))
+        start = process.figures[-1]["messages"]
+        first = [site.birth(), site.interval(0)]
+        strange = site.message("data", {"intervals": [{"meter": "feeder-1"}]})
+        await publish(broker.port, [*first, strange, site.interval(1)])
+        told = await asyncio.to_thread(process.wait_for, has_messages(start + 4))
+        await asyncio.to_thread(process.end)
+    row = site_of(told, site)
+    assert (row["misfits"], row["day"]["intervals"], row["chain"]["findings"]) == (1, 2, 0)
+    assert "intervals.0.t0" in row["misfit"]
 
 
 async def test_for_a_while_as_a_table(tmp_path: Path, broker: Mosquitto) -> None:

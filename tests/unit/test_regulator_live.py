@@ -58,7 +58,7 @@ def birth(**cadence: Any) -> dict[str, Any]:
         "timezone": "Asia/Shanghai",
         "key": {"kid": "k", "x": "A" * 43, "fingerprint": "0" * 64},
         "cadence": {"interval_s": 900, "grace_s": 30, "day_start": "00:00", "month_day": 1} | cadence,
-        "meters": [{"id": "feeder-1", "digest": "sha256:" + "0" * 64}, {"id": "silent-1", "digest": "sha256:" + "0" * 64}],
+        "meters": [{"id": "feeder-1", "digest": "0" * 64}, {"id": "silent-1", "digest": "0" * 64}],
     }  # fmt: skip
 
 
