@@ -10,6 +10,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from pydantic import ValidationError
+
 from gateway.backoff import Backoff
 from gateway.clock import sleep_for
 from gateway.errors import SinkUnavailable
@@ -17,7 +19,7 @@ from gateway.feed import jws
 from gateway.feed.jws import Malformed
 from gateway.feed.lines import encode
 from gateway.feed.trust import Verdict
-from gateway.regulator.messages import check_origin, content, place
+from gateway.regulator.messages import check_origin, content, fault_of, place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
@@ -142,13 +144,9 @@ class Collector:
 
     async def _store(self, batch: list[Delivery]) -> bool:
         """Return True when the database has the batch and the broker knows; tries as often as it takes."""
-        lines: list[bytes] = []
-        owners: list[Message] = []  # of each line
-        for delivery in batch:
-            text = self._text(delivery.message)
-            own = text.split(b"\n") if text else []
-            lines += own
-            owners += [delivery.message] * len(own)
+        lines, owners = await asyncio.to_thread(
+            self._lines, batch
+        )  # the loop, and its keepalive, go on meanwhile
         refusals = await self._write(lines) if lines else []
         for refusal in refusals:
             told = f"{lines[refusal.index][:120].decode(errors='replace')}: {refusal.reason}"
@@ -158,6 +156,17 @@ class Collector:
         self.done.messages += len(batch)
         self.done.lines += len(lines) - len(refusals)
         return True
+
+    def _lines(self, batch: Sequence[Delivery]) -> tuple[list[bytes], list[Message]]:
+        """Return the lines of a batch, and the message each one is of."""
+        lines: list[bytes] = []
+        owners: list[Message] = []  # of each line
+        for delivery in batch:
+            text = self._text(delivery.message)
+            own = text.split(b"\n") if text else []
+            lines += own
+            owners += [delivery.message] * len(own)
+        return lines, owners
 
     async def _write(self, lines: list[bytes]) -> list[Refusal]:
         while True:
@@ -190,7 +199,8 @@ class Collector:
                     return b""
             text = encode(body)
         except (Malformed, ValueError) as error:
-            self._unwritten("malformed", message, str(error).partition("\n")[0])
+            why = fault_of(error) if isinstance(error, ValidationError) else str(error)
+            self._unwritten("malformed", message, why)
             return b""
         self.done.sites[at.site] = f"{body['chain']}:{body['seq']}"
         return text

@@ -59,7 +59,7 @@ def model(body: Mapping[str, Any]) -> Payload:
     try:
         found: Payload = kind.model_validate(body)
     except ValidationError as error:
-        raise Malformed(_first(error)) from None
+        raise Malformed(fault_of(error)) from None
     return found
 
 
@@ -68,9 +68,10 @@ def state(payload: bytes) -> State:
     try:
         return State.model_validate_json(payload)
     except ValidationError as error:
-        raise Malformed(_first(error)) from None
+        raise Malformed(fault_of(error)) from None
 
 
-def _first(error: ValidationError) -> str:
+def fault_of(error: ValidationError) -> str:
+    """Return in a line what a payload has otherwise than the contract."""
     first = error.errors(include_url=False, include_input=False)[0]
     return f"{'.'.join(map(str, first['loc'])) or 'payload'}: {first['msg']}"
