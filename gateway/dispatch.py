@@ -177,11 +177,14 @@ class Dispatcher:
         self._follow()
         # Before `retained`: what is signed while this goes on must still go to its own topic, else that keeps an older one.
         following = self._outbox.following
-        retained = await self._outbox.retained()
+        is_late = self._failing_s() > OUTAGE_S or following - self.positions.live > LAG_MAX
+        live = following if is_late else self.positions.live
+        # What is still to go live is not announced before its turn: each topic is in order of seq.
+        retained = [entry for entry in await self._outbox.retained() if entry.seq < live]
         await self._destination.open(retained, chain=self._chain, seq=following - 1)
         if not self.pending:
             self._up()
-        if self._failing_s() > OUTAGE_S or following - self.positions.live > LAG_MAX:
+        if is_late:
             self.positions.shift(following)
 
     def _follow(self) -> None:
