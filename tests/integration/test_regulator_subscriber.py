@@ -101,13 +101,17 @@ async def test_what_is_not_acknowledged_comes_again_and_no_more_than_receive_max
                 first += [d.message.payload for d in await subscriber.take(100)]
             async with Subscriber(broker_at(server.port), ["a/#"], SystemClock(), session=KEPT) as again:
                 later: list[bytes] = []
-                while len(later) < 21:
+                while later[-1:] != sent[-1:]:
                     deliveries = await again.take(100)
                     later += [delivery.message.payload for delivery in deliveries]
                     again.acknowledge(deliveries)
     assert first == sent[: len(first)]
     assert len(first) <= 14
-    assert later == sent[4:]
+    again_too = (
+        len(later) - 21
+    )  # PUBACKs that a broker had not read when the connection was closed; its right
+    assert 0 <= again_too <= 4
+    assert later == sent[4 - again_too :]
 
 
 @pytest.mark.parametrize(
