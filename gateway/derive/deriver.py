@@ -15,7 +15,8 @@ import structlog
 
 from gateway.clock import sleep_for
 from gateway.config.periods import clock_time_s
-from gateway.derive.summaries import Agenda, Words, read_sums
+from gateway.derive.agenda import Agenda
+from gateway.derive.summaries import Words, read_sums
 from gateway.derive.telling import Teller
 from gateway.errors import StorageError
 from gateway.history.work import SiteConfig, TotalRow, Work
@@ -93,7 +94,11 @@ class Deriver:
             if body is None
             else Engine.restore(self.grid, self._grace_ns, body)
         )
-        self._agenda = Agenda(self.grid, states["agenda"])
+        own, has_aggregates = (
+            self._site.intervals,
+            self._messenger is not None and bool(self._site.aggregates),
+        )
+        self._agenda = Agenda(self.grid, states["agenda"], own, has_aggregates=has_aggregates)
         self._reader = self._journal.reader_at("intervals", _reader_state(states["reader"]))
         site = self._site
         self._work.config = SiteConfig(site.digest, self._clock.wall_ns(), _text(site))
@@ -156,6 +161,8 @@ class Deriver:
                 for record in group.records:
                     self._teller.record(record, self._work)
             await sleep_for(self._clock, 0.0)
+        for reading in self._work.manual:
+            self._agenda.entered(reading.time_ns)
         self._reader.acknowledge(sum(group.readings for group in groups), 0)
         self._changed = True
         return True
@@ -164,9 +171,9 @@ class Deriver:
         if not intervals:
             return
         self._work.intervals += intervals
-        self._teller.intervals(intervals)
-        for interval in intervals:
-            self._agenda.closed(interval.start_ns, interval.end_ns)
+        closed = self._agenda.closed
+        fresh = [one for one in intervals if closed(one.start_ns, one.end_ns, one.epoch, one.rev)]
+        self._teller.intervals(intervals, fresh)
 
     def _is_due(self, *, idle: bool) -> bool:
         age_s = self._clock.monotonic() - self._saved_s
@@ -204,13 +211,18 @@ class Deriver:
                 self._sum_up(due, found)
 
     def _sum_up(self, due: Any, found: Any) -> None:
+        self._changed = True
+        self._agenda.done(due, again=found.has_open_end)
+        if due.period == "interval":
+            self._teller.anew(found.together)
+            return
         words = Words(self.grid, due, found)
-        self._agenda.done(due)
+        if not words.is_news:
+            return
         now_ns = self._clock.wall_ns()
         self._work.totals.append(
             TotalRow(due.period, due.span.start_ns, found.rev, due.span.end_ns, now_ns, words.row())
         )
-        self._changed = True
         if self._messenger is not None:
             for body in words.messages(self._site.aggregates):
                 self._messenger.say("summary", body)

@@ -5,7 +5,8 @@ Rules: docs/specs/intervals.md, Totals. Nothing here writes; `store` is asked be
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
+from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,7 +14,6 @@ from gateway.config.periods import clock_time_s, tariff_spans
 from gateway.intervals.completeness import Completeness, completeness_of_row, of_interval, summed
 from gateway.intervals.grid import Span
 from gateway.intervals.totals import Parted, Run, joined, parted, run_of_row, runs
-from gateway.model import NS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,10 +22,6 @@ if TYPE_CHECKING:
     from gateway.history.read import Queries
     from gateway.intervals.grid import Grid
     from gateway.intervals.model import Interval
-
-DAY_S = 86_400
-MONTH_TOLERANCE_NS = DAY_S * NS
-"""A month's reading may be a day off. Source: what state platforms ask of collected data (docs/specs/intervals.md)."""
 
 
 class MeterSums(NamedTuple):
@@ -41,40 +37,66 @@ Sums = dict[str, MeterSums]
 """By meter."""
 
 
-def of_intervals(intervals: Iterable[Interval]) -> Sums:
-    """Return the sums over intervals in any order."""
-    by_meter = _by_meter(intervals)
+def of_intervals(intervals: Iterable[Interval], span: Span) -> Sums:
+    """Return the sums of a period over its intervals, in any order."""
     return {
-        meter: MeterSums(summed(map(of_interval, own)), runs(own), {}, {}) for meter, own in by_meter.items()
+        meter: MeterSums(summed(map(of_interval, own)), _over(own, span), {}, {})
+        for meter, own in _by_meter(intervals).items()
     }
 
 
 def of_day(store: Queries, grid: Grid, day: Span, settings: IntervalsConfig) -> Sums:
     """Return the sums of a day, with the shifts that end on it and tariffs. Raises StorageError."""
     shifts = list(shift_spans(grid, day, settings))
+    tariffs = list(tariff_stretches(grid, day, settings))
     from_ns = min([day.start_ns, *(span.start_ns for _, span in shifts)])
     found: Sums = {}
     for meter, own in _by_meter(store.intervals(from_ns, day.end_ns)).items():
-        in_day = [one for one in own if one.start_ns >= day.start_ns]
+        in_day = _within(own, day)
         if in_day:
-            by_shift = {
-                name: runs(one for one in own if span.start_ns <= one.start_ns < span.end_ns)
-                for name, span in shifts
-            }
-            sums = summed(map(of_interval, in_day))
-            found[meter] = MeterSums(sums, runs(in_day), by_shift, _by_tariff(grid, in_day, settings))
+            by_shift = {name: _over(_within(own, span), span) for name, span in shifts}
+            sums, by_tariff = summed(map(of_interval, in_day)), _by_tariff(in_day, tariffs)
+            found[meter] = MeterSums(sums, _over(in_day, day), by_shift, by_tariff)
     return found
 
 
 def shift_spans(grid: Grid, day: Span, settings: IntervalsConfig) -> Iterator[tuple[str, Span]]:
-    """Yield the shifts that end on a day; one across its beginning began on the day before."""
+    """Yield the shifts that end on a day, as the local clock shows their begin and end; one across its beginning began on the day before.
+
+    A change of the clock inside makes one longer or shorter.
+    """
     for shift in settings.shifts:
-        start_s, end_s = clock_time_s(shift.start), clock_time_s(shift.end)
-        end_ns = grid.clock(day, end_s)
+        end_ns = grid.clock(day, clock_time_s(shift.end))
         if end_ns == day.start_ns:
             end_ns = day.end_ns
-        length_s = (end_s - start_s) % DAY_S or DAY_S
-        yield shift.id, Span(end_ns - length_s * NS, end_ns)
+        start_ns = grid.clock_before(end_ns, clock_time_s(shift.start))
+        yield shift.id, Span(start_ns, end_ns)
+
+
+def tariff_stretches(grid: Grid, day: Span, settings: IntervalsConfig) -> Iterator[tuple[str, Span]]:
+    """Yield (tariff period, stretch) of a day in order: of two neighbours the periods differ."""
+    if not settings.tariffs:
+        return
+    spans = {month: tariff_spans(settings.tariffs, month) for month in range(1, 13)}
+    kind, since_ns = "", day.start_ns
+    for start_ns in grid.starts(day.start_ns, day.end_ns):
+        second = grid.second_of_day(start_ns)
+        own = spans[grid.local_month(start_ns)]
+        now = next((name for begin, end, name in own if begin <= second < end), "")
+        if now != kind:
+            if kind:
+                yield kind, Span(since_ns, start_ns)
+            kind, since_ns = now, start_ns
+    if kind:
+        yield kind, Span(since_ns, day.end_ns)
+
+
+def _within(intervals: Iterable[Interval], span: Span) -> list[Interval]:
+    return [one for one in intervals if span.start_ns <= one.start_ns < span.end_ns]
+
+
+def _over(intervals: Iterable[Interval], span: Span) -> dict[str, Run]:
+    return {key: run.over(span) for key, run in runs(intervals).items()}
 
 
 def _by_meter(intervals: Iterable[Interval]) -> dict[str, list[Interval]]:
@@ -87,54 +109,50 @@ def _by_meter(intervals: Iterable[Interval]) -> dict[str, list[Interval]]:
 
 
 def _by_tariff(
-    grid: Grid, intervals: Sequence[Interval], settings: IntervalsConfig
+    in_day: Sequence[Interval], stretches: Sequence[tuple[str, Span]]
 ) -> dict[str, dict[str, Parted]]:
+    """Return tariff period -> counter -> its amount. A gap inside one stretch does not matter, one across two is in neither."""
     found: dict[str, dict[str, Parted]] = defaultdict(dict)
-    if not settings.tariffs:
-        return {}
-    for interval in intervals:
-        second = grid.second_of_day(interval.start_ns)
-        spans = tariff_spans(settings.tariffs, grid.local_month(interval.start_ns))
-        kind = next((kind for begin, end, kind in spans if begin <= second < end), None)
-        for channel in interval.channels:
-            if kind is not None and channel.kind == "counter":
-                before = found[kind].get(channel.key)
-                found[kind][channel.key] = parted(channel) if before is None else before.plus(parted(channel))
+    units = {key: run.unit for key, run in runs(in_day).items()}
+    for kind, span in stretches:
+        own = _over(_within(in_day, span), span)
+        for key, unit in units.items():
+            part = parted(own[key]) if key in own else Parted(unit, None)
+            before = found[kind].get(key)
+            found[kind][key] = part if before is None else before.plus(part)
     return dict(found)
 
 
-def of_month(days: Iterable[Sums]) -> Sums:
-    """Return the sums of consecutive days; a shift is a day's own and is not summed."""
+def of_month(days: Iterable[Sums], grid: Grid, span: Span) -> Sums:
+    """Return the sums of a month's days, in order; a shift is a day's own and is not summed."""
     parts: dict[str, list[MeterSums]] = defaultdict(list)
     for day in days:
         for meter, own in day.items():
             parts[meter].append(own)
-    return {meter: _joined(each) for meter, each in sorted(parts.items())}
+    due = sum(1 for _ in _days(grid, span))
+    return {meter: _joined(each, span, due) for meter, each in sorted(parts.items())}
 
 
-def _joined(each: Sequence[MeterSums]) -> MeterSums:
+def _days(grid: Grid, span: Span) -> Iterator[Span]:
+    day = grid.day(span.start_ns)
+    while day.start_ns < span.end_ns:
+        yield day
+        day = grid.day(day.end_ns)
+
+
+def _joined(each: Sequence[MeterSums], span: Span, due: int) -> MeterSums:
+    """Return the sums of a meter's days. due: days of the month; a tariff period is known if a counter has them all."""
     tariffs: dict[str, dict[str, Parted]] = defaultdict(dict)
+    there = Counter(key for one in each for key in one.runs)
     for one in each:
         for kind, channels in one.tariffs.items():
             for key, part in channels.items():
                 before = tariffs[kind].get(key)
-                tariffs[kind][key] = part if before is None else before.plus(part)
+                own = part if there[key] >= due else replace(part, amount=None)
+                tariffs[kind][key] = own if before is None else before.plus(own)
     complete = summed(one.completeness for one in each)
-    return MeterSums(complete, joined(one.runs for one in each), {}, dict(tariffs))
-
-
-def spanned(run: Run, span: Span, tolerance_ns: int = 0) -> Decimal | None:
-    """Return the exact amount of a run in a period; None if it does not reach from one end to the other, or is broken.
-
-    tolerance_ns: so far a reading may be from its end of the period and still stand for it.
-    """
-    if run.is_broken or run.first is None or run.last is None:
-        return None
-    opens = run.opens and run.start_ns == span.start_ns
-    closes = run.closes and run.end_ns == span.end_ns
-    near_start = abs(run.first.time_ns - span.start_ns) <= tolerance_ns
-    near_end = abs(run.last.time_ns - span.end_ns) <= tolerance_ns
-    return run.known if (opens or near_start) and (closes or near_end) else None
+    whole = {key: run.over(span) for key, run in joined(one.runs for one in each).items()}
+    return MeterSums(complete, whole, {}, dict(tariffs))
 
 
 def to_row(sums: Sums) -> dict[str, Any]:

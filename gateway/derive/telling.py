@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from gateway.derive.summaries import aggregate_body
 from gateway.feed import bodies
 from gateway.history.work import ManualReading
+from gateway.intervals.aggregates import EXACT
 from gateway.intervals.grid import Span
 from gateway.model import Event, Gap
 
@@ -107,37 +108,43 @@ class Teller:
             for part in bodies.cut(events):
                 self._messenger.say("event", {"events": part})
 
-    def intervals(self, intervals: Sequence[Interval]) -> None:
-        """Tell closed intervals, and the reported quantities of those that closed for the first time."""
+    def intervals(self, intervals: Sequence[Interval], fresh: Sequence[Interval]) -> None:
+        """Tell closed intervals, and the reported quantities of `fresh` ones: those whose time is told for the first time."""
         if self._messenger is None:
             return
-        first: dict[tuple[int, int], list[Interval]] = {}
-        for one in intervals:
-            if one.rev == 0:
-                first.setdefault((one.start_ns, one.epoch), []).append(one)
+        first: dict[int, list[Interval]] = {}
+        for one in fresh:
+            first.setdefault(one.start_ns, []).append(one)
         sums = [body for together in first.values() for body in self.aggregates(together)]
         for body in bodies.closed(intervals, sums, (), self._grid):
             self._messenger.say("data", body)
 
-    def anew(self, together: Iterable[Interval]) -> None:
-        """Tell the reported quantities of an interval that was made anew. together: its meters, newest revisions."""
+    def anew(self, together: Sequence[Interval]) -> None:
+        """Tell the reported quantities of an interval that closed again. together: its meters in every epoch, newest revisions."""
         if self._messenger is not None:
-            for body in bodies.closed((), list(self.aggregates(list(together))), (), self._grid):
+            for body in bodies.closed((), list(self.aggregates(together)), (), self._grid):
                 self._messenger.say("data", body)
 
     def aggregates(self, together: Sequence[Interval]) -> Iterable[dict[str, Any]]:
-        """Yield the reported quantities of one interval. Their rev is the sum of those of the meters: it rises with each."""
+        """Yield the reported quantities of one interval.
+
+        A time that came in two epochs counts twice. Their rev is the sum of those of the meters, and one for each epoch more: it
+        rises with each.
+        """
         amounts: dict[tuple[str, str], Decimal | None] = {}
         units: dict[tuple[str, str], str] = {}
-        revs = {one.meter: one.rev for one in together}
         for one in together:
             for channel in one.channels:
-                amounts[one.meter, channel.key] = channel.delta
-                units[one.meter, channel.key] = channel.unit
+                name = one.meter, channel.key
+                units[name] = channel.unit
+                before, more = amounts.get(name, Decimal(0)), channel.delta
+                amounts[name] = None if before is None or more is None else EXACT.add(before, more)
         for config in self._aggregates:
             if together:
                 span = Span(together[0].start_ns, together[0].end_ns)
-                rev = sum(revs.get(meter, 0) for meter in {term.meter for term in config.terms})
+                terms = {term.meter for term in config.terms}
+                own = [one for one in together if one.meter in terms]
+                rev = sum(one.rev + 1 for one in own) - len({one.meter for one in own})
                 yield aggregate_body(config, "interval", span, rev, amounts, units, self._grid)
 
 

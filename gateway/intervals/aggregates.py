@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-_EXACT = Context(prec=60)
+EXACT = Context(prec=60)  # wider than any sum of readings, so nothing is rounded
 
 
 class Term(NamedTuple):
@@ -35,5 +35,5 @@ def value(terms: Sequence[Term], amounts: Mapping[tuple[str, str], Decimal | Non
         if amount is None:
             missing.append(term.meter)
         else:
-            total = _EXACT.add(total, _EXACT.multiply(amount, term.weight))
+            total = EXACT.add(total, EXACT.multiply(amount, term.weight))
     return Sum(None if missing else total, tuple(dict.fromkeys(missing)))

@@ -52,7 +52,7 @@ class Grid:
         self._zone = ZoneInfo(zone)
         self.length_ns = length_s * NS
         self.tolerance_ns = min(TOLERANCE_MAX_NS, self.length_ns // TOLERANCE_PART)
-        self._day_start_s, self._month_day = day_start_s, month_day
+        self.day_start_s, self.month_day = day_start_s, month_day
         self._offset_ns = lru_cache(64)(self._offset_of_quarter)
 
     def _offset_of_quarter(self, quarter: int) -> int:
@@ -112,14 +112,14 @@ class Grid:
     def day(self, time_ns: int) -> Span:
         """Return the day a time lies in, from `day_start` to the next; 23 or 25 hours long where the clock is changed."""
         local = datetime.fromtimestamp(time_ns // NS, self._zone).replace(tzinfo=None)
-        shifted = local - timedelta(seconds=self._day_start_s)
+        shifted = local - timedelta(seconds=self.day_start_s)
         return self._around(time_ns, datetime(shifted.year, shifted.month, shifted.day), _next_day)  # noqa: DTZ001
 
     def month(self, time_ns: int) -> Span:
         """Return the month a time lies in, from `month_day` at `day_start` to the next."""
         local = datetime.fromtimestamp(time_ns // NS, self._zone).replace(tzinfo=None)
-        shifted = local - timedelta(days=self._month_day - 1, seconds=self._day_start_s)
-        first = datetime(shifted.year, shifted.month, self._month_day)  # noqa: DTZ001 - local, made aware in _at
+        shifted = local - timedelta(days=self.month_day - 1, seconds=self.day_start_s)
+        first = datetime(shifted.year, shifted.month, self.month_day)  # noqa: DTZ001 - local, made aware in _at
         return self._around(time_ns, first, _next_month)
 
     def _around(self, time_ns: int, midnight: datetime, step: Callable[[datetime, int], datetime]) -> Span:
@@ -135,7 +135,7 @@ class Grid:
 
     def _at(self, midnight: datetime) -> int:
         """Return when a day that is named by its midnight begins; a time shown twice is meant as shown first."""
-        local = midnight + timedelta(seconds=self._day_start_s)
+        local = midnight + timedelta(seconds=self.day_start_s)
         return round(local.replace(tzinfo=self._zone).timestamp()) * NS
 
     def clock(self, day: Span, seconds: int) -> int:
@@ -148,6 +148,17 @@ class Grid:
             return found_ns
         moment = (midnight + timedelta(days=1, seconds=seconds)).replace(tzinfo=self._zone)
         return round(moment.timestamp()) * NS
+
+    def clock_before(self, end_ns: int, seconds: int) -> int:
+        """Return the last moment before `end_ns` at which the local clock shows `seconds` after midnight."""
+        local = datetime.fromtimestamp(end_ns // NS, self._zone)
+        midnight = local.replace(hour=0, minute=0, second=0, tzinfo=None)
+        while True:
+            moment = (midnight + timedelta(seconds=seconds)).replace(tzinfo=self._zone)
+            found_ns = round(moment.timestamp()) * NS
+            if found_ns < end_ns:
+                return found_ns
+            midnight -= timedelta(days=1)
 
     def local_month(self, time_ns: int) -> int:
         """Return the calendar month, 1 to 12, the local clock shows."""

@@ -1,0 +1,156 @@
+"""Which hours, days and months are over and not summed up yet, or to be summed up anew; and which intervals' reported quantities are.
+
+Pure; plain JSON in and out.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from gateway.config.periods import clock_time_s
+from gateway.derive.stand_ins import TOLERANCE_NS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gateway.config.periods import IntervalsConfig
+    from gateway.intervals.grid import Grid, Span
+
+Period = Literal["interval", "hour", "day", "month"]
+PERIODS: tuple[Period, ...] = ("interval", "hour", "day", "month")
+RANGES_MAX = 500
+"""Stretches of time kept apart; of more, near ones become one: what lies between is looked at in vain, and nothing is forgotten."""
+
+
+class Due(NamedTuple):
+    """A summary that can be made; of an interval: its reported quantities anew."""
+
+    period: Period
+    span: Span
+
+
+class Agenda:
+    """Every period in which an interval closed, for the first time or anew, is due once it is over; shorter ones first.
+
+    Kept as stretches of time, so that a month replayed is one entry. A period is over when an interval of the newest epoch
+    closed at its end or later, or when all of that epoch lies before it: the clock was set back.
+    """
+
+    def __init__(
+        self,
+        grid: Grid,
+        body: Mapping[str, Any] | None = None,
+        settings: IntervalsConfig | None = None,
+        *,
+        has_aggregates: bool = False,
+    ) -> None:
+        """body: as `body` gave it; None: nothing was summed up yet. settings: for shifts that end on the day after.
+
+        has_aggregates: reported quantities of an interval are due anew when it closes again.
+        """
+        self._grid = grid
+        body = body or {}
+        todo = body.get("todo", {})
+        self._todo: dict[Period, list[tuple[int, int]]] = {
+            period: [(begin, end) for begin, end in todo.get(period, ())] for period in PERIODS
+        }
+        self._later: list[int] = list(body.get("later", ()))
+        self._closed_ns, self._epoch = int(body.get("closed_ns", 0)), int(body.get("epoch", 0))
+        self._before_ns = int(body.get("before_ns", 0))  # so far epochs before this one reached
+        self._has_aggregates = has_aggregates
+        shifts = () if settings is None else settings.shifts
+        self._reaches_back = any(clock_time_s(one.end) <= clock_time_s(one.start) for one in shifts) or (
+            grid.day_start_s > 0 and bool(shifts)
+        )
+
+    def body(self) -> dict[str, Any]:
+        """Return it as plain JSON values."""
+        todo = {period: [list(one) for one in ranges] for period, ranges in self._todo.items()}
+        return {
+            "todo": todo,
+            "later": list(self._later),
+            "closed_ns": self._closed_ns,
+            "epoch": self._epoch,
+            "before_ns": self._before_ns,
+        }
+
+    def span(self, period: Period, time_ns: int) -> Span:
+        """Return the interval, hour, day or month a time lies in."""
+        grid = self._grid
+        return {"interval": grid.interval, "hour": grid.hour, "day": grid.day, "month": grid.month}[period](
+            time_ns
+        )
+
+    def closed(self, start_ns: int, end_ns: int, epoch: int = 0, rev: int = 0) -> bool:
+        """Note that an interval has closed; return whether its time is told for the first time: not anew, nor in another epoch."""
+        self._turn(end_ns, epoch)
+        is_first = not rev and epoch == self._epoch and start_ns >= self._before_ns
+        for period in PERIODS:
+            if period != "interval" or (self._has_aggregates and not is_first):
+                self._add(period, start_ns)
+        if self._reaches_back:  # a shift that ends on the next day may have begun before this interval
+            day = self.span("day", self.span("day", start_ns).end_ns)
+            if day.end_ns <= self._closed_ns:
+                self._add("day", day.start_ns)
+        return is_first
+
+    def _turn(self, end_ns: int, epoch: int) -> None:
+        if epoch > self._epoch:
+            self._before_ns = max(self._before_ns, self._closed_ns)
+            self._epoch, self._closed_ns = epoch, end_ns
+        elif epoch == self._epoch:
+            self._closed_ns = max(self._closed_ns, end_ns)
+
+    def entered(self, time_ns: int) -> None:
+        """Note that a reading was entered by hand: months whose ends it may stand in at are summed up anew."""
+        for at_ns in (time_ns - TOLERANCE_NS, time_ns, time_ns + TOLERANCE_NS):
+            span = self.span("month", at_ns)
+            ends = (span.start_ns, span.end_ns)
+            if span.end_ns <= self._closed_ns and any(abs(time_ns - end) <= TOLERANCE_NS for end in ends):
+                self._add("month", at_ns)
+
+    def _add(self, period: Period, time_ns: int) -> None:
+        ranges = self._todo[period]
+        if any(begin <= time_ns < end for begin, end in reversed(ranges)):
+            return
+        span = self.span(period, time_ns)
+        self._todo[period] = _tidy([*ranges, (span.start_ns, span.end_ns)])
+
+    def due(self) -> Due | None:
+        """Return the next summary to make, shorter periods first; None: there is none."""
+        for start_ns in self._later:
+            if self.span("month", start_ns).end_ns + TOLERANCE_NS <= self._closed_ns:
+                self._later.remove(start_ns)
+                self._add("month", start_ns)
+                break
+        for period in PERIODS:
+            for begin, _ in self._todo[period]:
+                span = self.span(period, begin)
+                if span.end_ns <= self._closed_ns or span.start_ns > self._closed_ns:
+                    return Due(period, span)
+        return None
+
+    def done(self, due: Due, *, again: bool = False) -> None:
+        """Note that a summary has been made. again: of a month; a reading may come within a day that closes it."""
+        start_ns, end_ns = due.span
+        left: list[tuple[int, int]] = []
+        for begin, end in self._todo[due.period]:
+            left += [(begin, min(end, start_ns)), (max(begin, end_ns), end)]
+        self._todo[due.period] = [one for one in left if one[0] < one[1]]
+        is_late = end_ns + TOLERANCE_NS <= self._closed_ns
+        if again and not is_late and start_ns not in self._later:
+            self._later.append(start_ns)
+
+
+def _tidy(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return the stretches in order, those that touch as one, and no more of them than is allowed."""
+    tidy: list[tuple[int, int]] = []
+    for begin, end in sorted(ranges):
+        if tidy and begin <= tidy[-1][1]:
+            tidy[-1] = (tidy[-1][0], max(tidy[-1][1], end))
+        else:
+            tidy.append((begin, end))
+    while len(tidy) > RANGES_MAX:
+        nearest = min(range(1, len(tidy)), key=lambda n: tidy[n][0] - tidy[n - 1][1])
+        tidy[nearest - 1 : nearest + 1] = [(tidy[nearest - 1][0], tidy[nearest][1])]
+    return tidy
