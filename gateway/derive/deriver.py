@@ -23,7 +23,7 @@ from gateway.history.work import SiteConfig, TotalRow, Work
 from gateway.intervals.engine import Engine
 from gateway.intervals.grid import Grid
 from gateway.journal.store import ReaderState, Span, StorageDamaged
-from gateway.model import NS, Event
+from gateway.model import NS, Event, Gap
 
 if TYPE_CHECKING:
     from gateway.config.models import Site
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from gateway.interfaces import Clock
     from gateway.intervals.model import Interval
     from gateway.journal.event_log import EventLog
+    from gateway.journal.groups import Committed
     from gateway.journal.journal import Journal
     from gateway.journal.reader import Reader
 
@@ -100,6 +101,7 @@ class Deriver:
         )
         self._agenda = Agenda(self.grid, states["agenda"], own, has_aggregates=has_aggregates)
         self._reader = self._journal.reader_at("intervals", _reader_state(states["reader"]))
+        self._read_before = _read_before(states["reader"], self._journal)
         site = self._site
         self._work.config = SiteConfig(site.digest, self._clock.wall_ns(), _text(site))
         self._begin_chain(states["feed"])
@@ -122,7 +124,10 @@ class Deriver:
         while True:
             self._reader.awake.clear()
             has_read = await self._read()
-            self._take(self._engine.close(self._clock.wall_ns(), idle=not has_read))
+            # While the disk refuses the journal, or to read it, there is more: it will say what became of the readings.
+            has_more = self._reader.live < self._journal.following or self._journal.has_unwritten
+            is_idle = not has_read and not has_more
+            self._take(self._engine.close(self._clock.wall_ns(), idle=is_idle))
             if self._is_due(idle=not has_read):
                 await self._commit()
             if has_read:
@@ -155,6 +160,7 @@ class Deriver:
         if groups is None:
             return False
         for group in groups:
+            self._miss(group)
             for record in group.records:
                 self._engine.take(record)
             if len(group.records) != len(group.frames):
@@ -166,6 +172,24 @@ class Deriver:
         self._reader.acknowledge(sum(group.readings for group in groups), 0)
         self._changed = True
         return True
+
+    def _miss(self, group: Committed) -> None:
+        """Let the engine know of readings that went before they were read, for the cap or with a file, before it reads on.
+
+        The journal's own gap record comes when it may be too late, or went too; it is what the feed tells.
+        """
+        records = group.records
+        if not records:  # damaged: its readings are missing before the next
+            return
+        lost = group.readings_after - group.readings - self._read_before
+        self._read_before = max(self._read_before, group.readings_after)
+        if lost > 0 and self._engine.progress_ns:
+            last_ns = min(record.time_ns for record in records)
+            first_ns = min(self._engine.progress_ns, last_ns)
+            told = records[0]
+            is_told = isinstance(told, Gap) and told.first_ns <= first_ns and told.readings >= lost
+            if not is_told:
+                self._engine.take(Gap(last_ns, "journal_dropped", first_ns, last_ns, lost))
 
     def _take(self, intervals: list[Interval]) -> None:
         if not intervals:
@@ -306,6 +330,13 @@ def _reader_body(state: ReaderState) -> dict[str, Any]:
         "backlog": [list(span) for span in state.backlog],
         "missed": state.missed,
     }
+
+
+def _read_before(body: Any, journal: Journal) -> int:
+    """Return how many readings were journaled before the place that is read next."""
+    return (
+        min(int(body["live_before"]), journal.readings) if isinstance(body, dict) else journal.oldest_before
+    )
 
 
 def _reader_state(body: Any) -> ReaderState | None:

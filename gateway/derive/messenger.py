@@ -68,7 +68,7 @@ class Messenger:
         known = body or {}
         reason = ""
         if not history.chain or history.is_new:
-            reason = "history_lost" if history.damage else "first_start"
+            reason = "first_start" if self.keys.is_new and not history.damage else "history_lost"
         elif self.keys.is_new:
             reason = "key_lost"
         place = Place(history.chain, history.seq, history.head)

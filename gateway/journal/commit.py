@@ -79,7 +79,7 @@ class Draft:
 
 @dataclass(slots=True)
 class Written:
-    """What a commit did: groups as numbered (one of a gap record alone may be the last), what the cap took.
+    """What a commit did: groups as numbered (one of a gap record alone may be the first), what the cap took.
 
     records: of each group. layouts_gone: ids whose last group went.
     """
@@ -136,22 +136,27 @@ def _commit(store: Store, draft: Draft, bodies: list[bytes], dropped: Dropped) -
     id_, readings = counters.following, counters.readings
     frames, last_ns = counters.frames, counters.last_ns
     groups: list[NewGroup] = []
-    records: list[Sequence[Record]] = [group.records for group in draft.waiting]
+    records: list[Sequence[Record]] = []
     config = counters.config
+    gap = joined(draft.gap, dropped.readings, dropped.first_ns, dropped.last_ns)
+    if (
+        gap.readings
+    ):  # first: what is lost is older than what waited, and who reads in order must know of it by then
+        time_ns = min(draft.now_ns, draft.waiting[0].first_ns) if draft.waiting else draft.now_ns
+        record = Gap(time_ns, gap.reason, gap.first_ns, gap.last_ns, gap.readings)
+        groups.append(
+            NewGroup(id_, time_ns, time_ns, 0, 0, readings, pack([record], _NO_LAYOUTS.__getitem__))
+        )
+        records.append([record])
+        id_ += 1
     for group, body in zip(draft.waiting, bodies, strict=True):
         span = (group.first_ns, group.last_ns)
         groups.append(NewGroup(id_, *span, group.frames, group.readings, readings, body))
         id_, readings, frames = id_ + 1, readings + group.readings, frames + group.frames
         if group.epoch == counters.epoch:
             last_ns = max(last_ns, group.last_ns)
+        records.append(group.records)
         config = group.config or config
-    gap = joined(draft.gap, dropped.readings, dropped.first_ns, dropped.last_ns)
-    if gap.readings:
-        record = Gap(draft.now_ns, gap.reason, gap.first_ns, gap.last_ns, gap.readings)
-        body = pack([record], _NO_LAYOUTS.__getitem__)
-        groups.append(NewGroup(id_, draft.now_ns, draft.now_ns, 0, 0, readings, body))
-        records.append([record])
-        id_ += 1
     gone = counters.dropped + dropped.readings
     after = Counters(counters.epoch, id_, readings, frames, last_ns, gone, config)
     layouts_gone = store.commit(

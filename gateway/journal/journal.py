@@ -143,7 +143,7 @@ class Journal:
             self._waiting.put(self._open, self._clock.monotonic())
             self._open = OpenGroup(self.epoch)
             if self._waiting.size > WAIT_BYTES:
-                self._overflow()
+                self._lose(self._waiting.overflow(self._clock.monotonic()))
 
     # -- committing ---------------------------------------------------------------------------------------
 
@@ -164,8 +164,12 @@ class Journal:
                 self._pace.start()
 
     def _unsaved(self) -> bool:
-        dirty = self._dirty or self._readers.dirty or self._refusals
-        return bool(dirty or self._open.records or self._waiting or self._losses.gap.readings)
+        return bool(self._dirty or self._readers.dirty or self._refusals or self.has_unwritten)
+
+    @property
+    def has_unwritten(self) -> bool:
+        """Return whether something is to be told that is not on disk yet: records, or readings that are lost."""
+        return bool(self._open.records or self._waiting or self._losses.gap.readings)
 
     async def flush(self) -> bool:
         """Commit what is open, waiting or dirty now; return whether all is on disk. On failure it waits in memory, within bounds."""
@@ -247,11 +251,8 @@ class Journal:
             log.error("journal cannot be written; readings wait in memory", error=str(error), wait_s=WAIT_S)
         self.error = str(error)
         self._damaged = self._damaged or isinstance(error, StorageDamaged)
-        self._overflow()
-        await self._save_losses()
-
-    def _overflow(self) -> None:
         self._lose(self._waiting.overflow(self._clock.monotonic()))
+        await self._save_losses()
 
     def _lose(self, groups: Iterable[OpenGroup]) -> None:
         for lost in groups:

@@ -17,6 +17,7 @@ from gateway.model import NS
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from gateway.feed.entries import Entry
     from gateway.intervals.model import Interval
     from tests.sim.destination import FakeDestination
     from tests.sim.plant import Result
@@ -24,19 +25,21 @@ if TYPE_CHECKING:
 Key = tuple[str, int, int, int]  # meter, epoch, start, rev
 
 
-def hold(result: Result, folder: Path) -> None:
-    """Every oracle."""
+def hold(result: Result, folder: Path, *, is_whole: bool = True) -> None:
+    """Every oracle. is_whole: the journal still has every frame that was ever committed, so intervals can be compared with it."""
     with ReadOnlyHistory(folder / "history.db") as history:
         intervals = list(history.intervals(all_revisions=True))
-        seq = history.meta().get("seq", 0)
+        meta = history.meta()
+        seq, chain_id = int(meta.get("seq", 0)), str(meta["chain"])
         kept = {entry.seq: entry.jws for entry in history.entries(1, seq + 1, 1 << 40)}
     counts(intervals)
-    received(result, intervals)
     shared(intervals)
-    amounts(result, intervals)
+    if is_whole:
+        received(result, intervals)
+        amounts(result, intervals)
     for destination in result.destinations.values():
-        everything(destination, kept, seq)
-        complete(destination, intervals)
+        everything(destination, kept, seq, chain_id)
+        complete(destination, intervals, chain_id)
         chain(destination)
 
 
@@ -115,20 +118,23 @@ def amounts(result: Result, intervals: list[Interval]) -> None:
     assert known, "no amount is known"
 
 
-def everything(destination: FakeDestination, kept: dict[int, bytes], seq: int) -> None:
-    """Every message of the outbox came, as it was signed; live ones and late ones in order of seq each."""
-    came = {one.entry.seq: one.entry.jws for one in destination.came}
+def everything(destination: FakeDestination, kept: dict[int, bytes], seq: int, chain_id: str) -> None:
+    """Every message of the history's chain came, as it was signed; live ones and late ones in order of seq each."""
+    taken = [one for one in destination.came if chain_of(one.entry) == chain_id]
+    came = {one.entry.seq: one.entry.jws for one in taken}
     assert came.keys() == set(range(1, seq + 1)), sorted(set(range(1, seq + 1)) - came.keys())[:5]
     assert all(came[number] == body for number, body in kept.items())
     for late in (False, True):
-        first: dict[int, None] = dict.fromkeys(one.entry.seq for one in destination.came if one.late is late)
+        first: dict[int, None] = dict.fromkeys(one.entry.seq for one in taken if one.late is late)
         assert list(first) == sorted(first), f"late={late}: out of order"
 
 
-def complete(destination: FakeDestination, intervals: list[Interval]) -> None:
-    """The feed tells every interval the history holds, every revision, with the same amounts."""
+def complete(destination: FakeDestination, intervals: list[Interval], chain_id: str) -> None:
+    """The history's chain tells every interval the history holds, every revision, with the same amounts."""
     told: dict[Key, dict[str, Any]] = {}
     for payload in payloads(destination):
+        if payload["chain"] != chain_id:
+            continue
         for one in payload.get("intervals", []):
             key = one["meter"], one["epoch"], iso_ns(one["t0"]), one["rev"]
             assert told.setdefault(key, one) == one
@@ -151,9 +157,29 @@ def chain(destination: FakeDestination) -> None:
 
 
 def payloads(destination: FakeDestination) -> list[dict[str, Any]]:
-    """Return every message's payload once, in order of seq."""
-    by_seq = {one.entry.seq: one.entry.jws for one in destination.came}
-    return [json.loads(jws.parse(by_seq[seq]).payload) for seq in sorted(by_seq)]
+    """Return every message's payload once, chain after chain as they came, each in order of seq."""
+    chains: dict[str, dict[int, dict[str, Any]]] = {}
+    for one in destination.came:
+        payload = payload_of(one.entry)
+        chains.setdefault(payload["chain"], {})[one.entry.seq] = payload
+    return [by_seq[seq] for by_seq in chains.values() for seq in sorted(by_seq)]
+
+
+def events(destination: FakeDestination, kind: str) -> list[dict[str, Any]]:
+    """Return the events of a kind the feed told, in order."""
+    told = [event for payload in payloads(destination) for event in payload.get("events", [])]
+    return [event for event in told if event["kind"] == kind]
+
+
+def chain_of(entry: Entry) -> str:
+    """Return which chain a message is of."""
+    return str(payload_of(entry)["chain"])
+
+
+def payload_of(entry: Entry) -> dict[str, Any]:
+    """Return what a message says."""
+    found: dict[str, Any] = json.loads(jws.parse(entry.jws).payload)
+    return found
 
 
 def iso_ns(text: str) -> int:

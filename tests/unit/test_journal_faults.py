@@ -288,7 +288,7 @@ def test_a_damaged_file_is_moved_aside_and_the_gateway_runs(tmp_path: Path, dama
         assert (tmp_path / "journal.db.damaged-1").read_bytes()[:16] == before[:16]
 
     run(main())
-    event, gap = notes(tmp_path)
+    gap, event = notes(tmp_path)
     assert isinstance(event, Event)
     assert event.kind == "journal_damaged"
     assert event.detail == {"moved_to": "journal.db.damaged-1", "readings": 2, "undelivered": 2}
