@@ -147,7 +147,6 @@ def _listen(verifier: Verifier, broker: Broker, prefix: str, for_s: float | None
     """Take what comes from a broker for a while. Raises BrokerAway."""
     from gateway.commands.loop import run
 
-    tell(f"listening to {prefix}/# of {broker.name}" + ("" if for_s else "; Ctrl-C ends it"))
     run(_take(verifier, broker, prefix, for_s))
 
 
@@ -163,6 +162,7 @@ async def _take(verifier: Verifier, broker: Broker, prefix: str, for_s: float | 
 
     with until_told() as stop:
         async with Subscriber(broker, [f"{prefix}/#"], SystemClock(), told=tell) as subscriber:
+            tell(f"listening to {prefix}/# of {broker.name}" + ("" if for_s else "; Ctrl-C ends it"))
             taking = asyncio.create_task(take(subscriber))
             waiting = asyncio.create_task(stop.wait())
             try:

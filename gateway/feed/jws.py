@@ -26,8 +26,7 @@ MESSAGE_BYTES_MAX = 256 * 1024  # docs/specs/feed.md
 PARTS = 3
 ED25519 = "Ed25519"
 _TO_URL = bytes.maketrans(b"+/", b"-_")
-_FROM_URL = bytes.maketrans(b"-_", b"+/")
-_NOT_URL = b"+/="
+_FROM_URL = bytes.maketrans(b"-_+/=", b"+/!!!")  # what base64url does not have becomes what base64 refuses
 
 
 class Malformed(MetergateError):
@@ -61,8 +60,6 @@ def encode(raw: bytes) -> bytes:
 
 def decode(text: bytes) -> bytes:
     """Return what base64url text stands for; there is exactly one text for it. Raises Malformed."""
-    if text.translate(None, _NOT_URL) != text:
-        raise Malformed("is not base64url")
     padded = text.translate(_FROM_URL) + b"=" * (-len(text) % 4)
     try:
         raw = binascii.a2b_base64(padded, strict_mode=True)

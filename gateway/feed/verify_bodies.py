@@ -102,25 +102,29 @@ def shown(name: Name) -> str:
     return " ".join(str(part) for part in name[:2]) + f", t0 {name[-1]}"
 
 
-def _identities(payload: Mapping[str, Any]) -> Iterator[tuple[Name, int, object]]:
-    """Yield (identity without rev, rev, what is said of it); docs/specs/feed.md, Identity. What is of another shape says nothing."""
+def _identities(payload: Mapping[str, Any]) -> list[tuple[Name, int, object]]:
+    """Return (identity without rev, rev, what is said of it); docs/specs/feed.md, Identity. What is of another shape says nothing."""
+    found: list[tuple[Name, int, object]] = []
     for body in _tables(payload, "intervals"):
-        name: Name = ("interval", body.get("meter"), body.get("epoch"), body.get("t0"))
-        yield from _one(name, body, body)
-    if payload.get("kind") == "summary":
+        _add(found, ("interval", body.get("meter"), body.get("epoch"), body.get("t0")), body, body)
+    if payload["kind"] == "summary":  # its aggregates are part of it; the same ones come with other parts
+        said = [payload.get(key) for key in ("t1", "site", "meters", "totals", "consistency")]
         name = ("summary", payload.get("period"), payload.get("part", 1), payload.get("t0"))
-        yield from _one(
-            name, payload, [payload.get(key) for key in ("t1", "site", "meters", "totals", "consistency")]
-        )
-        return  # its aggregates are part of it; the same ones come with other parts
+        _add(found, name, payload, said)
+        return found
     for body in _tables(payload, "aggregates"):
-        yield from _one(("aggregate", body.get("aggregate"), body.get("period"), body.get("t0")), body, body)
+        _add(found, ("aggregate", body.get("aggregate"), body.get("period"), body.get("t0")), body, body)
+    return found
 
 
-def _one(name: Name, body: Mapping[str, Any], said: object) -> Iterator[tuple[Name, int, object]]:
+def _add(found: list[tuple[Name, int, object]], name: Name, body: Mapping[str, Any], said: object) -> None:
     rev = body.get("rev")
-    if isinstance(rev, int) and all(isinstance(part, str | int) for part in name):
-        yield name, rev, said
+    if isinstance(rev, int):
+        try:
+            hash(name)
+        except TypeError:  # a list or an object where text should be
+            return
+        found.append((name, rev, said))
 
 
 def _tables(payload: Mapping[str, Any], key: str) -> Iterator[Mapping[str, Any]]:

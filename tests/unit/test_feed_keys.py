@@ -80,6 +80,24 @@ def test_a_kill_in_the_second_step(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert [key.kid for key in again.retired] == [old.kid]
 
 
+def test_a_full_disk_in_the_second_step_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the new key were in force and the old one forgotten."""
+    ring = KeyRing(tmp_path, "plant-1")
+    old, new = ring.rotate()
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(keys, "replace_file", full)
+        with pytest.raises(StorageError, match="No space"):
+            ring.adopt()
+    assert keys.load_key(tmp_path / "feed.key", "plant-1").kid == old.kid
+    assert keys.load_key(tmp_path / "feed.key.next", "plant-1").kid == new.kid
+
+
 def test_every_key_that_was_in_force_stays_known(tmp_path: Path) -> None:
     ring = KeyRing(tmp_path, "plant-1")
     kids = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -241,3 +241,32 @@ def test_a_revision_with_other_content_is_found() -> None:
     report = verified([*messages, again, other])
     assert [kind for kind, *_ in found(report)] == ["bad_revision"]
     assert "rev 0 of interval m-1" in report["findings"][0]["text"]
+
+
+def test_payloads_of_any_shape_are_taken() -> None:
+    """What they lack is said with --schema; they are signed, so they count."""
+    shapes: list[Any] = [
+        None,
+        5,
+        [],
+        [5],
+        [{}],
+        [{"meter": [], "rev": 0}],
+        [{"meter": {}, "rev": "x"}],
+        "text",
+    ]
+    for intervals in shapes:
+        feed = Feed()
+        odd = feed.seal("data", {"intervals": intervals, "aggregates": intervals})
+        assert verified([odd], [key_of()])["ok"]
+        assert verified([odd], [key_of()], schema=True)["ok"] == (intervals == [])
+
+
+def test_a_forged_interval_does_not_speak_against_the_real_one(good: list[Message]) -> None:
+    """What it said is forgotten when its signature turns out to be bad."""
+    lie = body(good[100])["intervals"]
+    lie[0]["cause"] = "late"
+    put_in = forged(good[100], WRONG, key_of().kid, intervals=lie)
+    report = verified([*good[:100], put_in, *good[100:]])
+    assert found(report) == [("bad_signature", 101, 101)]
+    assert report["intervals"] == N - 1

@@ -160,6 +160,16 @@ def test_the_old_key_signs_nothing_after_its_rotation() -> None:
     assert "replaced" in report["findings"][0]["text"]
 
 
+def test_nor_where_the_new_key_goes_on_behind_it() -> None:
+    feed = small()
+    messages = [*feed_of(20, feed), *feed.rotate(NEW), feed.intervals()]
+    feed.sealer.key = key_of()
+    messages.append(feed.intervals())
+    feed.sealer.key = NEW
+    messages += [feed.intervals() for _ in range(5)]
+    assert found(verified(messages)) == [("unknown_key", 24, 24)]
+
+
 def test_a_rotation_in_the_backlog_behind_messages_of_the_new_key() -> None:
     feed = small()
     before = feed_of(100, feed)
