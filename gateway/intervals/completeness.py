@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from decimal import ROUND_DOWN, Decimal
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ DEVIATION_MAX_PERCENT = Decimal(5)
 """Sum of days against month. Source: the same."""
 BOUNDARY_MAX_S = 60
 """A day's statistic time against 00:00. Source: the same."""
-_HUNDREDTH = Decimal("0.01")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +79,7 @@ def completeness_of_row(row: Mapping[str, Any]) -> Completeness:
 
 def percent(part: int, whole: int) -> Decimal | None:
     """Return part / whole in percent, cut to two decimals, so that 89.999 never reads 90; None if there is no whole."""
-    return (Decimal(100 * part) / whole).quantize(_HUNDREDTH, ROUND_DOWN) if whole else None
+    return Decimal(10_000 * part // whole).scaleb(-2) if whole else None
 
 
 def of_interval(interval: Interval) -> Completeness:

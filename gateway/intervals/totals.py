@@ -49,6 +49,8 @@ class Run:
 
     def then(self, following: Run) -> Run:
         """Return the run of both, the other beginning where this one ends, or later."""
+        if self.unit != following.unit:  # the key means something else now: nothing can be said of both together
+            return Run("", self.start_ns, following.end_ns, is_broken=True)
         is_broken = self.is_broken or following.is_broken
         if following.first is None:
             return replace(self, end_ns=following.end_ns, is_broken=is_broken, closes=False)
@@ -177,9 +179,9 @@ class Parted:
     known: Decimal = Decimal(0)
 
     def plus(self, other: Parted) -> Parted:
-        """Return the sum; unknown if one part is. Of two units the later one stands, and its amount is unknown."""
+        """Return the sum; unknown if one part is, or their units differ."""
         if self.unit != other.unit:
-            return Parted(other.unit, None, other.known)
+            return Parted("", None)
         amount = None if self.amount is None or other.amount is None else EXACT.add(self.amount, other.amount)
         return Parted(self.unit, amount, EXACT.add(self.known, other.known))
 
