@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
 import structlog
@@ -21,11 +21,14 @@ from gateway.derive.telling import Teller
 from gateway.errors import StorageError
 from gateway.history.work import SiteConfig, TotalRow, Work
 from gateway.intervals.engine import Engine
+from gateway.intervals.expected import Expectation
 from gateway.intervals.grid import Grid
 from gateway.journal.store import ReaderState, Span, StorageDamaged
 from gateway.model import NS, Event, Gap
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from gateway.config.models import Site
     from gateway.derive.messenger import Messenger
     from gateway.history.history import History
@@ -88,7 +91,15 @@ class Deriver:
 
     async def open(self) -> None:
         """Go on where the history ends, or begin at the oldest group of the journal. Raises StorageError."""
-        states = await self._history.read(lambda store: {name: store.state(name) for name in STATES})
+        self._go_on(await self._history.read(lambda store: {name: store.state(name) for name in STATES}))
+        if self._history.damage is not None:
+            self._tell_damage(self._history.damage)
+
+    def _tell_damage(self, damage: Mapping[str, Any]) -> None:
+        self.tell(Event(self._clock.wall_ns(), "history_damaged", self._site.gateway.id, damage))
+
+    def _go_on(self, states: Mapping[str, Any]) -> None:
+        """Go on with these states; those that are None begin."""
         body = states["intervals"]
         self._engine = (
             Engine(self.grid, self._grace_ns)
@@ -105,6 +116,23 @@ class Deriver:
         site = self._site
         self._work.config = SiteConfig(site.digest, self._clock.wall_ns(), _text(site))
         self._begin_chain(states["feed"])
+
+    def _restored(self, body: Any) -> Engine:
+        """Return the engine that goes on; with open intervals given up where they are of another length or version."""
+        if body is None:
+            return Engine(self.grid, self._grace_ns)
+        try:
+            return Engine.restore(self.grid, self._grace_ns, body)
+        except (ArithmeticError, KeyError, TypeError, ValueError) as error:
+            reason = str(error)
+        try:
+            expectation = Expectation.restore(body["expectation"])
+        except (ArithmeticError, KeyError, TypeError, ValueError):
+            expectation = Expectation()
+        engine = Engine(self.grid, self._grace_ns, expectation)
+        engine.begin_at(self._agenda.closed_ns)
+        log.warning("open intervals are given up; new ones begin at the next boundary", reason=reason)
+        return engine
 
     def _begin_chain(self, body: Any) -> None:
         if self._messenger is not None:
@@ -148,17 +176,17 @@ class Deriver:
         except TimeoutError:
             log.warning("intervals are behind; the rest is derived after the next start")
 
-    async def _read(self) -> bool:
-        """Take the next groups of the journal; return whether there were any."""
+    async def _read(self) -> Literal["some", "end", "not now"]:
+        """Take the next groups of the journal; return whether there were some, none are left, or it cannot be told."""
         if len(self._work.intervals) >= WAITING_MAX:
-            return False
+            return "not now"
         try:
             groups = await self._reader.take_groups(backlog=True)
         except StorageError as error:
             log.error("journal cannot be read; intervals wait", error=str(error))
-            return False
+            return "not now"
         if groups is None:
-            return False
+            return "end"
         for group in groups:
             self._miss(group)
             for record in group.records:
@@ -293,22 +321,22 @@ class Deriver:
         )
 
     async def _begin_anew(self) -> None:
-        """Begin a new history in place of a damaged one; what waits goes into it."""
+        """Begin a new history in place of a damaged one; what the journal still has goes into it."""
         try:
             damage = await self._history.begin_anew()
         except StorageError as error:
             log.error("damaged history cannot be moved aside", error=str(error))
             await sleep_for(self._clock, RETRY_S)
             return
-        now_ns = self._clock.wall_ns()
-        self.tell(Event(now_ns, "history_damaged", self._site.gateway.id, damage))
-        self._work.config = SiteConfig(self._site.digest, now_ns, _text(self._site))
-        self._begin_chain(None)
+        self._work = Work()
+        self._teller.forget()
+        self._go_on(dict.fromkeys(STATES))
+        self._tell_damage(damage)
 
     def figures(self) -> dict[str, Any]:
         """Return how far it is, for status; counts of the journal are readings."""
         return {
-            "closed_until_ns": self._agenda.body()["closed_ns"],
+            "closed_until_ns": self._agenda.closed_ns,
             "behind": self._reader.pending,
             "waiting": len(self._work.intervals),
             "too_late": self._told_late + len(self._engine.too_late),

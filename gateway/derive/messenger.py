@@ -59,6 +59,7 @@ class Messenger:
         self._waiting: list[Said] = []
         self._births: dict[str, str] = {}  # retained topic -> digest of what was announced there last
         self._checkpoint_ns = 0
+        self._chain = ""
         self._rotation: Event | None = None
         self.adopted = asyncio.Event()
         self._sealer: Sealer
@@ -74,15 +75,16 @@ class Messenger:
         place = Place(history.chain, history.seq, history.head)
         if reason:
             place = Place(secrets.token_hex(CHAIN_BYTES))
-            known = {}
+            known, self._waiting = {}, []
+        before, self._chain = history.chain or self._chain, place.chain
         self._sealer = self._made(place)
         self._births = dict(known.get("births", {}))
         self._checkpoint_ns = int(known.get("checkpoint_ns", 0))
         self.announce()
         if not reason:
             return None
-        log.warning("a new chain of the feed begins", chain=place.chain, reason=reason, before=history.chain)
-        detail = {"chain": place.chain, "reason": reason, "before": history.chain}
+        log.warning("a new chain of the feed begins", chain=place.chain, reason=reason, before=before)
+        detail = {"chain": place.chain, "reason": reason, "before": before}
         return Event(self._clock.wall_ns(), "chain_begins", self._site.gateway.id, detail)
 
     def _made(self, place: Place) -> Sealer:

@@ -96,6 +96,10 @@ class Teller:
         if self._messenger is not None:
             self._messenger.say("data", {"readings": [manual_body(reading, self._grid)]})
 
+    def forget(self) -> None:
+        """Tell nothing of what waits: the journal is read again."""
+        self._events = []
+
     @property
     def has_words(self) -> bool:
         """Return whether events wait to be told."""

@@ -203,7 +203,7 @@ class Readers:
         What it misses is its owner's to tell: it counts in no sum here. Its lag is never made backlog: it reads in order.
         """
         reader = Reader(journal, state or ReaderState(name, journal.oldest, journal.oldest_before))
-        self._own.append(reader)
+        self._own = [one for one in self._own if one.name != name] + [reader]
         return reader
 
     def others(self, kind: str) -> list[str]:
