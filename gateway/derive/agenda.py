@@ -55,7 +55,7 @@ class Agenda:
             period: [(begin, end) for begin, end in todo.get(period, ())] for period in PERIODS
         }
         self._later: list[int] = list(body.get("later", ()))
-        self._closed_ns, self._epoch = int(body.get("closed_ns", 0)), int(body.get("epoch", 0))
+        self.closed_ns, self._epoch = int(body.get("closed_ns", 0)), int(body.get("epoch", 0))
         self._before_ns = int(body.get("before_ns", 0))  # so far epochs before this one reached
         self._has_aggregates = has_aggregates
         shifts = () if settings is None else settings.shifts
@@ -69,7 +69,7 @@ class Agenda:
         return {
             "todo": todo,
             "later": list(self._later),
-            "closed_ns": self._closed_ns,
+            "closed_ns": self.closed_ns,
             "epoch": self._epoch,
             "before_ns": self._before_ns,
         }
@@ -90,23 +90,23 @@ class Agenda:
                 self._add(period, start_ns)
         if self._reaches_back:  # a shift that ends on the next day may have begun before this interval
             day = self.span("day", self.span("day", start_ns).end_ns)
-            if day.end_ns <= self._closed_ns:
+            if day.end_ns <= self.closed_ns:
                 self._add("day", day.start_ns)
         return is_first
 
     def _turn(self, end_ns: int, epoch: int) -> None:
         if epoch > self._epoch:
-            self._before_ns = max(self._before_ns, self._closed_ns)
-            self._epoch, self._closed_ns = epoch, end_ns
+            self._before_ns = max(self._before_ns, self.closed_ns)
+            self._epoch, self.closed_ns = epoch, end_ns
         elif epoch == self._epoch:
-            self._closed_ns = max(self._closed_ns, end_ns)
+            self.closed_ns = max(self.closed_ns, end_ns)
 
     def entered(self, time_ns: int) -> None:
         """Note that a reading was entered by hand: months whose ends it may stand in at are summed up anew."""
         for at_ns in (time_ns - TOLERANCE_NS, time_ns, time_ns + TOLERANCE_NS):
             span = self.span("month", at_ns)
             ends = (span.start_ns, span.end_ns)
-            if span.end_ns <= self._closed_ns and any(abs(time_ns - end) <= TOLERANCE_NS for end in ends):
+            if span.end_ns <= self.closed_ns and any(abs(time_ns - end) <= TOLERANCE_NS for end in ends):
                 self._add("month", at_ns)
 
     def _add(self, period: Period, time_ns: int) -> None:
@@ -119,14 +119,14 @@ class Agenda:
     def due(self) -> Due | None:
         """Return the next summary to make, shorter periods first; None: there is none."""
         for start_ns in self._later:
-            if self.span("month", start_ns).end_ns + TOLERANCE_NS <= self._closed_ns:
+            if self.span("month", start_ns).end_ns + TOLERANCE_NS <= self.closed_ns:
                 self._later.remove(start_ns)
                 self._add("month", start_ns)
                 break
         for period in PERIODS:
             for begin, _ in self._todo[period]:
                 span = self.span(period, begin)
-                if span.end_ns <= self._closed_ns or span.start_ns > self._closed_ns:
+                if span.end_ns <= self.closed_ns or span.start_ns > self.closed_ns:
                     return Due(period, span)
         return None
 
@@ -137,7 +137,7 @@ class Agenda:
         for begin, end in self._todo[due.period]:
             left += [(begin, min(end, start_ns)), (max(begin, end_ns), end)]
         self._todo[due.period] = [one for one in left if one[0] < one[1]]
-        is_late = end_ns + TOLERANCE_NS <= self._closed_ns
+        is_late = end_ns + TOLERANCE_NS <= self.closed_ns
         if again and not is_late and start_ns not in self._later:
             self._later.append(start_ns)
 

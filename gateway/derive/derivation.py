@@ -64,6 +64,7 @@ class Derivation:
         new_destination: Callable[[SinkConfig, Site, Clock], Destination],
     ) -> None:
         """Go on where the history ends. Raises StorageError."""
+        is_new = self.history.is_new
         feeds = [sink for sink in self._site.sinks if isinstance(sink, FEED_KINDS)]
         if feeds:
             keys = KeyRing(self._site.gateway.state_dir, self._site.gateway.id)
@@ -80,6 +81,7 @@ class Derivation:
                     self._clock,
                     health.sinks[config.id],
                     body=self.history.destination(config.id),
+                    first=1 if is_new else None,
                     backlog_rate=config.backlog_rate,
                     notice=events.note,
                 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import orjson
 import structlog
@@ -100,17 +100,12 @@ class Deriver:
 
     def _go_on(self, states: Mapping[str, Any]) -> None:
         """Go on with these states; those that are None begin."""
-        body = states["intervals"]
-        self._engine = (
-            Engine(self.grid, self._grace_ns)
-            if body is None
-            else Engine.restore(self.grid, self._grace_ns, body)
-        )
         own, has_aggregates = (
             self._site.intervals,
             self._messenger is not None and bool(self._site.aggregates),
         )
         self._agenda = Agenda(self.grid, states["agenda"], own, has_aggregates=has_aggregates)
+        self._engine = self._restored(states["intervals"])
         self._reader = self._journal.reader_at("intervals", _reader_state(states["reader"]))
         self._read_before = _read_before(states["reader"], self._journal)
         site = self._site
@@ -176,17 +171,17 @@ class Deriver:
         except TimeoutError:
             log.warning("intervals are behind; the rest is derived after the next start")
 
-    async def _read(self) -> Literal["some", "end", "not now"]:
-        """Take the next groups of the journal; return whether there were some, none are left, or it cannot be told."""
+    async def _read(self) -> bool:
+        """Take the next groups of the journal; return whether there were any."""
         if len(self._work.intervals) >= WAITING_MAX:
-            return "not now"
+            return False
         try:
             groups = await self._reader.take_groups(backlog=True)
         except StorageError as error:
             log.error("journal cannot be read; intervals wait", error=str(error))
-            return "not now"
+            return False
         if groups is None:
-            return "end"
+            return False
         for group in groups:
             self._miss(group)
             for record in group.records:

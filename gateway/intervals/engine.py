@@ -62,6 +62,16 @@ class Engine(Intake):
             facts, before = stretch.made[meter]
             stretch.made[meter] = facts, max(before, rev)
 
+    def begin_at(self, time_ns: int) -> None:
+        """Begin with the first interval that starts then or later; for a new engine whose expectation goes on."""
+        spans = self.expectation.epochs()
+        self.open_ns = next(self.grid.starts(time_ns, time_ns + 2 * self.grid.length_ns))
+        if spans:
+            self.epoch = spans[-1].epoch
+            self.begins[self.epoch] = self.open_ns
+        self.progress_ns = max(self.progress_ns, time_ns)
+        self._set_alarm()
+
     # events
 
     def _note(self, record: Event | Gap) -> None:
