@@ -93,7 +93,7 @@ def verify(
         from gateway.commands.verify_text import text
 
         typer.echo(text(report, SHOWN_MAX))
-    raise typer.Exit(0 if report["ok"] and report["batches"] else 1)
+    raise typer.Exit(0 if report["verified"] else 1)
 
 
 def _keys(files: list[Path]) -> list[PublicKey]:

@@ -42,7 +42,7 @@ def text(report: dict[str, Any], shown_max: int) -> str:
 def _looked_at(report: dict[str, Any]) -> Iterator[str]:
     for chain in report["chains"]:
         yield f"{chain['gateway']}  chain {chain['chain']}"
-        yield f"  messages {chain['first']}–{chain['last']}: {chain['messages']} here, {chain['verified']} proved 已验证"
+        yield f"  messages {chain['first']}–{chain['last']}: {chain['messages']} here, {chain['authentic']} proved 已验证"
         yield f"  head {chain['head']}"
     for key in report["keys"]:
         yield f"key {key['kid'] or 'without a name'}  {SOURCES[key['source']]}"

@@ -41,7 +41,7 @@ def view(told: Mapping[str, Any], height: int = 0) -> RenderableType:
     parts: list[RenderableType] = [grid] if rows else [Text("No site has sent anything yet.")]
     if len(told["sites"]) > len(rows):
         parts.append(note(f"… and {count(len(told['sites']) - len(rows), 'more site')}", "dim"))
-    total = f"{count(told['messages'], 'message')}, {told['verified']:,} verified"
+    total = f"{count(told['messages'], 'message')}, {told['authentic']:,} verified"
     parts.append(
         Text(f"{total}, {count(told['findings'], 'finding')}", style="red" if told["findings"] else "")
     )
@@ -110,7 +110,7 @@ def _chain(row: Mapping[str, Any]) -> Text:
         return Text(", ".join(f"{kind} {n}" for kind, n in chain["kinds"].items()), style="red")
     if row["misfits"]:
         return Text(f"{row['misfits']} not of the contract", style="red")
-    is_verified = chain["verified"] == chain["messages"]
+    is_verified = chain["authentic"] == chain["messages"]
     return Text(f"whole to {chain['last']}", style="green" if is_verified else "yellow")
 
 

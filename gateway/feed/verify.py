@@ -278,11 +278,13 @@ class Verifier:
         ]
         every = [links for one in self._gateways.values() for links in one.chains.values()]
         count = sum(n for (_, severity), n in findings.counts.items() if severity == "finding")
+        batches = sum(links.chain.messages for links in every)
+        authentic = sum(links.chain.verified for links in every)
         return {
-            "ok": not count,
+            "batches": batches,
+            "verified": not count and authentic == batches > 0,
             "messages": self.messages,
-            "batches": sum(links.chain.messages for links in every),
-            "verified": sum(links.chain.verified for links in every),
+            "authentic": authentic,
             "repeats": self.repeats,
             "others": self.others,
             "intervals": sum(links.revisions.intervals for links in every),
@@ -372,6 +374,6 @@ def _chain_body(site: str, links: Links) -> dict[str, Any]:
         "last": str(chain.runs[-1].last) if chain.runs else None,
         "head": chain.runs[-1].head if chain.runs else None,
         "messages": chain.messages,
-        "verified": chain.verified,
+        "authentic": chain.verified,
         "holes": sum(last - first + 1 for first, last, _, before in chain.holes() if not before),
     }

@@ -103,7 +103,7 @@ def figures(plant: Plant, folder: Path) -> dict[str, Any]:
         "lost": telemetry_lost + database_lost + feed_lost,
         "duplicates": unlike + doubles + forged,
         "batches": len(messages),
-        "chain_verified": bool(report["verified"]) and not report["findings"],
+        "chain_verified": report["verified"],
         "findings": report["findings"][:FAULTS_SHOWN],
         "intervals": len(findings.newest(messages)),
         "readings_missing": missing,

@@ -90,7 +90,7 @@ def test_a_bad_recording(tmp_path: Path) -> None:
     assert result.stdout.splitlines()[-1] == "NOT VERIFIED 验证不通过: 2 findings"
     result = call("verify", tmp_path / "bad.jsonl", "--json")
     report = json.loads(result.stdout)
-    assert (result.exit_code, report["count"], report["ok"]) == (1, 2, False)
+    assert (result.exit_code, report["count"], report["verified"]) == (1, 2, False)
     assert [(one["kind"], one["seq"], one["line"]) for one in report["findings"]] == [
         ("bad_signature", "30", 31),
         ("gap", "40", 41),

@@ -69,11 +69,11 @@ async def test_sites_with_completeness_chain_shares_and_fitting(tmp_path: Path, 
         await publish(broker.port, good.sent[-1:])  # once more
         told = await asyncio.to_thread(process.wait_for, has_messages(12))
         assert await asyncio.to_thread(process.end) == 0, process.told
-    assert (told["findings"], told["verified"]) == (0, 10)
+    assert (told["findings"], told["authentic"]) == (0, 10)
     row = site_of(told, good)
     assert (row["day"]["intervals"], row["hour"]["intervals"], row["date"]) == (5, 4, "2026-08-01")
     assert (row["day"]["percent"], row["day"]["revised_percent"]) == ("100.00", "20.00")
-    assert row["chain"] == row["chain"] | {"last": "9", "missing": 0, "findings": 0, "verified": 9}
+    assert row["chain"] == row["chain"] | {"last": "9", "missing": 0, "findings": 0, "authentic": 9}
     assert (row["misfits"], row["misfit"]) == (0, "")
     assert row["fitting"]["ruleset"] == "gb17167-2025@1"
     assert row["said"]["day"]["percent"] == "98.95"

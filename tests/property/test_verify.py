@@ -44,7 +44,7 @@ def test_any_byte_changed_anywhere(seq: int, where: float, byte: int) -> None:
     assert named
     assert any(line == seq for _, _, line in named) or ("gap", seq, seq + 1) in named
     assert {line for _, _, line in named} <= {seq, seq + 1}
-    assert report["verified"] == N - 1
+    assert report["authentic"] == N - 1
 
 
 @settings(max_examples=60, deadline=None)
@@ -86,5 +86,5 @@ def test_drops_repeats_and_swaps(changes: list[tuple[int, str]]) -> None:
     order = [seq for seq in first if seq > 1]  # the birth goes on another topic
     behind = {seq for at, seq in enumerate(order) if at and seq < max(order[:at])}
     assert {int(one["seq"]) for one in report["findings"] if one["kind"] == "reordered"} == behind
-    assert report["verified"] == len(first)
+    assert report["authentic"] == len(first)
     assert {one["kind"] for one in report["findings"]} <= {"gap", "reordered"}

@@ -253,7 +253,7 @@ def test_our_verifier_finds_nothing_in_the_recording() -> None:
             verifier.feed(message.topic, message.retain, message.payload, line=number)
     report = verifier.report()
     assert [found for found in report["findings"] if found["severity"] == "finding"] == []
-    assert report["verified"] == report["batches"] == 18
+    assert report["authentic"] == report["batches"] == 18
 
 
 def test_a_flipped_bit_does_not_verify() -> None:

@@ -29,8 +29,8 @@ def _good() -> list[Message]:
 def test_a_good_feed_has_no_findings() -> None:
     report = verified(stream(500))
     assert report["findings"] == []
-    assert report["ok"]
-    assert (report["messages"], report["batches"], report["verified"]) == (501, 500, 500)
+    assert report["verified"]
+    assert (report["messages"], report["batches"], report["authentic"]) == (501, 500, 500)
     assert report["intervals"] == 3 * 365
     assert report["key"]["source"] == "feed"
     assert report["key"]["fingerprint"] == key_of().fingerprint
@@ -40,7 +40,7 @@ def test_a_good_feed_has_no_findings() -> None:
 @pytest.mark.parametrize("options", [{"every_signature": True}, {"schema": True}])
 def test_a_good_feed_has_no_findings_either_way(options: dict[str, bool]) -> None:
     report = verified(stream(200), [key_of()], **options)
-    assert (report["findings"], report["verified"], report["key"]["source"]) == ([], 200, "given")
+    assert (report["findings"], report["authentic"], report["key"]["source"]) == ([], 200, "given")
 
 
 def test_few_signatures_speak_for_all(good: list[Message], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,10 +52,10 @@ def test_few_signatures_speak_for_all(good: list[Message], monkeypatch: pytest.M
         return real(parsed, public)
 
     monkeypatch.setattr(jws, "verify", counted)
-    assert verified(good)["verified"] == N
+    assert verified(good)["authentic"] == N
     assert len(looked) < 8
     looked.clear()
-    assert verified(good, every_signature=True)["verified"] == N
+    assert verified(good, every_signature=True)["authentic"] == N
     assert len(looked) >= N
 
 
@@ -76,7 +76,7 @@ def test_one_changed_character_is_named(good: list[Message], seq: int, part: int
     lines = [line for _, _, line in found(report)]
     assert seq in lines, report["findings"]
     assert set(lines) <= {seq, seq + 1}
-    assert report["verified"] == N - 1
+    assert report["authentic"] == N - 1
 
 
 @pytest.mark.parametrize("seq", PLACES)
@@ -84,7 +84,7 @@ def test_a_changed_value_is_named(good: list[Message], seq: int) -> None:
     messages = [*good[: seq - 1], altered(good[seq - 1], config="another"), *good[seq:]]
     report = verified(messages)
     assert found(report) == [("bad_signature", seq, seq)]
-    assert report["verified"] == N - 1
+    assert report["authentic"] == N - 1
 
 
 @pytest.mark.parametrize("seq", PLACES)
@@ -93,7 +93,7 @@ def test_a_message_signed_with_another_key_is_named(good: list[Message], seq: in
         messages = [*good[: seq - 1], forged(good[seq - 1], WRONG, kid), *good[seq:]]
         report = verified(messages)
         assert found(report) == [(kind, seq, seq)]
-        assert report["verified"] == N - 1
+        assert report["authentic"] == N - 1
 
 
 def test_everything_signed_anew_with_another_key_is_found() -> None:
@@ -101,7 +101,7 @@ def test_everything_signed_anew_with_another_key_is_found() -> None:
     report = verified(feed_of(N, Feed(WRONG)), [key_of()])
     assert [kind for kind, *_ in found(report)] == ["unknown_key"]
     assert f"messages 1–{N}" in report["findings"][0]["text"]
-    assert report["verified"] == 0
+    assert report["authentic"] == 0
 
 
 def test_everything_signed_anew_under_the_name_of_the_right_key_is_found() -> None:
@@ -109,7 +109,7 @@ def test_everything_signed_anew_under_the_name_of_the_right_key_is_found() -> No
     report = verified(feed_of(N, liar), [key_of()])
     assert found(report)[0] == ("bad_signature", 1, 1)
     assert report["counts"] == {"bad_signature": N}
-    assert report["verified"] == 0
+    assert report["authentic"] == 0
 
 
 def test_a_rewritten_rest_is_named_from_its_first_message_on(good: list[Message]) -> None:
@@ -120,14 +120,14 @@ def test_a_rewritten_rest_is_named_from_its_first_message_on(good: list[Message]
         head = jws.digest(messages[-1].payload)
     report = verified(messages)
     assert found(report) == [("bad_signature", seq, seq) for seq in range(100, N + 1)]
-    assert report["verified"] == 99
+    assert report["authentic"] == 99
 
 
 @pytest.mark.parametrize("seq", [2, 64, 65, N - 1])
 def test_a_dropped_message_is_named(good: list[Message], seq: int) -> None:
     report = verified([*good[: seq - 1], *good[seq:]])
     assert found(report) == [("gap", seq, seq)]
-    assert report["verified"] == N - 1
+    assert report["authentic"] == N - 1
 
 
 def test_a_dropped_stretch_is_named_once(good: list[Message]) -> None:
@@ -146,7 +146,7 @@ def test_an_inserted_message_is_named_and_does_not_take_the_place_of_the_real_on
         put_in = forged(good[seq - 1], WRONG, kid, config="another")
         report = verified([*good[: seq - 1], put_in, *good[seq - 1 :]])
         assert found(report) == [(kind, seq, seq)]
-        assert report["verified"] == N
+        assert report["authentic"] == N
         report = verified([*good[:seq], put_in, *good[seq:]])
         assert found(report) == [(kind, seq, seq + 1)]
 
@@ -172,7 +172,7 @@ def test_a_signed_message_that_is_not_linked_breaks_the_chain(good: list[Message
 def test_a_checkpoint_that_lies_is_found(changes: dict[str, str], text: str) -> None:
     feed = Feed()
     messages = [*feed_of(3, feed), feed.checkpoint()]
-    assert verified(messages)["ok"]
+    assert verified(messages)["verified"]
     messages[-1] = forged(messages[-1], key_of(), **changes)
     report = verified(messages)
     assert found(report) == [("bad_checkpoint", 4, 4)]
@@ -206,7 +206,7 @@ def test_what_is_not_of_the_contract_is_found_when_asked_for() -> None:
     bad = feed.interval("m-1", feed.now)
     bad["channels"]["energy_active_import"]["delta"] = 12.4  # a number, not text
     messages = [feed.birth(), feed.values([bad])]
-    assert verified(messages)["ok"]
+    assert verified(messages)["verified"]
     report = verified(messages, schema=True)
     assert found(report) == [("wrong_schema", 2, 2)]
     assert "delta" in report["findings"][0]["text"]
@@ -223,7 +223,7 @@ def test_the_newest_revision_needs_the_ones_before_it() -> None:
     start = feed.now
     messages = feed_of(3, feed)
     late = feed.values([feed.interval("m-1", start, 1, "late")])
-    assert verified([*messages, late])["ok"]
+    assert verified([*messages, late])["verified"]
     assert verified([*messages, late])["revisions"] == 1
     skipped = feed.values([feed.interval("m-1", start, 3, "late")])
     report = verified([*messages, late, skipped])
@@ -236,7 +236,7 @@ def test_a_revision_with_other_content_is_found() -> None:
     messages = feed_of(3, feed)
     first = body(messages[1])["intervals"][0]
     again = feed.values([first])
-    assert verified([*messages, again])["ok"]  # the same again says nothing else
+    assert verified([*messages, again])["verified"]  # the same again says nothing else
     other = feed.values([first | {"cause": "late"}])
     report = verified([*messages, again, other])
     assert [kind for kind, *_ in found(report)] == ["bad_revision"]
@@ -258,8 +258,8 @@ def test_payloads_of_any_shape_are_taken() -> None:
     for intervals in shapes:
         feed = Feed()
         odd = feed.seal("data", {"intervals": intervals, "aggregates": intervals})
-        assert verified([odd], [key_of()])["ok"]
-        assert verified([odd], [key_of()], schema=True)["ok"] == (intervals == [])
+        assert verified([odd], [key_of()])["verified"]
+        assert verified([odd], [key_of()], schema=True)["verified"] == (intervals == [])
 
 
 def test_a_forged_interval_does_not_speak_against_the_real_one(good: list[Message]) -> None:

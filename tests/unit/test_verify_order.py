@@ -32,7 +32,7 @@ def test_two_messages_that_changed_places_are_named() -> None:
     messages[39], messages[40] = messages[40], messages[39]
     report = verified(messages)
     assert found(report) == [("reordered", 40, 41)]
-    assert report["verified"] == 80
+    assert report["authentic"] == 80
 
 
 def test_topics_may_overtake_each_other() -> None:
@@ -55,7 +55,7 @@ def test_live_first_and_the_backlog_behind() -> None:
     shuffled = [*messages[:100], *messages[200:250], *late(messages[100:200], feed), *messages[250:]]
     report = verified(shuffled)
     assert report["findings"] == []
-    assert report["verified"] == 300
+    assert report["authentic"] == 300
     mixed = [
         *messages[:100],
         *(one for pair in zip(messages[200:], late(messages[100:200], feed), strict=True) for one in pair),
@@ -80,7 +80,7 @@ def test_any_order_is_verified_and_a_forgery_found_in_any(seed: int) -> None:
     bad = chance.randrange(1, 120)
     shuffled = late(messages[1:], feed)
     chance.shuffle(shuffled)
-    assert verified([messages[0], *shuffled])["verified"] == 120
+    assert verified([messages[0], *shuffled])["authentic"] == 120
     assert found(verified([messages[0], *shuffled])) == []
     at = next(place for place, one in enumerate(shuffled) if one.payload == messages[bad].payload)
     shuffled[at] = altered(shuffled[at], config="another")
@@ -96,7 +96,7 @@ def test_retained_messages_from_before_the_recording_leave_no_holes() -> None:
     kept = [messages[20], messages[51], messages[0]]
     report = verified([*(message._replace(retain=True) for message in kept), *messages[60:]])
     assert report["findings"] == []
-    assert report["verified"] == 3 + len(messages) - 60
+    assert report["authentic"] == 3 + len(messages) - 60
 
 
 def test_what_lies_under_the_first_live_message_may_be_from_before() -> None:
@@ -127,7 +127,7 @@ def test_a_rotation_signed_with_the_old_key_goes_on() -> None:
     for keys in ([], [key_of()]):
         report = verified(messages, keys)
         assert report["findings"] == []
-        assert report["verified"] == 142
+        assert report["authentic"] == 142
         assert [one["source"] for one in report["keys"]] == ["given" if keys else "feed", "rotation"]
     assert verified(messages, every_signature=True)["findings"] == []
 
@@ -136,7 +136,7 @@ def test_with_the_new_key_on_paper_the_chain_before_it_is_proved_too() -> None:
     feed = small()
     messages = [*feed_of(70, feed), *feed.rotate(NEW), feed.intervals()]
     report = verified(messages, [NEW])
-    assert (found(report), report["verified"]) == ([], 73)
+    assert (found(report), report["authentic"]) == ([], 73)
 
 
 @pytest.mark.parametrize("signer", [NEW, WRONG])
@@ -148,7 +148,7 @@ def test_a_rotation_that_the_old_key_did_not_sign_is_found(signer: object) -> No
     report = verified(messages)
     assert {kind for kind, *_ in found(report)} == {"unknown_key"}
     assert found(report)[0] == ("unknown_key", 71, 71)
-    assert report["verified"] == 70
+    assert report["authentic"] == 70
 
 
 def test_the_old_key_signs_nothing_after_its_rotation() -> None:
@@ -177,22 +177,22 @@ def test_a_rotation_in_the_backlog_behind_messages_of_the_new_key() -> None:
     after = [feed.intervals() for _ in range(200)]
     report = verified([*before[:50], *after, *late([*before[50:], *rotation], feed)])
     assert report["findings"] == []
-    assert report["verified"] == 302
+    assert report["authentic"] == 302
 
 
 def test_without_any_birth_nothing_is_proved() -> None:
     report = verified(feed_of(40)[1:])
     assert [kind for kind, *_ in found(report)] == ["unknown_key"]
     assert "give --key" in report["findings"][0]["text"]
-    assert (report["verified"], report["key"]) == (0, None)
-    assert verified(feed_of(40)[1:], [key_of()])["verified"] == 39
+    assert (report["authentic"], report["key"]) == (0, None)
+    assert verified(feed_of(40)[1:], [key_of()])["authentic"] == 39
 
 
 def test_messages_before_the_first_birth_are_proved_by_it() -> None:
     feed = small()
     messages = [*(feed.intervals() for _ in range(200)), feed.birth()]
     report = verified(messages)
-    assert (report["findings"], report["verified"]) == ([], 201)
+    assert (report["findings"], report["authentic"]) == ([], 201)
 
 
 def test_a_birth_that_is_not_signed_with_its_own_key_is_not_believed() -> None:
@@ -200,7 +200,7 @@ def test_a_birth_that_is_not_signed_with_its_own_key_is_not_believed() -> None:
     lie = forged(messages[0], WRONG, key_of().kid)
     report = verified([lie, *messages[1:]])
     assert found(report) == [("bad_signature", 1, 1), ("unknown_key", 2, 2)]
-    assert report["verified"] == 0
+    assert report["authentic"] == 0
     other = verified([forged(messages[0], key_of(), key={"kid": "x"}), *messages[1:]])
     assert found(other)[0] == ("malformed", 1, 1)
 
@@ -224,7 +224,7 @@ def test_two_gateways_in_one_recording() -> None:
     here, there = small(), Feed(gateway="plant-2", meters=["m-1"])
     messages = [one for pair in zip(feed_of(50, here), feed_of(50, there), strict=True) for one in pair]
     report = verified(messages)
-    assert (report["findings"], report["verified"], len(report["keys"])) == ([], 100, 2)
+    assert (report["findings"], report["authentic"], len(report["keys"])) == ([], 100, 2)
 
 
 def test_a_key_speaks_for_its_own_gateway_alone() -> None:
@@ -242,7 +242,7 @@ def test_with_keys_from_paper_no_birth_is_believed() -> None:
     there = Feed(key_of("two", "plant-2"), gateway="plant-2", meters=["m-1"])
     report = verified([*feed_of(5), *feed_of(5, there)], [key_of()])
     assert found(report) == [("unknown_key", 1, 6)]
-    assert report["verified"] == 5
+    assert report["authentic"] == 5
 
 
 def test_the_report_may_be_asked_for_at_any_time() -> None:
@@ -252,7 +252,7 @@ def test_the_report_may_be_asked_for_at_any_time() -> None:
         verifier.feed(message.topic, message.retain, message.payload)
         if number % 10 == 0:
             assert verifier.report() == verifier.report()
-            assert verifier.report()["verified"] == number
+            assert verifier.report()["authentic"] == number
     verifier.feed(messages[-1].topic, False, b"spoiled")
     assert verifier.report()["count"] == verifier.report()["count"] == 1
 

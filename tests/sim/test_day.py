@@ -1,0 +1,49 @@
+"""A simulated day: 40 meters of 10 channels every 10 s, once with every destination away for 8 hours, once without."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from simulators.fakes import Trouble
+from tests.sim import feed_oracles, oracles
+from tests.sim.plant import Plan, play
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.sim.plant import Result
+
+DAY_S = 86_400.0
+AWAY = [Trouble("away", 6 * 3600.0, 14 * 3600.0)]
+
+
+def day(folder: Path, troubles: list[Trouble]) -> Result:
+    folder.mkdir()
+    plan = Plan(
+        DAY_S,
+        sink_troubles={"influx": list(troubles), "mqtt": list(troubles)},
+        feed_troubles={"feed": list(troubles), "second": list(troubles)},
+        backlog_rate=50_000.0,
+    )
+    return play(plan, folder)
+
+
+@pytest.mark.timeout(600)
+def test_eight_hours_without_any_destination_change_no_poll_and_lose_nothing(tmp_path: Path) -> None:
+    calm, away = day(tmp_path / "calm", []), day(tmp_path / "away", AWAY)
+    polls = {id_: link.reads for id_, link in calm.links.items()}
+    assert sum(map(len, polls.values())) >= 40 * 8630
+    assert {id_: link.reads for id_, link in away.links.items()} == polls, "the outage changed a poll"
+    for result, folder in ((calm, "calm"), (away, "away")):
+        oracles.conservation(result)
+        oracles.identity(result)
+        feed_oracles.hold(result, tmp_path / folder)
+    for account in away.accounts.values():
+        assert (account.missed, account.refused) == (0, 0)
+        assert account.delivered + account.pending == away.journaled
+        assert account.pending <= 2 * 40 * 10
+    late = [one for one in away.destinations["feed"].came if one.late]
+    assert len(late) >= 8 * 4, "the outage left no backlog: the test proves nothing"
+    assert not [one for one in calm.destinations["feed"].came if one.late]
