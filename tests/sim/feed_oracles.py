@@ -185,3 +185,20 @@ def payload_of(entry: Entry) -> dict[str, Any]:
 def iso_ns(text: str) -> int:
     """Return a time of a message in nanoseconds since 1970."""
     return round(datetime.fromisoformat(text).timestamp() * 1000) * (NS // 1000)
+
+
+def answered(result: Result, intervals: list[Interval]) -> int:
+    """What a meter answered and no interval received is `journal_dropped`, no more and no less; return how many. For runs of one epoch without kills."""
+    slots: dict[str, set[int]] = defaultdict(set)
+    period_ns = round(result.plan.period_s * NS)
+    for link in result.links.values():
+        for meter, time_ns in link.shown:
+            slots[meter].add(time_ns // period_ns * period_ns)
+    total = 0
+    for one in newest(intervals).values():
+        there = sum(one.start_ns <= slot < one.end_ns for slot in slots[one.meter])
+        for channel in one.channels:
+            lost = channel.gaps.get("journal_dropped", 0)
+            assert there - channel.received == lost, (there, one)
+            total += lost
+    return total
