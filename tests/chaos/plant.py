@@ -47,6 +47,7 @@ bucket = "chaos"
 backlog_rate = 500
 """
 CATCH_UP_S = 90.0
+OUTAGE_CHANCE = 0.06  # of each server, whenever chance is asked: every half second
 
 
 class Recorder(Listener):
@@ -121,7 +122,7 @@ class Outages:
             how, until_s = self._away.get(name, ("", 0.0))
             if how and now_s >= until_s:
                 self._end(name, how)
-            elif not how and self._chance.random() < 0.25:
+            elif not how and self._chance.random() < OUTAGE_CHANCE:
                 how = self._chance.choice(("stop", "freeze"))
                 (server.stop if how == "stop" else server.pause)()
                 self._away[name] = how, now_s + self._chance.uniform(2, 12)

@@ -51,9 +51,9 @@ def trial(folder: Path, seed: int, kills: int) -> dict[str, Any]:
             task = progress.add_task("kills", total=kills)
             for _ in range(kills):
                 end_s = time.monotonic() + chance.uniform(*LIFE_S)
-                outages.turn(time.monotonic())
                 while time.monotonic() < end_s:
-                    time.sleep(0.1)  # a life has a length: real time is inherent
+                    outages.turn(time.monotonic())
+                    time.sleep(0.5)  # a life has a length: real time is inherent
                 plant.gateway.kill()
                 plant.gateway.start()
                 plant.gateway.status()
