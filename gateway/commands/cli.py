@@ -18,6 +18,8 @@ from gateway import __version__
 from gateway.commands import bus as cli_bus
 from gateway.commands import meter as cli_meter
 from gateway.commands.collect import collect
+from gateway.commands.completeness import completeness
+from gateway.commands.export import export
 from gateway.commands.feed import app as feed
 from gateway.commands.opcua import app as opcua
 from gateway.commands.options import Config, Json, config_path, duration_s, print_json
@@ -301,7 +303,7 @@ cli_bus.mount(app)
 cli_meter.mount(app)
 app.add_typer(opcua, name="opcua")
 app.add_typer(feed, name="feed")
-for _command in (verify, watch, collect):
+for _command in (verify, watch, collect, completeness, export):
     app.command()(_command)
 app.command()(record)
 

@@ -1,0 +1,214 @@
+"""How complete a period was, from the history: per meter, for the site, and what each destination of the feed has acknowledged."""
+
+from __future__ import annotations
+
+from array import array
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import orjson
+
+from gateway.derive.consistency import Consistency, boundary_error_s, consistency
+from gateway.derive.stand_ins import with_stand_ins
+from gateway.derive.sums import of_day, of_intervals, of_month, of_row
+from gateway.feed.jws import Malformed, parse
+from gateway.feed.lines import time_ms
+from gateway.intervals.completeness import Completeness, percent, summed
+from gateway.intervals.grid import Span
+from gateway.model import MS_NS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Mapping
+    from decimal import Decimal
+
+    from gateway.config.periods import IntervalsConfig
+    from gateway.derive.sums import Sums
+    from gateway.feed.entries import Entry
+    from gateway.history.read import Queries
+    from gateway.intervals.grid import Grid
+
+BATCH_BYTES = 8 << 20
+
+
+class Uploaded(NamedTuple):
+    """values: interval values in acknowledged messages. percent: of what was due. is_whole: the outbox still has every message of the period."""
+
+    values: int
+    percent: Decimal | None
+    is_whole: bool
+
+
+class Report(NamedTuple):
+    """Completeness of a period. until_ns: so far intervals have closed; before the end of the period it is still running.
+
+    oldest_ns: begin of the oldest interval of the history, 0: it has none.
+    """
+
+    span: Span
+    until_ns: int
+    oldest_ns: int
+    site: Completeness
+    meters: dict[str, Completeness]
+    consistency: Consistency
+    uploaded: dict[str, Uploaded]
+
+    @property
+    def is_running(self) -> bool:
+        """Return whether the period is not over yet."""
+        return self.until_ns < self.span.end_ns
+
+
+def report(
+    store: Queries,
+    grid: Grid,
+    settings: IntervalsConfig,
+    span: Span,
+    period: str,
+    *,
+    meters: Collection[str] | None = None,
+    destinations: Collection[str] = (),
+    advance: Callable[[float], None] = lambda _: None,
+) -> Report:
+    """Return how complete a period was. period: `day`, `month` or "" (any other). advance: told which part is done. Raises StorageError."""
+    days: list[Sums] = []
+    for day in _days(grid, span):
+        found = _day(store, grid, settings, day, span)
+        chosen = found if meters is None else {m: own for m, own in found.items() if m in meters}
+        days.append(chosen)
+        advance((day.end_ns - span.start_ns) / (span.end_ns - span.start_ns))
+    sums = of_month(days, grid, span)
+    if period == "month":
+        sums = with_stand_ins(store, span, sums)
+    found_meters = {meter: own.completeness for meter, own in sums.items()}
+    site = summed(found_meters.values())
+    oldest = next(iter(store.intervals()), None)
+    return Report(
+        span,
+        int((store.state("agenda") or {}).get("closed_ns", 0)),
+        0 if oldest is None else oldest.start_ns,
+        site,
+        found_meters,
+        consistency("month", sums, days) if period == "month" else Consistency(None, _boundary_error_s(days)),
+        uploaded(store, grid, span, site.due, meters, destinations),
+    )
+
+
+def _boundary_error_s(days: list[Sums]) -> Decimal | None:
+    return boundary_error_s(run for day in days for own in day.values() for run in own.runs.values())
+
+
+def _days(grid: Grid, span: Span) -> Iterator[Span]:
+    day = grid.day(span.start_ns)
+    while day.start_ns < span.end_ns:
+        yield day
+        day = grid.day(day.end_ns)
+
+
+def _day(store: Queries, grid: Grid, settings: IntervalsConfig, day: Span, span: Span) -> Sums:
+    """Return the sums of as much of a day as lies in the period: as they were summed up, or of its intervals."""
+    part = Span(max(day.start_ns, span.start_ns), min(day.end_ns, span.end_ns))
+    if part != day:
+        return of_intervals(store.intervals(*part), part)
+    row = store.total("day", day.start_ns)
+    return of_day(store, grid, day, settings) if row is None else of_row(row.body["meters"])
+
+
+# -- what the destinations have ------------------------------------------------------------------------------
+
+
+class Acknowledged:
+    """Which messages a destination has acknowledged: below its live position, in no backlog, not refused."""
+
+    def __init__(self, body: Mapping[str, Any], chain: str) -> None:
+        """body: its position, as gateway/feed/positions.py stores it; of another chain it has nothing of this one."""
+        is_own = body.get("chain") == chain
+        self.live: int = body.get("live", 0) if is_own else 0
+        self._backlog = [tuple(span) for span in body.get("backlog", ())] if is_own else []
+        self._refused = {seq for seq, _ in body.get("refusals", ())} if is_own else set()
+
+    def __contains__(self, seq: object) -> bool:
+        """Return whether it has acknowledged this one."""
+        assert isinstance(seq, int)
+        in_backlog = any(first <= seq < until for first, until in self._backlog)
+        return seq < self.live and not in_backlog and seq not in self._refused
+
+
+class _Values:
+    """Known values of the newest acknowledged revision of every interval; a few bytes each, so that months fit."""
+
+    def __init__(self, grid: Grid, span: Span) -> None:
+        self._span, self._length_ns = span, grid.length_ns
+        self._count = -(-(span.end_ns - span.start_ns) // grid.length_ns)
+        self._cells: dict[tuple[str, int], array[int]] = {}
+
+    def take(self, interval: Mapping[str, Any], start_ns: int) -> None:
+        name = interval["meter"], interval["epoch"]
+        if name not in self._cells:
+            self._cells[name] = array("q", [-1]) * self._count
+        known = sum(
+            channel.get("delta" if channel["kind"] == "counter" else "mean") is not None
+            for channel in interval["channels"].values()
+        )
+        cells, at = self._cells[name], (start_ns - self._span.start_ns) // self._length_ns
+        cells[at] = max(cells[at], interval["rev"] << 20 | known)
+
+    @property
+    def count(self) -> int:
+        return sum(cell & 0xFFFFF for cells in self._cells.values() for cell in cells if cell >= 0)
+
+
+def uploaded(
+    store: Queries,
+    grid: Grid,
+    span: Span,
+    due: int,
+    meters: Collection[str] | None,
+    destinations: Collection[str],
+) -> dict[str, Uploaded]:
+    """Return destination -> the values it has acknowledged. Raises StorageError."""
+    if not destinations:
+        return {}
+    meta, positions = store.meta(), store.destinations()
+    chain, oldest, seq = str(meta.get("chain", "")), int(meta.get("oldest", 1)), int(meta.get("seq", 0))
+    has = {name: Acknowledged(positions.get(name, {}), chain) for name in destinations}
+    values = {name: _Values(grid, span) for name in destinations}
+    first = _first_since(store, oldest, seq + 1, span.start_ns)
+    for entry in _entries(store, first, seq + 1):
+        owners = [name for name, acknowledged in has.items() if entry.seq in acknowledged]
+        if entry.kind != "data" or not owners:
+            continue
+        for interval in _intervals(entry):
+            start_ns = time_ms(interval["t0"]) * MS_NS
+            if span.start_ns <= start_ns < span.end_ns and (meters is None or interval["meter"] in meters):
+                for name in owners:
+                    values[name].take(interval, start_ns)
+    is_whole = first > oldest or oldest <= 1
+    return {name: Uploaded(own.count, percent(own.count, due), is_whole) for name, own in values.items()}
+
+
+def _first_since(store: Queries, first: int, until: int, time_ns: int) -> int:
+    """Return the first message signed at that time or later; messages are signed in order of time."""
+    while first < until:
+        middle = (first + until) // 2
+        found = store.entries(middle, middle + 1, 1)
+        if found and found[0].time_ns < time_ns:
+            first = middle + 1
+        else:
+            until = middle
+    return first
+
+
+def _entries(store: Queries, first: int, until: int) -> Iterator[Entry]:
+    while first < until:
+        batch = store.entries(first, until, BATCH_BYTES)
+        if not batch:
+            return
+        yield from batch
+        first = batch[-1].seq + 1
+
+
+def _intervals(entry: Entry) -> list[dict[str, Any]]:
+    try:
+        found: list[dict[str, Any]] = orjson.loads(parse(entry.jws).payload).get("intervals", [])
+    except (Malformed, orjson.JSONDecodeError):
+        return []
+    return found

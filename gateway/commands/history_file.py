@@ -1,0 +1,50 @@
+"""The history's file for commands: opened to be read beside the running gateway, and how far one is in it."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from gateway.errors import MetergateError, StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from gateway.config.models import Site
+    from gateway.history.read import ReadOnlyHistory
+
+FILE = "history.db"
+
+
+@contextmanager
+def opened(site: Site) -> Iterator[ReadOnlyHistory]:
+    """Yield the history of a site. Raises StorageError, MetergateError."""
+    from gateway.history.read import ReadOnlyHistory
+
+    path = site.gateway.state_dir / FILE
+    try:
+        is_there = path.exists()
+    except OSError as error:
+        raise StorageError(f"{path}: {error.strerror}; run it as the gateway's user or as root") from error
+    if not is_there:
+        raise MetergateError(
+            f"there is no history {path} yet; has this gateway run, and with this site file?"
+        )
+    with ReadOnlyHistory(path) as store:
+        yield store
+
+
+@contextmanager
+def scale(what: str) -> Iterator[Callable[[float], None]]:
+    """Yield what moves a progress bar to a part of 1; there is none where stderr is no terminal."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    columns = TextColumn(what), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("", total=1.0)
+        yield lambda part: progress.update(task, completed=min(max(part, 0.0), 1.0))
