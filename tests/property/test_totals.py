@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import ROUND_CEILING, Decimal
 from functools import reduce
 
@@ -35,12 +36,8 @@ def pieces(draw: st.DrawFn) -> list[Run]:
             layouts=draw(st.sampled_from([("a",), ("a", "b"), ("c",), ()])),
         )
         run = runs([one])[KEY]
-        found.append(Run(**{**_fields(run), "unit": draw(st.sampled_from(["kWh"] * 9 + ["m3"]))}))
+        found.append(replace(run, unit=draw(st.sampled_from(["kWh"] * 9 + ["m3"]))))
     return found
-
-
-def _fields(run: Run) -> dict[str, object]:
-    return {name: getattr(run, name) for name in Run.__slots__}
 
 
 @given(pieces(), st.data())

@@ -15,7 +15,7 @@ from gateway.derive.sums import of_day, of_intervals, of_month, of_row, shift_sp
 from gateway.history.work import ManualReading
 from gateway.intervals.grid import Span
 from gateway.model import NS
-from tests.unit.sums_rig import KEY, LENGTH_NS, Kept, amounts, at, grid, hours, settings, steady
+from tests.unit.sums_rig import KEY, LENGTH_NS, Kept, amounts, at, grid, hours, seen, settings, steady
 
 if TYPE_CHECKING:
     from gateway.config.periods import IntervalsConfig
@@ -92,7 +92,7 @@ def test_a_shift_that_began_before_the_meter_is_no_whole_shift() -> None:
     own, given = grid(), settings(shifts=[NIGHT])
     day = own.day(at("2026-08-02T12:00"))
     run = of_day(Kept(steady(day.start_ns, day.end_ns)).store, own, day, given)["m-1"].shifts["night"][KEY]
-    assert (run.amount, run.known, run.start_ns) == (None, 24, at("2026-08-01T22:00"))
+    assert seen(run.amount, run.known, run.start_ns) == (None, 24, at("2026-08-01T22:00"))
 
 
 def tariffs() -> IntervalsConfig:
@@ -165,14 +165,14 @@ def test_a_month_that_began_before_the_meter_has_no_amount_nor_have_its_tariffs(
     own = grid()
     span = own.month(at("2026-08-15T00:00"))
     found = month_of(own, steady(at("2026-08-03T00:00"), span.end_ns), span, tariffs())["m-1"]
-    assert (found.runs[KEY].amount, found.runs[KEY].known) == (None, 29 * 96)
-    assert (found.tariffs["flat"][KEY].amount, found.tariffs["flat"][KEY].known) == (None, 29 * 48)
+    assert seen(found.runs[KEY].amount, found.runs[KEY].known) == (None, 29 * 96)
+    assert seen(found.tariffs["flat"][KEY].amount, found.tariffs["flat"][KEY].known) == (None, 29 * 48)
 
 
 def test_an_hour_is_that_of_the_clock() -> None:
     span = grid().hour(at("2026-08-01T10:30"))
     found = of_intervals(reversed(steady(*span)), span)["m-1"]
-    assert (found.completeness.due, found.runs[KEY].amount) == (4, 4)
+    assert seen(found.completeness.due, found.runs[KEY].amount) == (4, 4)
 
 
 # -- stand-ins -----------------------------------------------------------------------------------------------
@@ -236,7 +236,7 @@ def test_so_it_does_at_the_beginning(before_h: int, after_h: int, stands_in_h: f
         assert (run.amount, run.opens) == (None, False)
         return
     assert ends(found)[0] == BEGIN + round(stands_in_h * HOUR_NS)
-    assert (run.amount, run.start_ns) == (31 * 96 - round(stands_in_h * 4), BEGIN)
+    assert seen(run.amount, run.start_ns) == (31 * 96 - round(stands_in_h * 4), BEGIN)
 
 
 def test_a_reading_entered_by_hand_stands_in_marked_and_counted() -> None:
@@ -245,7 +245,7 @@ def test_a_reading_entered_by_hand_stands_in_marked_and_counted() -> None:
     wrong, right = by_hand(at_ns, "1", 1), by_hand(at_ns, str(1000 + 31 * 96 + 8), 2)
     found = stood_in(lost, wrong, right, by_hand(END + 9 * HOUR_NS, "9999"))
     assert ends(found) == (BEGIN, at_ns, "meter", "manual")
-    assert (found["m-1"].runs[KEY].amount, found["m-1"].completeness.manual) == (31 * 96 + 8, 1)
+    assert seen(found["m-1"].runs[KEY].amount, found["m-1"].completeness.manual) == (31 * 96 + 8, 1)
 
 
 def test_the_meters_own_goes_before_one_by_hand_that_is_as_near_but_not_before_a_nearer_one() -> None:
