@@ -78,7 +78,7 @@ def rotate(why: Why, by: By = "", config: Config = None, json: Json = False) -> 
 def resend(
     first: Annotated[int, typer.Argument(help="First seq.", min=1, max=SEQ_MAX)],
     last: Annotated[int, typer.Argument(help="Last seq.", min=1, max=SEQ_MAX)],
-    sink: Annotated[str, typer.Option(help="Id of the feed's sink.")],
+    sink: Annotated[str, typer.Option(help="Id of one of the feed's sinks. Default: all of them.")] = "",
     config: Config = None,
     json: Json = False,
 ) -> None:
@@ -90,9 +90,13 @@ def resend(
         raise typer.BadParameter(f"{last} is before {first}", param_hint="LAST")
     site = _site(config)
     feeds = [one.id for one in site.sinks if one.kind.startswith("feed")]
-    one_of(sink, feeds, "sink of the feed in the site file")
+    if sink:
+        one_of(sink, feeds, "sink of the feed in the site file")
     answer = ask(site.gateway.socket_path, "feed_resend", first=first, until=last + 1, sink=sink)
     if json:
         print_json(answer)
-    else:
-        typer.echo(f"messages {first}–{last} go to {sink} again, behind what is live")
+        return
+    for name, count in answer["messages"].items():
+        typer.echo(f"{name}: {count} of the messages {first} to {last} go again, behind what is live")
+    if first < answer["oldest"]:
+        typer.echo(f"messages before {answer['oldest']} are not kept any more")

@@ -105,7 +105,7 @@ class Derivation:
         log.warning(
             "the key of the feed is another one", before=before.kid, after=self._messenger.keys.current.kid
         )
-        return {"before": before.body, "after": self._messenger.keys.current.body}
+        return self._messenger.keys.current.body | {"before": before.kid}
 
     async def _resend(self, request: Mapping[str, object]) -> dict[str, Any]:
         """Send messages again: {"first", "until", "sink"}; `until` itself excluded, sink "": all. Raises BadRequest."""
