@@ -14,6 +14,7 @@ from gateway.intervals.expected import Expectation
 from gateway.intervals.intake import NEVER, Intake
 from gateway.intervals.making import Maker, facts_of, with_late
 from gateway.intervals.model import Interval
+from gateway.intervals.pieces import pieces, through
 from gateway.intervals.redoing import Redo, replay_of
 from gateway.model import NS, Frame
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from gateway.intervals.expected import Account
     from gateway.intervals.grid import Grid
     from gateway.intervals.model import Cause
+    from gateway.intervals.pieces import Steps
     from gateway.model import Event, Gap
 
 KEPT = 4  # closed intervals that can be made anew out of what is in memory
@@ -36,7 +38,7 @@ class Engine(Intake):
     def take(self, record: Frame | Event | Gap) -> None:
         """Take the next record of the journal."""
         if self.progress_ns >= self._wake_ns:
-            self._catch_up(NEVER)
+            through(self._catch_up(NEVER))
         if record.__class__ is Frame:
             self._frame(record)
         else:
@@ -48,12 +50,16 @@ class Engine(Intake):
         idle: there is no record left to take, so wall time is the progress. limit: close so many times a length at most
         (after a long stop there are many): ask again while it is `behind`, or leave the rest to the next `take`.
         """
-        left = self._catch_up(NEVER if limit is None else limit)
-        if idle and now_ns > self.progress_ns and self.open_ns is not None and not self.behind:
-            self.progress_ns = now_ns
-            self._catch_up(left)
+        through(self.closing(now_ns, idle=idle, limit=limit))
         made, self.made = self.made, []
         return made
+
+    def closing(self, now_ns: int, *, idle: bool, limit: int | None = None) -> Steps[None]:
+        """Do what `close` does in pieces, so that it finds all made. Until it is through nothing else may be asked."""
+        left = yield from self._catch_up(NEVER if limit is None else limit)
+        if idle and now_ns > self.progress_ns and self.open_ns is not None and not self.behind:
+            self.progress_ns = now_ns
+            yield from self._catch_up(left)
 
     def revised(self, meter: str, epoch: int, start_ns: int, rev: int) -> None:
         """Take note that an interval was made anew elsewhere, so that the next revision is the one after `rev`."""
@@ -101,8 +107,8 @@ class Engine(Intake):
         elif ended is not None:
             end_ns = time_ns if ended.end_ns is None else ended.end_ns
             while self.open_ns < end_ns:
-                self._seal(self.open_ns, time_ns)
-            self._revise(time_ns)
+                through(self._seal(self.open_ns, time_ns))
+            through(self._revise(time_ns))
             self.open.clear()
             self.open_ns = first_ns
         else:  # the epoch's number is only known now
@@ -117,7 +123,7 @@ class Engine(Intake):
         self._set_alarm()
 
     def _renumber(self, epoch: int) -> None:
-        self._revise(self.progress_ns)
+        through(self._revise(self.progress_ns))
         self.kept.clear()
         self.open = {(epoch, start_ns): stretch for (_, start_ns), stretch in self.open.items()}
         for stretch in self.open.values():
@@ -172,38 +178,43 @@ class Engine(Intake):
 
     # closing
 
-    def _catch_up(self, limit: int) -> int:
+    def _catch_up(self, limit: int) -> Steps[int]:
         """Close and make anew what is due, `limit` times a length at most; return what is left of the limit."""
         if not self.behind:
             return limit
         if self.progress_ns >= self.revise_ns:
-            self._revise(self.progress_ns)
+            yield from self._revise(self.progress_ns)
         until_ns = self.progress_ns - self.grace_ns - self.grid.length_ns
         while self.open_ns is not None and self.open_ns <= until_ns and limit > 0:
-            self._seal(self.open_ns, self.progress_ns)
+            yield from self._seal(self.open_ns, self.progress_ns)
             limit -= 1
         self._release()
         self._set_alarm()
         return limit
 
-    def _seal(self, start_ns: int, closed_ns: int) -> None:
+    def _seal(self, start_ns: int, closed_ns: int) -> Steps[None]:
         """Close an interval of the epoch in force for all meters."""
         key = self.epoch, start_ns
         stretch = self._stretch(key)
         stretch.shut()
-        for meter in sorted({*self.expectation.meters(), *stretch.cells}):
-            accounts = self._accounts(meter, stretch, closed_ns)
-            cells: Mapping[float, Cell] = stretch.cells.get(meter, {})
-            if not (accounts or cells or self._is_seldom(meter, stretch)):
-                continue  # it has left, or is not there yet
-            reports = self.expectation.reports(meter)
-            facts = facts_of(reports, self.learned.get(meter, {}), cells, accounts)
-            stretch.set_made(meter, self.facts.same(facts), 0)
-            self.made.append(self._interval(meter, stretch, accounts, closed_ns, ""))
+        for meters in pieces(sorted({*self.expectation.meters(), *stretch.cells})):
+            for meter in meters:
+                self._seal_meter(meter, stretch, closed_ns)
+            yield
         del self.open[key]
         self.kept[key] = stretch
         self.open_ns = start_ns + self.grid.length_ns
-        self._forget(closed_ns)
+        yield from self._forget(closed_ns)
+
+    def _seal_meter(self, meter: str, stretch: Stretch, closed_ns: int) -> None:
+        accounts = self._accounts(meter, stretch, closed_ns)
+        cells: Mapping[float, Cell] = stretch.cells.get(meter, {})
+        if not (accounts or cells or self._is_seldom(meter, stretch)):
+            return  # it has left, or is not there yet
+        reports = self.expectation.reports(meter)
+        facts = facts_of(reports, self.learned.get(meter, {}), cells, accounts)
+        stretch.set_made(meter, self.facts.same(facts), 0)
+        self.made.append(self._interval(meter, stretch, accounts, closed_ns, ""))
 
     def _is_seldom(self, meter: str, stretch: Stretch) -> bool:
         """Return whether a meter of which nothing was due is in its place: all its periods are longer than an interval."""
@@ -243,31 +254,33 @@ class Engine(Intake):
             layouts=tuple(digests),
         )
 
-    def _revise(self, closed_ns: int) -> None:
+    def _revise(self, closed_ns: int) -> Steps[None]:
         dirty, self.dirty, self.revise_ns = self.dirty, {}, NEVER
-        for (epoch, start_ns, meter), cause in sorted(
-            dirty.items(), key=lambda row: (row[0][1], row[0][0], row[0][2])
-        ):
-            stretch = self.kept[epoch, start_ns]
-            assert stretch.made is not None
-            accounts = self._accounts(meter, stretch, closed_ns)
-            cells: Mapping[float, Cell] = stretch.cells.get(meter, {})
-            if meter in stretch.made:
-                facts, rev = stretch.made[meter]
-                stretch.set_made(meter, self.facts.same(with_late(facts, cells)), rev + 1)
-            else:
-                reports = self.expectation.reports(meter)
-                facts = facts_of(reports, self.learned.get(meter, {}), cells, accounts)
-                stretch.set_made(meter, self.facts.same(facts), 0)
-            rev = stretch.made[meter][1]
-            self.made.append(self._interval(meter, stretch, accounts, closed_ns, cause if rev else ""))
+        for entries in pieces(sorted(dirty.items(), key=lambda row: (row[0][1], row[0][0], row[0][2]))):
+            for (epoch, start_ns, meter), cause in entries:
+                self._revise_meter(meter, self.kept[epoch, start_ns], closed_ns, cause)
+            yield
 
-    def _forget(self, closed_ns: int) -> None:
+    def _revise_meter(self, meter: str, stretch: Stretch, closed_ns: int, cause: Cause) -> None:
+        assert stretch.made is not None
+        accounts = self._accounts(meter, stretch, closed_ns)
+        cells: Mapping[float, Cell] = stretch.cells.get(meter, {})
+        if meter in stretch.made:
+            facts, rev = stretch.made[meter]
+            stretch.set_made(meter, self.facts.same(with_late(facts, cells)), rev + 1)
+        else:
+            reports = self.expectation.reports(meter)
+            facts = facts_of(reports, self.learned.get(meter, {}), cells, accounts)
+            stretch.set_made(meter, self.facts.same(facts), 0)
+        rev = stretch.made[meter][1]
+        self.made.append(self._interval(meter, stretch, accounts, closed_ns, cause if rev else ""))
+
+    def _forget(self, closed_ns: int) -> Steps[None]:
         """Forget what is older than the closed intervals that are kept, and lanes nothing came in."""
         while len(self.kept) > KEPT:
             oldest = next(iter(self.kept))
             if any(entry[:2] == oldest for entry in self.dirty):
-                self._revise(closed_ns)
+                yield from self._revise(closed_ns)
             del self.kept[oldest]
         length_ns, first = self.grid.length_ns, min(self.kept)
         self.edges = {
@@ -290,6 +303,10 @@ class Engine(Intake):
 
     def snapshot(self) -> dict[str, Any]:
         """Return everything as plain JSON values, the expectation too."""
+        return through(snapshot_of(self))
+
+    def storing(self) -> Steps[dict[str, Any]]:
+        """Make the `snapshot` in pieces. Until it is through nothing else may be asked."""
         return snapshot_of(self)
 
     @classmethod

@@ -14,6 +14,7 @@ import orjson
 from gateway.intervals.amounts import Tally, split_from, split_row
 from gateway.intervals.collecting import Candidate, Cell, Edge, Fact, Facts, Stretch, Table
 from gateway.intervals.model import interval_of, interval_row
+from gateway.intervals.pieces import pieces
 from gateway.intervals.redoing import redo_from
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from gateway.intervals.engine import Engine
     from gateway.intervals.model import Interval
+    from gateway.intervals.pieces import Steps
 
 VERSION = 1
 
@@ -64,20 +66,24 @@ def _cell(row: Sequence[Any], stretch: Stretch, engine: Engine) -> Cell:
     return cell
 
 
-def _stretch_text(stretch: Stretch, engine: Engine) -> str:
-    """Return one interval's cells and what was made of them, as JSON; a closed one is written once."""
+def _stretch_text(stretch: Stretch, engine: Engine) -> Steps[str]:
+    """Make one interval's cells and what was made of them, as JSON; a closed one is written once."""
     if stretch.text is None or stretch.made is None:
         number = engine.names.number
-        cells = [
-            [number(meter), [[period_s, *_cell_row(cell, engine)] for period_s, cell in cells.items()]]
-            for meter, cells in stretch.cells.items()
-        ]
+        rows: list[Any] = []
+        for piece in pieces(stretch.cells.items()):
+            rows += [
+                [number(meter), [[period_s, *_cell_row(cell, engine)] for period_s, cell in cells.items()]]
+                for meter, cells in piece
+            ]
+            yield
         made = None
         if stretch.made is not None:
             made = [
                 [number(meter), engine.facts.number(one), rev] for meter, (one, rev) in stretch.made.items()
             ]
-        stretch.text = orjson.dumps([cells, made]).decode()
+        stretch.text = orjson.dumps([rows, made]).decode()
+        yield
     return stretch.text
 
 
@@ -95,20 +101,26 @@ def _stretch(row: Sequence[Any], engine: Engine) -> Stretch:
     return stretch
 
 
-def _edge_text(edge: Edge, at_ns: int, engine: Engine) -> str:
-    """Return the readings near a boundary as JSON, those of one frame together; written anew if one has changed."""
+def _edge_text(edge: Edge, at_ns: int, engine: Engine) -> Steps[str]:
+    """Make the readings near a boundary as JSON, those of one frame together; written anew if one has changed."""
     if edge.text is None:
-        number, rows = engine.names.number, []
-        for meter, known in edge.known.items():
-            frames: dict[tuple[int, int, int], list[Any]] = {}
-            for key, candidate in known.items():
-                boundary = candidate.boundary()
-                reading = None if boundary is None else str(boundary.reading)
-                of = candidate.time_ns - at_ns, candidate.flags, number(candidate.scale)
-                frames.setdefault(of, []).extend((number(key), reading))
-            rows.append([number(meter), list(frames.items())])
+        rows: list[Any] = []
+        for piece in pieces(edge.known.items()):
+            rows += [_known_row(meter, known, at_ns, engine) for meter, known in piece]
+            yield
         edge.text = orjson.dumps(rows).decode()
     return edge.text
+
+
+def _known_row(meter: str, known: Mapping[str, Candidate], at_ns: int, engine: Engine) -> list[Any]:
+    number = engine.names.number
+    frames: dict[tuple[int, int, int], list[Any]] = {}
+    for key, candidate in known.items():
+        boundary = candidate.boundary()
+        reading = None if boundary is None else str(boundary.reading)
+        of = candidate.time_ns - at_ns, candidate.flags, number(candidate.scale)
+        frames.setdefault(of, []).extend((number(key), reading))
+    return [number(meter), list(frames.items())]
 
 
 def _edge(at_ns: int, text: str, engine: Engine) -> Edge:
@@ -128,8 +140,15 @@ def _made_row(one: Interval) -> list[Any]:
     return [*identity, interval_row(one)]
 
 
-def snapshot_of(engine: Engine) -> dict[str, Any]:
-    """Return an engine as plain JSON values, its expectation too."""
+def snapshot_of(engine: Engine) -> Steps[dict[str, Any]]:
+    """Make an engine plain JSON values, its expectation too."""
+    stretches, edges = [], []
+    for one in (*engine.kept.values(), *engine.open.values()):
+        text = yield from _stretch_text(one, engine)
+        stretches.append([one.epoch, one.start_ns, one.end_ns, text])
+    for (epoch, at_ns), edge in engine.edges.items():
+        text = yield from _edge_text(edge, at_ns, engine)
+        edges.append([epoch, at_ns, text])
     body: dict[str, Any] = {
         "version": VERSION,
         "grid": [engine.grid.zone, engine.grid.length_ns],
@@ -138,13 +157,8 @@ def snapshot_of(engine: Engine) -> dict[str, Any]:
         "progress_ns": engine.progress_ns,
         "open_ns": engine.open_ns,
         "begins": list(engine.begins.items()),
-        "stretches": [
-            [one.epoch, one.start_ns, one.end_ns, _stretch_text(one, engine)]
-            for one in (*engine.kept.values(), *engine.open.values())
-        ],
-        "edges": [
-            [epoch, at_ns, _edge_text(edge, at_ns, engine)] for (epoch, at_ns), edge in engine.edges.items()
-        ],
+        "stretches": stretches,
+        "edges": edges,
         "learned": {
             meter: [[period_s, engine.facts.number(one)] for period_s, one in learned.items()]
             for meter, learned in engine.learned.items()
