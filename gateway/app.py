@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from gateway import __version__, assembly
+from gateway.certificate_watch import watch_certificates
 from gateway.clock import sleep_for
 from gateway.config.sinks import FEED_KINDS
 from gateway.control.server import ControlServer, check_path
@@ -157,6 +158,11 @@ class Gateway:
                 tasks.create_task(self._supervised("clock", lambda: watch_clock(self._clock, recorder))),
                 tasks.create_task(watchdog(self._clock, self._alive)),
                 tasks.create_task(self._rounds()),
+                tasks.create_task(
+                    self._supervised(
+                        "certificates", lambda: watch_certificates(self.site, events, self._clock)
+                    )
+                ),
                 tasks.create_task(self._supervised("maintenance", verbs.maintenance.run)),
                 tasks.create_task(self._supervised("replay", verbs.replays.run)),
             ]

@@ -38,7 +38,7 @@ KINDS = {
     "subscription_overflow": Kind(
         "订阅溢出", "the server reported changes faster than they were taken; some are lost"
     ),
-    "certificate_expires": Kind("证书将到期", "an OPC UA certificate ends soon"),
+    "certificate_expires": Kind("证书将到期", "a certificate of a link or a sink ends soon"),
     "clock_step": Kind("时钟跳变", "the gateway's clock was set; a new epoch begins"),
     "layout": Kind("变比生效", "the meter's ratios are others now, as the gateway uses them"),
     "journal_damaged": Kind(
