@@ -63,7 +63,7 @@ class Words:
     def __init__(self, grid: Grid, due: Due, found: Summed) -> None:
         """found: as `read_sums` gave it."""
         self._grid, self._due = grid, due
-        self._rev, self._sums, self._days = found.rev, found.sums, found.days
+        self.rev, self._sums, self._days = found.rev, found.sums, found.days
         self._before = found.before
 
     def row(self) -> dict[str, Any]:
@@ -87,7 +87,7 @@ class Words:
             "period": self._due.period,
             "t0": self._grid.iso(self._due.span.start_ns),
             "t1": self._grid.iso(self._due.span.end_ns),
-            "rev": self._rev,
+            "rev": self.rev,
             "site": site,
         }
         for number, part in enumerate(parts, 1):
@@ -109,7 +109,7 @@ class Words:
         amounts = self.amounts()
         units = {(meter, key): run.unit for meter, own in self._sums.items() for key, run in own.runs.items()}
         return [
-            aggregate_body(one, self._due.period, self._due.span, self._rev, amounts, units, self._grid)
+            aggregate_body(one, self._due.period, self._due.span, self.rev, amounts, units, self._grid)
             for one in aggregates
         ]
 
@@ -159,7 +159,7 @@ class Words:
             "name": name,
             "t0": self._grid.iso(start_ns),
             "t1": self._grid.iso(end_ns),
-            "rev": self._rev,
+            "rev": self.rev,
         }
 
 
