@@ -61,6 +61,8 @@ KINDS = {
     "ratio_change": Kind("变比变更", "a ratio was declared to be another one"),
     "replay": Kind("重新解码", "journaled readings were decoded again after a correction"),
     "commissioned": Kind("抄表比对", "the meter was compared with its display"),
+    "manual_reading": Kind("人工抄表", "a reading was entered by hand"),
+    "history_dropped": Kind("历史清理", "the history was full: its oldest entries went before their time"),
     "message_refused": Kind("上报被拒", "a destination of the feed refused messages for good"),
 }
 OFTEN = ("plan",)
@@ -97,6 +99,8 @@ def _flat(prefix: str, detail: Mapping[str, Any], zone: str) -> Iterator[tuple[s
             continue
         elif isinstance(value, dict):
             yield from _flat(f"{name}.", value, zone)
+        elif key == "changes" and isinstance(value, list):
+            yield name, "; ".join(f"{one['path']}: {one['before']} → {one['after']}" for one in value)
         elif key.endswith("_ns") and isinstance(value, int) and not isinstance(value, bool):
             yield name.removesuffix("_ns"), f'"{local(value, zone)}"'
         elif value is None:
