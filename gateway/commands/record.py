@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def record(
-    url: Url,
+    broker: Url,
     file: Annotated[
         Path,
         typer.Argument(metavar="FILE", help="Where to; appended to if it is there. `.gz` is compressed."),
@@ -51,8 +51,8 @@ def record(
     What is said while the broker is away is not in the file: `metergate verify` names it, `metergate feed resend` brings it again.
     """
     for_s = duration_s(duration, "--for") if duration else None
-    broker = broker_of(url, user, password_file, ca, cert, key_file)
-    count = run(_record(broker, f"{prefix_of(prefix)}/#", file, for_s))
+    at = broker_of(broker, user, password_file, ca, cert, key_file)
+    count = run(_record(at, f"{prefix_of(prefix)}/#", file, for_s))
     tell(f"{count} messages in {file}")
 
 

@@ -125,7 +125,10 @@ class Deriver:
         except (ArithmeticError, KeyError, TypeError, ValueError):
             expectation = Expectation()
         engine = Engine(self.grid, self._grace_ns, expectation)
-        engine.begin_at(self._agenda.closed_ns)
+        spans = expectation.epochs()
+        begin_ns = max(self._agenda.closed_ns, spans[-1].start_ns if spans else 0)
+        if begin_ns:  # nothing has closed and nothing is known: begin with the first record
+            engine.begin_at(begin_ns)
         log.warning("open intervals are given up; new ones begin at the next boundary", reason=reason)
         return engine
 
