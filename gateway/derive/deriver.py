@@ -7,8 +7,9 @@ history repeats work and never doubles or skips it. While the history cannot be 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
 import structlog
@@ -34,11 +35,13 @@ if TYPE_CHECKING:
     from gateway.history.history import History
     from gateway.interfaces import Clock
     from gateway.intervals.model import Interval
+    from gateway.intervals.pieces import Steps
     from gateway.journal.event_log import EventLog
     from gateway.journal.groups import Committed
     from gateway.journal.journal import Journal
     from gateway.journal.reader import Reader
 
+TOGETHER_S = 0.2  # what is journaled within is read together
 LOOK_S = 1.0  # intervals close by the wall clock too; looked at so often
 SAVE_S = 60.0  # the place in the journal is committed at least so often: what a restart reads again at most
 TELL_S = 2.0  # events wait so long for company
@@ -46,6 +49,7 @@ RETRY_S = 2.0
 WAITING_MAX = 20_000  # intervals that wait for a history that cannot be written
 STATES = ("intervals", "reader", "agenda", "feed")
 
+T = TypeVar("T")
 log = structlog.get_logger("intervals")
 
 
@@ -153,7 +157,8 @@ class Deriver:
             # While the disk refuses the journal, or to read it, there is more: it will say what became of the readings.
             has_more = self._reader.live < self._journal.following or self._journal.has_unwritten
             is_idle = not has_read and not has_more
-            self._take(self._engine.close(self._clock.wall_ns(), idle=is_idle))
+            await self._through(self._engine.closing(self._clock.wall_ns(), idle=is_idle))
+            await self._take(self._engine.close(0, idle=False))
             if self._is_due(idle=not has_read):
                 await self._commit()
             if has_read:
@@ -188,6 +193,8 @@ class Deriver:
         for group in groups:
             self._miss(group)
             for record in group.records:
+                if self._engine.behind:
+                    await self._through(self._engine.closing(0, idle=False))
                 self._engine.take(record)
             if len(group.records) != len(group.frames):
                 for record in group.records:
@@ -217,13 +224,23 @@ class Deriver:
             if not is_told:
                 self._engine.take(Gap(last_ns, "journal_dropped", first_ns, last_ns, lost))
 
-    def _take(self, intervals: list[Interval]) -> None:
+    async def _through(self, steps: Steps[T]) -> T:
+        """Return the result of work, with everything else that is due between two pieces of it."""
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                result: T = end.value
+                return result
+            await sleep_for(self._clock, 0.0)
+
+    async def _take(self, intervals: list[Interval]) -> None:
         if not intervals:
             return
         self._work.intervals += intervals
         closed = self._agenda.closed
         fresh = [one for one in intervals if closed(one.start_ns, one.end_ns, one.epoch, one.rev)]
-        self._teller.intervals(intervals, fresh)
+        await self._through(self._teller.intervals(intervals, fresh))
 
     def _is_due(self, *, idle: bool) -> bool:
         age_s = self._clock.monotonic() - self._saved_s
@@ -238,6 +255,10 @@ class Deriver:
                 await self._reader.awake.wait()
         except TimeoutError:
             return
+        if not self._stopping.is_set():  # several commits together, and after the sinks, which are in a hurry
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(TOGETHER_S):
+                    await self._stopping.wait()
 
     # -- committing ---------------------------------------------------------------------------------------
 
@@ -279,11 +300,12 @@ class Deriver:
 
     async def _commit_once(self) -> None:
         """Commit what waits in one transaction. Raises StorageError: it still waits."""
+        stored = await self._through(self._engine.storing())
         work, self._work = self._work, Work()
         self._teller.flush()
         said = [] if self._messenger is None else self._messenger.take()
         states = {
-            "intervals": self._engine.snapshot(),
+            "intervals": stored,
             "reader": _reader_body(self._reader.snapshot()),
             "agenda": self._agenda.body(),
         }

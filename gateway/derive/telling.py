@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from gateway.history.work import Work
     from gateway.intervals.grid import Grid
     from gateway.intervals.model import Interval
+    from gateway.intervals.pieces import Steps
     from gateway.model import Frame
 
 TOLD = frozenset(
@@ -112,8 +113,8 @@ class Teller:
             for part in bodies.cut(events):
                 self._messenger.say("event", {"events": part})
 
-    def intervals(self, intervals: Sequence[Interval], fresh: Sequence[Interval]) -> None:
-        """Tell closed intervals, and the reported quantities of `fresh` ones: those whose time is told for the first time."""
+    def intervals(self, intervals: Sequence[Interval], fresh: Sequence[Interval]) -> Steps[None]:
+        """Tell closed intervals, a message at a time, and the reported quantities of `fresh` ones: those whose time is told for the first time."""
         if self._messenger is None:
             return
         first: dict[int, list[Interval]] = {}
@@ -122,6 +123,7 @@ class Teller:
         sums = [body for together in first.values() for body in self.aggregates(together)]
         for body in bodies.closed(intervals, sums, (), self._grid):
             self._messenger.say("data", body)
+            yield
 
     def anew(self, together: Sequence[Interval]) -> None:
         """Tell the reported quantities of an interval that closed again. together: its meters in every epoch, newest revisions."""
