@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -51,11 +51,15 @@ class FirePlant(Plant):
             blow(self)
 
 
-def play(plan: Plan, folder: Path, blows: Iterable[Blow] = ()) -> Result:
-    """Return what the plan led to under these blows."""
+def play(plan: Plan, folder: Path, blows: Iterable[Blow] = (), *, history_max: int = 0) -> Result:
+    """Return what the plan led to under these blows. history_max: bytes of the history, 0: as by default; smaller than a file may say."""
 
     async def main() -> Result:
-        return await FirePlant(plan, folder, blows).run()
+        plant = FirePlant(plan, folder, blows)
+        if history_max:
+            history = plant.site.history.model_copy(update={"size_max_bytes": history_max})
+            plant.site = plant.site.model_copy(update={"history": history})
+        return await plant.run()
 
     with structlog.testing.capture_logs() as logs:
         result = run(main())
@@ -81,6 +85,20 @@ def journal_full(begin_s: float, end_s: float) -> list[Blow]:
     return [(begin_s, turn(True)), (end_s, turn(False))]
 
 
+def no_more_pages(database: str, begin_s: float, end_s: float) -> list[Blow]:
+    """Return a disk on which a file (`journal` or `history`) cannot grow for a while: the system says that it is full."""
+
+    def limit(is_full: bool) -> Callable[[FirePlant], None]:
+        def blow(plant: FirePlant) -> None:
+            gateway = plant.gateway
+            db = (gateway.journal if database == "journal" else gateway.derivation.history)._store._db
+            db.execute(f"PRAGMA max_page_count={1 if is_full else 1 << 30}")  # 1: as many as it has
+
+        return blow
+
+    return [(begin_s, limit(True)), (end_s, limit(False))]
+
+
 def remove(plant: FirePlant, name: str) -> None:
     """Delete a database between two lives."""
     for path in plant.folder.glob(f"{name}*"):
@@ -99,6 +117,12 @@ def kept(folder: Path) -> list[Interval]:
     with ReadOnlyHistory(folder / "history.db") as history:
         found = feed_oracles.newest(list(history.intervals(all_revisions=True)))
     return sorted(found.values(), key=lambda one: (one.epoch, one.start_ns, one.meter))
+
+
+def position(folder: Path, name: str) -> dict[str, Any]:
+    """Return how far a destination of the feed is."""
+    with ReadOnlyHistory(folder / "history.db") as history:
+        return history.destinations()[name]
 
 
 def gaps(folder: Path) -> list[Gap]:

@@ -67,16 +67,21 @@ def chains(result: Result) -> Counter[str]:
 # -- disks ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    "blows",
+    [fire.history_full(300.3, 900.3), fire.no_more_pages("history", 300.3, 900.3)],
+    ids=["read-only", "full"],
+)
 def test_a_history_whose_disk_is_full_for_ten_minutes_costs_nothing_but_time(
-    tmp_path: Path, calm: tuple[Result, list[Interval]]
+    tmp_path: Path, calm: tuple[Result, list[Interval]], blows: list[fire.Blow]
 ) -> None:
-    result = fire.play(plan(), tmp_path, fire.history_full(300.3, 900.3))
+    result = fire.play(plan(), tmp_path, blows)
     oracles.hold(result)
     oracles.isolation(result, calm[0])
     feed_oracles.hold(result, tmp_path)
     assert same(fire.kept(tmp_path), calm[1])
     told = [one.at_s for one in result.destinations["feed"].came]
-    assert not [at_s for at_s in told if 301 < at_s < 900]
+    assert not [at_s for at_s in told if 400 < at_s < 900]
     assert len([at_s for at_s in told if 900 < at_s < 905]) >= 2, "what waited goes at once"
     assert [log["event"] for log in result.logs].count("history cannot be used") == 1
     assert (result.unstored, result.dropped, fire.gaps(tmp_path)) == (0, 0, [])
@@ -122,6 +127,19 @@ def test_a_journal_whose_disk_is_full_for_longer_loses_what_it_counts_and_every_
     assert [account.missed for account in result.accounts.values()] == [0, 0]
 
 
+def test_a_journal_that_cannot_grow_drops_the_oldest_and_no_interval_loses_anything(
+    tmp_path: Path, calm: tuple[Result, list[Interval]]
+) -> None:
+    result = fire.play(plan(), tmp_path, fire.no_more_pages("journal", 300.3, 1200.3))
+    oracles.hold(result)
+    oracles.isolation(result, calm[0])
+    feed_oracles.hold(result, tmp_path, is_whole=False)
+    assert result.dropped > 0
+    assert sum(gap.readings for gap in fire.gaps(tmp_path)) <= result.dropped
+    assert same(fire.kept(tmp_path), calm[1])
+    assert [account.missed for account in result.accounts.values()] == [0, 0]
+
+
 def test_a_kill_while_the_journals_disk_is_full_loses_no_count(tmp_path: Path) -> None:
     acts = [Act(450.5, "kill", away_s=20)]
     result = fire.play(plan(1000, acts=acts), tmp_path, fire.journal_full(300.3, 1e5)[:1])
@@ -158,6 +176,20 @@ def test_a_journal_at_its_cap_costs_a_dead_sink_its_readings_and_no_interval_any
     assert result.accounts["influx"].missed > 0
     assert result.accounts["mqtt"].missed == 0
     assert feed_oracles.answered(result, fire.kept(tmp_path)) == 0
+
+
+def test_a_history_at_its_size_costs_a_dead_destination_messages_that_are_counted(tmp_path: Path) -> None:
+    troubles = {"feed": [], "dead": [Trouble("away", 100, 1e9)]}
+    result = fire.play(plan(2000, interval="10s", feed_troubles=troubles), tmp_path, history_max=450_000)
+    oracles.hold(result)
+    told = feed_oracles.events(result.destinations["feed"], "history_dropped")
+    lost = Counter[str]()
+    for one in told:
+        lost.update(one["detail"]["unacknowledged"])
+    assert lost.keys() == {"dead"}
+    assert 50 < lost["dead"] == fire.position(tmp_path, "dead")["missed"]
+    assert fire.position(tmp_path, "feed")["missed"] == 0
+    assert notices(result) == [], "who listened to the other lacks nothing"
 
 
 # -- files ------------------------------------------------------------------------------------------------
