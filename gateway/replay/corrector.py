@@ -192,13 +192,13 @@ class Part(NamedTuple):
 
 
 async def journaled(
-    journal: Journal, meter: str, from_ns: int, to_ns: int, until: int
+    journal: Journal, meter: str, from_ns: int, to_ns: int, until: int, begin: int = 0
 ) -> AsyncIterator[Part]:
-    """Yield the frames of a meter from `from_ns` to below `to_ns`, in journal order, out of groups below id `until`.
+    """Yield the frames of a meter from `from_ns` to below `to_ns`, in journal order, out of groups `begin` to below `until`.
 
     Memory: a few thousand readings at a time. Raises StorageError.
     """
-    begin = first = journal.oldest
+    begin = first = max(begin, journal.oldest)
     while first < until:
         spans = await journal.spans(first, until)
         if not spans:

@@ -73,6 +73,10 @@ class Rules:
                 return rule
         return None
 
+    def of(self, meter: str) -> list[Rule]:
+        """Return every rule of a meter, newest first. Raises StorageError if the file cannot be read."""
+        return [rule for rule in reversed(self._rules) if rule.meter == meter]
+
     def known(self, meter: str, from_ns: int, to_ns: int, before: str, after: str) -> Rule | None:
         """Return the rule that says this already, with no newer one in between: writing it again is the same lines."""
         rule = self.newest(meter, before, from_ns, to_ns)
