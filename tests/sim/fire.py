@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+import apsw
 import structlog
 
 from gateway.history.read import ReadOnlyHistory
-from gateway.model import Gap
+from gateway.model import NS, Gap
 from simulators.virtual import run
 from tests.sim import feed_oracles
-from tests.sim.plant import Plant
+from tests.sim.plant import START_NS, Plant
 from tests.unit import history_rig, journal_rig
 
 if TYPE_CHECKING:
@@ -110,6 +111,17 @@ def noise(path: Path, share: float) -> None:
     body = path.read_bytes()
     start = round(len(body) * (1 - share))
     path.write_bytes(body[:start] + b"\xa5" * (len(body) - start))
+
+
+def spoil_groups(folder: Path, begin_s: float, end_s: float) -> None:
+    """Turn bits over in the groups of frames that were journaled in a stretch of time."""
+    db = apsw.Connection(str(folder / "journal.db"))
+    span = [START_NS + round(at_s * NS) for at_s in (begin_s, end_s)]
+    db.execute(
+        "UPDATE groups SET body = zeroblob(length(body)) WHERE frames > 0 AND first_ns >= ? AND first_ns < ?",
+        span,
+    )
+    db.close()
 
 
 def kept(folder: Path) -> list[Interval]:

@@ -259,6 +259,19 @@ def test_a_journal_lost_between_two_runs_is_a_gap_and_the_intervals_go_on(
     assert notices(result) == []
 
 
+def test_a_damaged_group_that_no_interval_was_made_of_yet(tmp_path: Path) -> None:
+    """Bits turn over between two runs, in a group the history had not taken when the gateway was stopped."""
+
+    def blow(plant: fire.FirePlant) -> None:
+        fire.spoil_groups(plant.folder, 500, 520)
+
+    blows = [*fire.history_full(300.3, 1e5)[:1], (710.0, blow)]
+    result = fire.play(plan(acts=RESTART), tmp_path, blows)
+    feed_oracles.hold(result, tmp_path, is_whole=False)
+    intervals = fire.kept(tmp_path)
+    assert feed_oracles.answered(result, intervals) == 2 * 4, "two rounds of four meters"
+
+
 # -- clocks -----------------------------------------------------------------------------------------------
 
 
@@ -285,6 +298,15 @@ def test_a_clock_set_across_midnight_and_back_with_a_kill_between(tmp_path: Path
     assert day["t0"].startswith("2023-11-15")
     assert day["rev"] >= 1, "midnight came again, and the day was summed up anew"
     assert len(chains(result)) == 1
+
+
+def test_a_clock_that_is_behind_at_a_start(tmp_path: Path) -> None:
+    acts = [Act(700.5, "kill", away_s=20), Act(710, "step", step_s=-1800)]
+    result = fire.play(plan(acts=acts), tmp_path)
+    oracles.hold(result)
+    feed_oracles.hold(result, tmp_path)
+    assert {one.epoch for one in fire.kept(tmp_path)} == {0, 1}
+    assert notices(result) == []
 
 
 # -- destinations -----------------------------------------------------------------------------------------
