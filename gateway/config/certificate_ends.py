@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-
 from gateway.clock import iso
 from gateway.config.links import OpcuaConfig
 from gateway.model import NS
@@ -14,6 +11,8 @@ from gateway.model import NS
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from cryptography import x509
 
     from gateway.config.models import Site
 
@@ -62,11 +61,19 @@ def sink_ends(site: Site, now_ns: int) -> Iterator[End]:
                 continue
             one = max(found, key=_end_ns) if whose == "authority" else found[0]
             if _end_ns(one) < now_ns + SOON_NS:
-                yield End(sink.id, whose, one.fingerprint(hashes.SHA256()).hex(), _end_ns(one))
+                yield End(sink.id, whose, _fingerprint(one), _end_ns(one))
+
+
+def _fingerprint(certificate: x509.Certificate) -> str:
+    from cryptography.hazmat.primitives import hashes
+
+    return certificate.fingerprint(hashes.SHA256()).hex()
 
 
 def _certificates(file: Path) -> list[x509.Certificate]:
     """Return the certificates of a file, PEM or DER; the first of a chain is its owner's. Raises OSError, ValueError."""
+    from cryptography import x509  # 8 MB, which a site without certificates does not need
+
     with file.open("rb") as stream:
         raw = stream.read(FILE_MAX)
     if b"-----BEGIN" in raw:

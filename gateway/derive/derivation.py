@@ -12,9 +12,7 @@ from gateway.config.difference import difference
 from gateway.config.sinks import FEED_KINDS
 from gateway.control.requests import BadRequest, number, one_of, only, text
 from gateway.derive.deriver import Deriver, grid_of
-from gateway.derive.messenger import Messenger
 from gateway.dispatch import Dispatcher
-from gateway.feed.keys import KeyRing
 from gateway.history.history import History
 
 if TYPE_CHECKING:
@@ -24,6 +22,7 @@ if TYPE_CHECKING:
     from gateway.config.models import Site
     from gateway.config.sinks import SinkConfig
     from gateway.control.server import Answer
+    from gateway.derive.messenger import Messenger
     from gateway.feed.entries import Destination
     from gateway.health import Health
     from gateway.interfaces import Clock
@@ -67,6 +66,10 @@ class Derivation:
         is_new = self.history.is_new
         feeds = [sink for sink in self._site.sinks if isinstance(sink, FEED_KINDS)]
         if feeds:
+            # What signs is some 10 MB, which a gateway without a feed does not need.
+            from gateway.derive.messenger import Messenger
+            from gateway.feed.keys import KeyRing
+
             keys = KeyRing(self._site.gateway.state_dir, self._site.gateway.id)
             keys.settle(self.history.kid)
             self._messenger = Messenger(self._site, self._library, self._clock, grid_of(self._site), keys)

@@ -6,14 +6,14 @@ import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cryptography import x509
-
 from gateway.clock import SystemClock, iso
 from gateway.errors import SinkUnavailable
 from gateway.model import NS
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from cryptography import x509
 
 FILE_MAX = 64 * 1024
 _NOT_YET, _ENDED = (
@@ -59,6 +59,8 @@ class TlsFiles:
         """
         if self.cert is None:
             return ""
+        from cryptography import x509  # 8 MB, which a site without certificates does not need
+
         try:
             with self.cert.open("rb") as stream:
                 found = x509.load_pem_x509_certificate(stream.read(FILE_MAX))
@@ -84,6 +86,8 @@ def _told(error: ssl.SSLCertVerificationError, peer: ssl.SSLSocket | ssl.SSLObje
     """Return the error with the certificate it is about and the date, where it is about a date."""
     if error.verify_code not in {_NOT_YET, _ENDED}:
         return error
+    from cryptography import x509
+
     fault = ""
     for n, raw in enumerate(_chain(peer)):
         found = x509.load_der_x509_certificate(raw)
