@@ -17,6 +17,8 @@ import structlog
 from gateway.clock import sleep_for
 from gateway.config.periods import clock_time_s
 from gateway.derive.agenda import Agenda
+from gateway.derive.place import read_before, reader_body, reader_state
+from gateway.derive.redoing import Redoer
 from gateway.derive.summaries import Words, read_sums
 from gateway.derive.telling import Teller
 from gateway.errors import StorageError
@@ -24,8 +26,9 @@ from gateway.history.work import SiteConfig, TotalRow, Work
 from gateway.intervals.engine import Engine
 from gateway.intervals.expected import Expectation
 from gateway.intervals.grid import Grid
-from gateway.journal.store import ReaderState, Span, StorageDamaged
+from gateway.journal.store import StorageDamaged
 from gateway.model import NS, Event, Gap
+from gateway.replay.rules import Rules
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -82,8 +85,10 @@ class Deriver:
         self.grid = grid_of(site)
         self._grace_ns = round(site.intervals.grace_s * NS)
         self._teller = Teller(site, self.grid, messenger)
+        self._redoer = Redoer(
+            journal, history, self.grid, self._grace_ns, lambda: Rules(site.gateway.state_dir), clock
+        )
         self._work = Work()
-        self._states: dict[str, Any] = {}
         self._saved_s = clock.monotonic()
         self._told_late = 0
         self._stopping = asyncio.Event()
@@ -110,8 +115,8 @@ class Deriver:
         )
         self._agenda = Agenda(self.grid, states["agenda"], own, has_aggregates=has_aggregates)
         self._engine = self._restored(states["intervals"])
-        self._reader = self._journal.reader_at("intervals", _reader_state(states["reader"]))
-        self._read_before = _read_before(states["reader"], self._journal)
+        self._reader = self._journal.reader_at("intervals", reader_state(states["reader"]))
+        self._read_before = read_before(states["reader"], self._journal)
         site = self._site
         self._work.config = SiteConfig(site.digest, self._clock.wall_ns(), _text(site))
         self._begin_chain(states["feed"])
@@ -161,6 +166,8 @@ class Deriver:
             await self._take(self._engine.close(0, idle=False))
             if self._is_due(idle=not has_read):
                 await self._commit()
+            if self._engine.redo and not self._stopping.is_set():
+                await self._redo()
             if has_read:
                 continue
             if self._stopping.is_set():
@@ -238,9 +245,20 @@ class Deriver:
         if not intervals:
             return
         self._work.intervals += intervals
+        self._engine.redo += self._redoer.again(intervals)
         closed = self._agenda.closed
         fresh = [one for one in intervals if closed(one.start_ns, one.end_ns, one.epoch, one.rev)]
         await self._through(self._teller.intervals(intervals, fresh))
+
+    async def _redo(self) -> None:
+        """Make a portion of old intervals anew; what comes of it and what is left to do go into one commit."""
+        if self._work.intervals or self._work.events:
+            await self._commit()  # a portion begins with what the history has
+        made = await self._redoer.step(self._engine, self._reader.live)
+        if made is not None:
+            await self._take(made)
+            self._changed = True
+            self._reader.awake.set()
 
     def _is_due(self, *, idle: bool) -> bool:
         age_s = self._clock.monotonic() - self._saved_s
@@ -306,7 +324,7 @@ class Deriver:
         said = [] if self._messenger is None else self._messenger.take()
         states = {
             "intervals": stored,
-            "reader": _reader_body(self._reader.snapshot()),
+            "reader": reader_body(self._reader.snapshot()),
             "agenda": self._agenda.body(),
         }
         sealed = None
@@ -369,26 +387,3 @@ def _text(site: Site) -> str:
 
 def _read_sums(store: Any, **asked: Any) -> Any:
     return read_sums(store, **asked)
-
-
-def _reader_body(state: ReaderState) -> dict[str, Any]:
-    return {
-        "live": state.live,
-        "live_before": state.live_before,
-        "backlog": [list(span) for span in state.backlog],
-        "missed": state.missed,
-    }
-
-
-def _read_before(body: Any, journal: Journal) -> int:
-    """Return how many readings were journaled before the place that is read next."""
-    return (
-        min(int(body["live_before"]), journal.readings) if isinstance(body, dict) else journal.oldest_before
-    )
-
-
-def _reader_state(body: Any) -> ReaderState | None:
-    if not isinstance(body, dict):
-        return None
-    spans = [Span(*span) for span in body["backlog"]]
-    return ReaderState("intervals", body["live"], body["live_before"], spans, missed=body["missed"])

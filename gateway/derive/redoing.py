@@ -29,10 +29,10 @@ from gateway.intervals.remaking import (
 from gateway.layout import Layout
 from gateway.model import NS
 from gateway.replay.corrector import Corrector, journaled
-from gateway.replay.rules import Rule, Rules
+from gateway.replay.rules import Rule
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from gateway.history.history import History
     from gateway.history.read import Queries
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from gateway.intervals.recollecting import Key
     from gateway.journal.journal import Journal
     from gateway.model import Event, Frame
+    from gateway.replay.rules import Rules
 
 PORTION_NS = 6 * 3600 * NS
 LEAD_NS = 3600 * NS  # the checks of a portion begin so long before it; Source: gateway/stuck.py, UNSEEN_NS
@@ -131,9 +132,15 @@ class Redoer:
     """Carries out what the engine cannot; changes nothing by itself: whoever asks commits what comes back."""
 
     def __init__(
-        self, journal: Journal, history: History, grid: Grid, grace_ns: int, rules: Rules, clock: Clock
+        self,
+        journal: Journal,
+        history: History,
+        grid: Grid,
+        grace_ns: int,
+        rules: Callable[[], Rules],
+        clock: Clock,
     ) -> None:
-        """rules: of all replays."""
+        """rules: of all replays, as they are by now."""
         self._clock = clock
         self._journal, self._history, self._grid, self._rules = journal, history, grid, rules
         self._after_ns = min(grid.tolerance_ns, grace_ns)
@@ -144,6 +151,8 @@ class Redoer:
 
         Both belong into one commit. until: as of `redo`.
         """
+        if not engine.redo:
+            return None
         wanted = engine.redo[0]
         learned = engine.learned.get(wanted.meter, {})
         moduli = {fact.key: fact.modulus for facts in learned.values() for fact in facts.channels}
@@ -180,7 +189,7 @@ class Redoer:
         begin_ns, end_ns = one.start_ns - self._grid.tolerance_ns, one.end_ns + self._after_ns
         return [
             _redo_of(rule, max(rule.from_ns, begin_ns), min(rule.to_ns, end_ns))
-            for rule in self._rules.of(one.meter)
+            for rule in self._rules().of(one.meter)
             if rule.from_ns < end_ns and begin_ns < rule.to_ns and rule.layout is not None
         ]
 
@@ -258,7 +267,7 @@ class Redoer:
             dict(wanted.layout),
         )  # fmt: skip
         since_ns = wanted.detail.get("since_ns", wanted.from_ns)
-        rules = [*self._rules.of(wanted.meter), own._replace(from_ns=since_ns)]
+        rules = [*self._rules().of(wanted.meter), own._replace(from_ns=since_ns)]
         return sorted((r for r in rules if r.layout is not None), key=lambda r: -r.rev)
 
     async def _remade(self, wanted: Redo, portion: _Portion, reading: _Reading) -> list[Interval]:
