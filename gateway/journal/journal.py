@@ -84,9 +84,7 @@ class Journal:
         self._waiting = Waiting(WAIT_S, WAIT_BYTES)
         self._tail = Tail()
         self._refusals: list[RefusalRow] = []
-        self._dirty = False
-        self._damaged = False
-        self._closed = False
+        self._dirty = self._damaged = self._closed = False
         self.error: str | None = None
         self._committing = asyncio.Lock()
         self._inline = inline
@@ -275,10 +273,12 @@ class Journal:
             await self._failed(error)
             return False
         self._damaged = False
-        gone = self.readings - self.oldest_before
+        before, gone = self.oldest_before, self.readings - self.oldest_before
         first = self._tail.first  # what is still in memory can still be delivered
         self.oldest = first.id if first else self.following
         self.oldest_before = first.readings_after - first.readings if first else self.readings
+        until_ns = first.records[0].time_ns if first and first.records else self.last_ns
+        self._losses.lose_stored(self.oldest_before - before, self._oldest_ns, until_ns)
         self._readers.begin_anew(self.oldest, self.oldest_before)
         self._layouts.all_new()
         self._dirty = True

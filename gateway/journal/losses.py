@@ -130,6 +130,10 @@ class LossFile:
         log.error("readings lost: the disk did not take them", readings=readings, total=unstored)
         self._set(joined(self.gap, readings, first_ns, last_ns))
 
+    def lose_stored(self, readings: int, first_ns: int, last_ns: int) -> None:
+        """Count readings that were on the disk and are gone with a file, before any gap record could tell of them."""
+        self._set(joined(self.gap, readings, first_ns, last_ns))
+
     def lose_file(self, readings: int, undelivered: int, numbers: Numbers) -> None:
         """Count what was in a journal that is gone, and begin at `numbers`."""
         self.losses.undelivered += undelivered

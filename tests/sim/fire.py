@@ -113,6 +113,13 @@ def noise(path: Path, share: float) -> None:
     path.write_bytes(body[:start] + b"\xa5" * (len(body) - start))
 
 
+def spoil_running(db: apsw.Connection, path: Path) -> None:
+    """Damage a file under the gateway's hands, and have SQLite look at it."""
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    db.execute("PRAGMA shrink_memory")
+    noise(path, 0.8)
+
+
 def spoil_groups(folder: Path, begin_s: float, end_s: float) -> None:
     """Turn bits over in the groups of frames that were journaled in a stretch of time."""
     db = apsw.Connection(str(folder / "journal.db"))

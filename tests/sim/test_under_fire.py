@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gateway.feed.verify import Verifier
+from gateway.journal import groups
 from simulators.fakes import Trouble
 from tests.sim import feed_oracles, fire, oracles
 from tests.sim.plant import Act, Plan
@@ -195,16 +196,12 @@ def test_a_history_at_its_size_costs_a_dead_destination_messages_that_are_counte
 # -- files ------------------------------------------------------------------------------------------------
 
 
-def spoil_running(plant: fire.FirePlant) -> None:
-    """Damage the history's file under the gateway's hands, and have SQLite look at it."""
-    db = plant.gateway.derivation.history._store._db
-    db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    db.execute("PRAGMA shrink_memory")
-    fire.noise(plant.folder / "history.db", 0.8)
+def spoil_history(plant: fire.FirePlant) -> None:
+    fire.spoil_running(plant.gateway.derivation.history._store._db, plant.folder / "history.db")
 
 
 HISTORIES: dict[str, tuple[tuple[Act, ...], fire.Blow, bool]] = {
-    "damaged while running": ((), (610.3, spoil_running), True),
+    "damaged while running": ((), (610.3, spoil_history), True),
     "damaged between two runs": (RESTART, (710, lambda plant: fire.noise(plant.folder / "history.db", 0.8)), True),
     "deleted between two runs": (RESTART, (710, lambda plant: fire.remove(plant, "history.db")), False),
 }  # fmt: skip
@@ -257,6 +254,29 @@ def test_a_journal_lost_between_two_runs_is_a_gap_and_the_intervals_go_on(
     assert 0 < fire.missing(intervals, "gateway_down") <= 3 * 4
     assert len(chains(result)) == 1
     assert notices(result) == []
+
+
+def test_a_journal_damaged_while_running_is_a_gap_and_no_interval_loses_anything(
+    tmp_path: Path, calm: tuple[Result, list[Interval]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(groups, "TAIL_BYTES", 20_000)  # else all of it is still in memory
+
+    def blow(plant: fire.FirePlant) -> None:
+        fire.spoil_running(plant.gateway.journal._store._db, plant.folder / "journal.db")
+
+    away = {"influx": [Trouble("away", 400, 900)], "mqtt": []}
+    result = fire.play(plan(sink_troubles=away), tmp_path, [(610.3, blow)])
+    oracles.isolation(result, calm[0])
+    feed_oracles.hold(result, tmp_path, is_whole=False)
+    assert same(fire.kept(tmp_path), calm[1])
+    (gap,) = fire.gaps(tmp_path)
+    (damaged,) = feed_oracles.events(result.destinations["feed"], "journal_damaged")
+    (told,) = feed_oracles.events(result.destinations["feed"], "gap")
+    assert 0 < result.accounts["influx"].missed <= gap.readings <= damaged["detail"]["readings"]
+    assert told["detail"]["readings"] == gap.readings
+    assert result.accounts["mqtt"].missed == 0
+    for account in result.accounts.values():
+        assert account.delivered + account.missed + account.pending == result.journaled
 
 
 def test_a_damaged_group_that_no_interval_was_made_of_yet(tmp_path: Path) -> None:

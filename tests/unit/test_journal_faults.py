@@ -13,6 +13,7 @@ from gateway.journal.store import StorageDamaged, Store
 from gateway.model import Event, Gap
 from simulators.virtual import VirtualClock, run
 from tests.unit.journal_rig import (
+    MS_NS,
     START_NS,
     disk_refuses,
     drain,
@@ -317,6 +318,9 @@ def test_a_file_that_turns_out_damaged_while_running_is_replaced_and_the_live_en
         assert behind.delivered + behind.pending + behind.missed == journal.readings == 80
         task.cancel()
         await journal.close()
+        (gap,) = [note for note in notes(tmp_path) if isinstance(note, Gap)]
+        assert (gap.reason, gap.readings) == ("journal_dropped", behind.missed)
+        assert gap.first_ns == START_NS < gap.last_ns < START_NS + 40 * MS_NS
         again = open_journal(tmp_path, clock())
         assert (again.readings, again.layouts()[0].digest) == (80, LAYOUT.digest)
         await again.close()
