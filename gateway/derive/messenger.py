@@ -70,8 +70,8 @@ class Messenger:
         reason = ""
         if not history.chain or history.is_new:
             reason = "first_start" if self.keys.is_new and not history.damage else "history_lost"
-        elif self.keys.is_new:
-            reason = "key_lost"
+        elif self.keys.is_new or history.kid not in {"", self.keys.current.kid}:
+            reason = "key_lost"  # or the history is a copy from before another key
         place = Place(history.chain, history.seq, history.head)
         if reason:
             place = Place(secrets.token_hex(CHAIN_BYTES))

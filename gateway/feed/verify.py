@@ -256,7 +256,7 @@ class Verifier:
         if body["kind"] == "checkpoint" and (fault := checkpoint_fault(body, held.seq)):
             chain.tell("bad_checkpoint", fault, held)
         for detail in events(body, "chain_begins"):
-            links.why = str(detail.get("why", "")) or links.why
+            links.why = str(detail.get("reason", "")) or links.why
         for text in links.revisions.note(body, held.seq, held.line):
             chain.tell("bad_revision", text, held)
         if self._schema is not None and (fault := self._schema(body)):

@@ -234,7 +234,7 @@ def _endless(feed: Feed) -> Iterator[Message]:
     yield feed.birth()
     for meter in feed.meters:
         yield feed.meter(meter)
-    yield feed.event("chain_begins", feed.gateway, {"why": "first start"})
+    yield feed.event("chain_begins", feed.gateway, {"reason": "first_start"})
     nth = 0
     while True:
         nth += 1

@@ -209,11 +209,11 @@ def test_a_second_chain_is_a_notice_and_says_why() -> None:
     feed = small()
     again = Feed(chain="c0ffee0000000002", meters=["m-1"], begin=feed.now)
     messages = feed_of(20, feed)
-    messages += [again.birth(), again.event("chain_begins", "", {"why": "history was damaged"})]
+    messages += [again.birth(), again.event("chain_begins", "", {"reason": "history_lost"})]
     report = verified(messages)
     assert found(report) == []
     assert found(report, "notice") == [("new_chain", 1, 21)]
-    assert "history was damaged" in report["findings"][0]["text"]
+    assert "history_lost" in report["findings"][0]["text"]
     report = verified([*messages, feed.intervals()])
     assert found(report) == [("new_chain", 21, 23)]
     report = verified([*messages, messages[0]._replace(retain=True)])

@@ -1,0 +1,57 @@
+"""When the chain of the history goes on, and when a new one begins."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from gateway.clock import SystemClock
+from gateway.config.site_file import from_toml
+from gateway.derive.deriver import grid_of
+from gateway.derive.messenger import Messenger
+from gateway.feed.keys import KeyRing
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SITE = """
+[gateway]
+id = "plant-1"
+state_dir = "state"
+[site]
+timezone = "Asia/Shanghai"
+region = "350100"
+enterprise = "91350100M000100Y43"
+"""
+CHAIN = {"chain": "c-1", "seq": 7, "head": "sha256:" + "1" * 64}
+OWN = "own"
+
+
+@pytest.mark.parametrize(
+    ("kid", "damage", "is_new", "reason"),
+    [
+        (OWN, None, False, None),  # goes on
+        (
+            "plant-1-0123456789abcdef",
+            None,
+            False,
+            "key_lost",
+        ),  # a copy of the history from before another key
+        (OWN, None, True, "history_lost"),
+        ("", {"error": "torn"}, True, "history_lost"),
+    ],
+)
+def test_begins_a_new_chain(
+    kid: str, damage: object, is_new: bool, reason: str | None, tmp_path: Path
+) -> None:
+    KeyRing(tmp_path, "plant-1")
+    keys = KeyRing(tmp_path, "plant-1")
+    site = from_toml(SITE, tmp_path / "site.toml")
+    messenger = Messenger(site, cast("Any", {}), SystemClock(), grid_of(site), keys)
+    own = keys.current.kid if kid == OWN else kid
+    history = SimpleNamespace(is_new=is_new, damage=damage, kid=own, **CHAIN)
+    event = messenger.begin(cast("Any", history), None)
+    assert (event and event.detail["reason"]) == reason
+    assert (messenger.figures()["chain"] == "c-1") == (reason is None)
