@@ -126,5 +126,5 @@ def test_lines_that_are_no_messages_are_passed_over(tmp_path: Path) -> None:
 def test_a_feed_from_the_fake_goes_on_after_its_recording(tmp_path: Path) -> None:
     feed = recording(tmp_path / "a.jsonl", 20)
     messages = [one for _, one in read(tmp_path / "a.jsonl") if isinstance(one, Message)]
-    assert verified([*messages, feed.intervals()])["verified"] == 21
+    assert verified([*messages, feed.intervals()])["authentic"] == 21
     assert isinstance(feed, Feed)
