@@ -76,14 +76,15 @@ def report(
         days.append(chosen)
         advance((day.end_ns - span.start_ns) / (span.end_ns - span.start_ns))
     sums = of_month(days, grid, span)
-    if period == "month":
+    until_ns = int((store.state("agenda") or {}).get("closed_ns", 0))
+    if period == "month" and until_ns >= span.end_ns:
         sums = with_stand_ins(store, span, sums)
     found_meters = {meter: own.completeness for meter, own in sums.items()}
     site = summed(found_meters.values())
     oldest = next(iter(store.intervals()), None)
     return Report(
         span,
-        int((store.state("agenda") or {}).get("closed_ns", 0)),
+        until_ns,
         0 if oldest is None else oldest.start_ns,
         site,
         found_meters,

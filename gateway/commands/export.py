@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 BOM = "\ufeff"
 STDOUT = "-"
 ADVANCE_EVERY = 1000
+_PLAIN = frozenset({str, int, type(None)})  # written as they are
 
 
 class What(StrEnum):
@@ -109,7 +110,8 @@ def _write(
     table = csv.writer(target, lineterminator="\r\n")  # RFC 4180
     table.writerow(columns)
     for row in found:
-        table.writerow([_cell(row[column]) for column in columns])
+        cells = map(row.__getitem__, columns)
+        table.writerow([one if type(one) in _PLAIN else _cell(one) for one in cells])
         count += 1
     return count
 

@@ -133,7 +133,7 @@ def _channel(found: ChannelInterval, grid: Grid) -> dict[str, Any]:
         "good": found.good,
         **_gaps(found.gaps),
         "flags": found.flags,
-        "worst": worst(found.flags),
+        "worst": worst(found.flags) if found.flags else "",
         **_end("opening", found.opening, grid),
         **_end("closing", found.closing, grid),
         "delta": _text(found.delta),

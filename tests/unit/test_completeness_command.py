@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from gateway.commands.cli import app
+from gateway.commands.export_rows import Asked, rows
 from gateway.errors import MetergateError
 from tests.unit.history_site import BEGIN, DESK, END, HistorySite
 from tests.unit.sums_rig import KEY
@@ -192,3 +193,18 @@ def test_json_lines_say_null_for_what_is_unknown(here: HistorySite) -> None:
     rows = [json.loads(line) for line in lines]
     assert sum(row["delta"] is None for row in rows) == 5
     assert rows[0]["delta"] == "1"
+
+
+def test_rows_are_made_as_they_are_asked_for(here: HistorySite, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    intervals = here.store.intervals
+
+    def counted(*given: Any) -> Iterator[Any]:
+        for one in intervals(*given):
+            asked.append(one.start_ns)
+            yield one
+
+    monkeypatch.setattr(here.store, "intervals", counted)
+    found = rows(here.store, here.grid, "intervals", Asked(BEGIN, END, None, revisions=False))
+    assert asked == []
+    assert [next(found)[0], next(found)[0], next(found)[0]] == asked == sorted(asked)
