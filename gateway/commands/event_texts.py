@@ -65,6 +65,10 @@ KINDS = {
     "history_dropped": Kind("历史清理", "the history was full: its oldest entries went before their time"),
     "message_refused": Kind("上报被拒", "a destination of the feed refused messages for good"),
 }
+AWAY = {
+    "maintenance_begin": "the meter was declared away for verification 送检",
+    "maintenance_end": "the meter is no longer away for verification 送检",
+}
 OFTEN = ("plan",)
 """One for each meter and period at every start: shown only if asked for by name."""
 
@@ -82,6 +86,8 @@ def sentence(kind: str, detail: Mapping[str, Any]) -> str:
     """Return what a known kind means."""
     if kind == "meter_swap" and "undoes" in detail:
         return "a swap is taken back: it was recorded wrongly"
+    if kind in AWAY and detail.get("removed") is True:
+        return AWAY[kind]
     return KINDS[kind].sentence
 
 

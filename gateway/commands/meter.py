@@ -29,6 +29,9 @@ def maintenance(
         str, typer.Option("--for", help="How long, such as 30min, 2h, 1d; it ends by itself.")
     ] = "",
     end: Annotated[bool, typer.Option("--end", help="End it now.")] = False,
+    removed: Annotated[
+        bool, typer.Option("--removed", help="The meter is away for verification or calibration (送检).")
+    ] = False,
     why: Annotated[str, typer.Option(help="Why; kept with the event. Required with --for.")] = "",
     by: By = "",
     config: Config = None,
@@ -39,10 +42,13 @@ def maintenance(
     It ends by itself, outlasts a restart, and is an event. Needs the running gateway.
 
     `metergate maintenance feeder-1 --for 2h --why "CT exchanged"`
-    """
-    from gateway.commands.meter_work import maintain
 
-    maintain(config_path(config), subject, for_=for_, end=end, why=why, by=by or user(), as_json=json)
+    `metergate maintenance feeder-1 --for 5d --removed --why "verification, institute of metrology"`
+    """
+    from gateway.commands.meter_work import Work, maintain
+
+    work = Work(for_, end, removed, why, by or user())
+    maintain(config_path(config), subject, work, as_json=json)
 
 
 def swap(

@@ -41,6 +41,7 @@ OPTIONS = {
     "by": "--by",
     "why": "--why",
     "subject": "LINK|METER",
+    "removed": "--removed",
     "meter": "METER",
     "ratio": "NAME=VALUE",
     "before": "NAME=VALUE",
@@ -109,29 +110,52 @@ def past_ns(text: str, zone: str, option: str) -> int | None:
     return found
 
 
-def maintain(
-    path: Path, subject: str | None, *, for_: str, end: bool, why: str, by: str, as_json: bool
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Maintenance as typed. removed: the meter is away for verification."""
+
+    for_: str
+    end: bool
+    removed: bool
+    why: str
+    by: str
+
+    def for_s(self) -> float:
+        """Return how long it is declared for, 0 to end it. Raises BadParameter."""
+        if self.end == bool(self.for_):
+            raise typer.BadParameter("say --for 2h to begin it, or --end", param_hint="--for")
+        if self.end:
+            if self.removed:
+                raise typer.BadParameter(
+                    "it goes with --for; --end ends whatever there is", param_hint="--removed"
+                )
+            return 0
+        reason(self.why)
+        found = duration_s(self.for_, "--for")
+        if not found:
+            raise typer.BadParameter("that is no time at all: to end it say --end", param_hint="--for")
+        if found > LONGEST_S:
+            hint = f"{self.for_} is longer than {LONGEST_S / 86_400:.0f}d, the longest there is: declare it again before it ends"
+            raise typer.BadParameter(hint, param_hint="--for")
+        return found
+
+
+def maintain(path: Path, subject: str | None, work: Work, *, as_json: bool) -> None:
     """Declare, end or list maintenance. Raises MetergateError."""
     site = load(path)
     if subject is None:
-        if for_ or end:
+        if work.for_ or work.end or work.removed:
             raise typer.BadParameter("say which link or meter", param_hint="LINK|METER")
         _list(ask_gateway(site, "status"), site.site.timezone, as_json)
         return
-    if end == bool(for_):
-        raise typer.BadParameter("say --for 2h to begin it, or --end", param_hint="--for")
-    if for_:
-        reason(why)
-    known = [link.id for link in site.links] + [meter.id for meter in site.meters if meter.enabled]
-    one_of(subject, known, "link or enabled meter")
-    for_s = duration_s(for_, "--for") if for_ else 0
-    if for_ and not for_s:
-        raise typer.BadParameter("that is no time at all: to end it say --end", param_hint="--for")
-    if for_s > LONGEST_S:
-        hint = f"{for_} is longer than {LONGEST_S / 86_400:.0f}d, the longest there is: declare it again before it ends"
-        raise typer.BadParameter(hint, param_hint="--for")
-    answer = ask_gateway(site, "maintenance", subject=subject, for_s=for_s, why=why, by=by)
+    for_s = work.for_s()
+    meters, links = [meter.id for meter in site.meters if meter.enabled], [link.id for link in site.links]
+    one_of(subject, links + meters, "link or enabled meter")
+    if work.removed and subject not in meters:
+        hint = f"only a meter is sent for verification, and {subject} is a link"
+        raise typer.BadParameter(hint, param_hint="--removed")
+    more = {"removed": True} if work.removed else {}
+    answer = ask_gateway(site, "maintenance", subject=subject, for_s=for_s, why=work.why, by=work.by, **more)
     warn_if_not_durable(answer)
     if as_json:
         print_json(answer)
@@ -139,7 +163,8 @@ def maintain(
         typer.echo(f"{subject}: no maintenance (any more)")
     else:
         until = local(answer["until_ns"], site.site.timezone)
-        typer.echo(f"{subject}: under maintenance until {until}; end it with --end")
+        what = "away for verification 送检" if work.removed else "under maintenance"
+        typer.echo(f"{subject}: {what} until {until}; end it with --end")
 
 
 def _list(figures: Mapping[str, Any], zone: str, as_json: bool) -> None:

@@ -205,7 +205,9 @@ def sinks_table(figures: Mapping[str, Any]) -> RenderableType:
     if not figures["sinks"]:
         return Text("no sinks: readings stay in the journal")
     keys = "delivered", "pending", "refused", "missed"
-    grid = Grid("sink", "kind", "state", *map(numbers, keys), title="Sinks 去向 (readings; of a feed messages)")
+    grid = Grid(
+        "sink", "kind", "state", *map(numbers, keys), title="Sinks 去向 (readings; of a feed messages)"
+    )
     for id_, sink in figures["sinks"].items():
         grid.add_row(id_, sink["kind"], state_text(sink["state"]), *(f"{sink[key]:,}" for key in keys))
     return _with_errors(grid, figures["sinks"])
@@ -220,7 +222,9 @@ def history_line(figures: Mapping[str, Any], zone: str) -> Text:
     if intervals["waiting"] or intervals["behind"]:
         text.append(f", {intervals['waiting']:,} wait, {intervals['behind']:,} readings behind")
     if feed:
-        text.append(f"\nfeed 监管数据流: message {feed['seq']:,} of chain {feed['chain'][:8]}, key {feed['kid']}")
+        text.append(
+            f"\nfeed 监管数据流: message {feed['seq']:,} of chain {feed['chain'][:8]}, key {feed['kid']}"
+        )
     if history["error"]:
         text.append(f"\n{history['error']}", style="red")
     return text
@@ -254,9 +258,10 @@ def absent_table(figures: Mapping[str, Any]) -> Grid | None:
 
 def maintenance_table(figures: Mapping[str, Any], zone: str) -> Grid | None:
     """Return what is under maintenance; None if nothing is."""
-    table = Grid("link or meter", "until", words("why"), words("by"), title="Maintenance 检修")
+    table = Grid("link or meter", "what", "until", words("why"), words("by"), title="Maintenance 检修")
     for row in figures["maintenance"]:
-        table.add_row(row["subject"], local(row["until_ns"], zone), row["why"], row["by"])
+        what = "away for verification 送检" if row.get("removed") else "maintenance 检修"
+        table.add_row(row["subject"], what, local(row["until_ns"], zone), row["why"], row["by"])
     return table if table.row_count else None
 
 

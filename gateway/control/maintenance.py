@@ -1,6 +1,6 @@
 """Maintenance: for a declared time a meter's (or a link's) readings carry MAINTENANCE and nobody is alarmed.
 
-Readings go on, events stay. It ends by itself and outlasts a restart: what is declared lies in `maintenance.json`
+Readings go on, events stay. Of a meter that is away for verification (送检) what is missing has a reason of its own. It ends by itself and outlasts a restart: what is declared lies in `maintenance.json`
 in the state folder, replaced as a whole.
 """
 
@@ -13,7 +13,7 @@ import orjson
 import structlog
 
 from gateway.clock import sleep_for
-from gateway.control.requests import number, one_of, only, text
+from gateway.control.requests import BadRequest, flag, number, one_of, only, text
 from gateway.errors import StorageError
 from gateway.model import NS
 from gateway.state_folder import replace_file
@@ -35,11 +35,19 @@ log = structlog.get_logger("maintenance")
 
 
 class Work(NamedTuple):
-    """Maintenance of one subject. until_ns: wall time at which it ends by itself."""
+    """Maintenance of one subject. until_ns: wall time at which it ends by itself. removed: the meter is away for verification."""
 
     until_ns: int
     why: str
     by: str
+    removed: bool = False
+
+    def detail(self) -> dict[str, object]:
+        """Return what its events say: `removed` only where it is true."""
+        found = self._asdict()
+        if not self.removed:
+            del found["removed"]
+        return found
 
 
 class Maintenance:
@@ -75,7 +83,8 @@ class Maintenance:
 
     def _work(self, subject: str, entry: Mapping[str, object]) -> Work:
         """Return an entry of the file. Raises KeyError, OverflowError, TypeError, ValueError on one that is none."""
-        work = Work(int(entry["until_ns"]), str(entry["why"]), str(entry["by"]))  # type: ignore[call-overload]
+        removed = entry.get("removed", False) is True and subject in self._meters
+        work = Work(int(entry["until_ns"]), str(entry["why"]), str(entry["by"]), removed)  # type: ignore[call-overload]
         if subject not in self._subjects:
             raise ValueError("no such link or enabled meter")
         if not 0 <= work.until_ns <= self._clock.wall_ns() + round(LONGEST_S * NS):
@@ -94,24 +103,26 @@ class Maintenance:
         self._recorder.under_maintenance(meters, self._works)
 
     async def answer(self, request: Mapping[str, object]) -> dict[str, object]:
-        """Declare maintenance, or end it with `for_s` 0: {"subject", "for_s", "why", "by"}; return what is in force.
+        """Declare maintenance, or end it with `for_s` 0: {"subject", "for_s", "why", "by", "removed"}; return what is in force.
 
         Raises BadRequest, StorageError.
         """
-        only(request, "subject", "for_s", "why", "by")
+        only(request, "subject", "for_s", "why", "by", "removed")
         subject = one_of(request, "subject", self._subjects)
         for_s = number(request, "for_s", 0, LONGEST_S)
-        by = text(request, "by", "")
+        by, removed = text(request, "by", ""), flag(request, "removed")
+        if removed and subject not in self._meters:
+            raise BadRequest(f"removed: only a meter is sent for verification, and {subject} is a link")
         if not for_s:
             durable = await self._end(subject, by=by)
-            return {"subject": subject, "until_ns": None, "durable": durable}
-        work = Work(self._clock.wall_ns() + round(for_s * NS), text(request, "why"), by)
+            return {"subject": subject, "until_ns": None, "removed": False, "durable": durable}
+        work = Work(self._clock.wall_ns() + round(for_s * NS), text(request, "why"), by, removed)
         self._works[subject] = work
         self._apply()
         log.info("maintenance begins", subject=subject, for_s=for_s, why=work.why, by=work.by)
-        durable = await self._events.note_for_good("maintenance_begin", subject, **work._asdict())
+        durable = await self._events.note_for_good("maintenance_begin", subject, **work.detail())
         await self._save()  # after the event: readings are marked whether the file takes it or not
-        return {"subject": subject, "until_ns": work.until_ns, "durable": durable}
+        return {"subject": subject, "until_ns": work.until_ns, "removed": removed, "durable": durable}
 
     async def _end(self, subject: str, **more: object) -> bool:
         """End maintenance; return whether the event is on disk (true where there was nothing to end)."""
@@ -120,7 +131,7 @@ class Maintenance:
             return True
         self._apply()
         log.info("maintenance ends", subject=subject, why=work.why)
-        durable = await self._events.note_for_good("maintenance_end", subject, **(work._asdict() | more))
+        durable = await self._events.note_for_good("maintenance_end", subject, **(work.detail() | more))
         await self._save()
         return durable
 

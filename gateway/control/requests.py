@@ -41,6 +41,14 @@ def number(request: Mapping[str, object], key: str, low: float, high: float) -> 
     return float(found)
 
 
+def flag(request: Mapping[str, object], key: str) -> bool:
+    """Return true or false, false where it is not there. Raises BadRequest."""
+    found = request.get(key, False)
+    if not isinstance(found, bool):
+        raise BadRequest(f"{key}: expected true or false, found {found!r:.80}")
+    return found
+
+
 def one_of(request: Mapping[str, object], key: str, known: Collection[str]) -> str:
     """Return a name that is known. Raises BadRequest."""
     found = text(request, key)

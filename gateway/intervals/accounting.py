@@ -84,11 +84,15 @@ class Judge:
         if not plan.enabled:
             yield "config_off", [(0, EVER)]
         if facts.works:
-            yield "maintenance", self._slots(facts.work_spans((target.meter, plan.link), shift))
+            spans = facts.work_spans((target.meter,), shift, removed=True)
+            yield "removed_for_verification", self._slots(spans)
         if self._is_away is not None:
             dues = (slot for first, until in missing for slot in range(first, until))
             away = [slot for slot in dues if self._is_away(target.meter, slot * target.period_ns)]
             yield "removed_for_verification", [(slot, slot + 1) for slot in away]
+        if facts.works:
+            spans = facts.work_spans((target.meter, plan.link), shift, removed=False)
+            yield "maintenance", self._slots(spans)
         if facts.losses:
             yield "journal_dropped", self._slots(facts.loss_spans(target.meter, shift, target.period_ns))
 

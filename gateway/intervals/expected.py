@@ -256,7 +256,8 @@ class Expectation:
 
     def _maintenance_begin(self, at: int, event: Event) -> None:
         until_ns = _whole(event.detail.get("until_ns"))
-        self._facts.begin_work(at, event.subject, EVER if until_ns is None else until_ns)
+        removed = event.detail.get("removed") is True
+        self._facts.begin_work(at, event.subject, EVER if until_ns is None else until_ns, removed)
 
     def _maintenance_end(self, at: int, event: Event) -> None:
         self._facts.end_work(at, event.subject)

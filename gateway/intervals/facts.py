@@ -18,7 +18,7 @@ class Facts:
     """States that more than one meter shares.
 
     downs: when the gateway did not run, [from, until and with (None: still)]. kills: when it was last heard of before each. links: link -> `crash`, `down` or `up`.
-    works: maintenance, [subject, begin, end (None: open), wall time it is declared until]. losses: [first, last wall
+    works: maintenance, [subject, begin, end (None: open), wall time it is declared until, whether the meter is away]. losses: [first, last wall
     time, subject or "", when it was told, by which shift].
     """
 
@@ -59,10 +59,10 @@ class Facts:
                 return
         self.losses.append([gap.first_ns, gap.last_ns, gap.subject, line, shift])
 
-    def begin_work(self, line: int, subject: str, until_ns: int) -> None:
-        """Begin maintenance, in place of what was declared for that subject before."""
+    def begin_work(self, line: int, subject: str, until_ns: int, removed: bool) -> None:
+        """Begin maintenance, in place of what was declared for that subject before. removed: the meter is away for verification."""
         self.end_work(line, subject)
-        self.works.append([subject, line, None, until_ns])
+        self.works.append([subject, line, None, until_ns, removed])
 
     def end_work(self, line: int, subject: str) -> None:
         """End maintenance of a subject, or all there is."""
@@ -70,12 +70,12 @@ class Facts:
             if work[2] is None and subject in (work[0], ALL):
                 work[2] = line
 
-    def work_spans(self, subjects: tuple[str, ...], shift: int) -> list[Span]:
-        """Return when one of the subjects was under maintenance: none lasts longer than declared, by the wall clock."""
+    def work_spans(self, subjects: tuple[str, ...], shift: int, *, removed: bool) -> list[Span]:
+        """Return when one of the subjects was under maintenance, or was away: none lasts longer than declared, by the wall clock."""
         return [
             (begin, min(EVER if end is None else end, until_ns - shift))
-            for subject, begin, end, until_ns in self.works
-            if subject in subjects
+            for subject, begin, end, until_ns, is_away in self.works
+            if subject in subjects and is_away is removed
         ]
 
     def loss_spans(self, meter: str, shift: int, period_ns: int) -> list[Span]:
@@ -126,6 +126,6 @@ class Facts:
         found.downs = [list(down) for down in body["downs"]]
         found.kills = list(body["kills"])
         found.links = {id_: Turns(*row) for id_, row in body["links"].items()}
-        found.works = [list(work) for work in body["works"]]
+        found.works = [[*work, False][:5] for work in body["works"]]  # of an earlier version: nobody was away
         found.losses = [list(loss) for loss in body["losses"]]
         return found

@@ -125,14 +125,18 @@ class History:
 
     def declared(self, meter: str, link: str, due_ns: int, at: int) -> str:
         until: dict[str, int] = {}
+        away: set[str] = set()
         for entry in self.until(at):
             event = entry.what
             if is_of(event, "maintenance_begin", ""):
                 until[event.subject] = int(str(event.detail["until_ns"]))
+                (away.add if event.detail.get("removed") else away.discard)(event.subject)
             elif is_of(event, "maintenance_end", ""):
                 if event.subject == "gateway":
                     until.clear()
                 until.pop(event.subject, None)
+        if meter in away and due_ns < until.get(meter, 0):
+            return "removed_for_verification"
         return "maintenance" if due_ns < max(until.get(meter, 0), until.get(link, 0)) else ""
 
     def lost(self, due_ns: int, period_ns: int, at: int) -> str:

@@ -48,6 +48,7 @@ acts = st.one_of(
     st.tuples(st.just("step"), waits, st.integers(-300, 300).filter(bool)),
     st.tuples(st.just("overrun"), waits, meters, st.sampled_from(PERIODS), waits, waits),
     st.tuples(st.just("begin"), waits, st.sampled_from(["m-1", "link-1"]), st.integers(0, 300)),
+    st.tuples(st.just("away"), waits, st.just("m-1"), st.integers(0, 300)),
     st.tuples(st.just("end"), waits, st.sampled_from(["m-1", "link-1", "gateway"])),
     st.tuples(st.just("gap"), waits, waits, waits),
     st.tuples(st.just("idle"), st.integers(0, 120)),
@@ -217,6 +218,9 @@ class World:
             self.is_running = False
         elif kind == "begin":
             self.event("maintenance_begin", rest[1], until_ns=self.wall_ns + rest[2] * NS)
+        elif kind == "away":
+            until_ns = self.wall_ns + rest[2] * NS
+            self.event("maintenance_begin", rest[1], until_ns=until_ns, removed=True)
         elif kind == "end":
             self.event("maintenance_end", rest[1])
         else:

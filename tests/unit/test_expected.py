@@ -179,6 +179,28 @@ def test_maintenance_lasts_no_longer_than_declared_whoever_is_there_to_end_it() 
     assert rig.missing(20, 60, 65) == {"maintenance": 2, "gateway_down": 2}
 
 
+def test_a_meter_away_for_verification_is_away_whatever_its_link_is_under() -> None:
+    rig = Rig()
+    rig.read(10)
+    rig.note(15, "maintenance_begin", "link-1", until_ns=T0 + 65 * NS)
+    rig.note(25, "maintenance_begin", "m-1", until_ns=T0 + 900 * NS, removed=True)
+    body = orjson.loads(orjson.dumps(rig.expectation.snapshot()))
+    rig.expectation = Expectation.restore(body)
+    rig.note(45, "maintenance_end", "m-1", until_ns=T0 + 900 * NS, removed=True)
+    rig.note(55, "maintenance_begin", "m-1", until_ns=T0 + 75 * NS)  # back, and worked on
+    assert rig.missing(20, 90, 95) == {"maintenance": 4, "removed_for_verification": 2, "link_down": 1}
+    assert rig.missing(30, 50, 95) == {"removed_for_verification": 2}
+
+
+def test_maintenance_in_a_snapshot_from_before_anybody_could_be_away_is_maintenance() -> None:
+    rig = Rig()
+    rig.note(5, "maintenance_begin", "m-1", until_ns=T0 + 35 * NS)
+    body = rig.expectation.snapshot()
+    body["facts"]["works"] = [work[:4] for work in body["facts"]["works"]]
+    rig.expectation = Expectation.restore(body)
+    assert rig.missing(10, 40, 45) == {"maintenance": 3}
+
+
 def test_an_instrument_that_is_away_is_asked_of_the_inventory() -> None:
     rig = Rig()
     rig.expectation.is_away = lambda meter, time_ns: meter == "m-1" and time_ns < T0 + 30 * NS

@@ -9,6 +9,7 @@ import orjson
 import pytest
 
 from gateway.control.maintenance import FILE, Maintenance
+from gateway.control.requests import BadRequest
 from gateway.errors import StorageError
 from gateway.health import Health, MeterHealth
 from gateway.journal.event_log import EventLog
@@ -47,6 +48,15 @@ def told(folder: Path, script: Callable[[Bench], Awaitable[None]]) -> list[tuple
     run(main())
     events = [note for note in notes(folder) if isinstance(note, Event)]
     return [(event.kind, event.subject) for event in events if event.kind.startswith("maintenance")]
+
+
+def details(folder: Path) -> list[object]:
+    """Return what the journal's events of maintenance say of `removed`."""
+    return [
+        note.detail.get("removed")
+        for note in notes(folder)
+        if isinstance(note, Event) and "maint" in note.kind
+    ]
 
 
 def entry(until_s: float = 60.0) -> dict[str, Any]:
@@ -114,3 +124,44 @@ def test_an_answer_says_whether_it_is_on_disk(tmp_path: Path) -> None:
         assert await bench.events.note_for_good("stop", "gateway") is True
 
     assert len(told(tmp_path, script)) == 3
+
+
+def test_a_meter_away_for_verification_is_told_in_file_events_and_figures(tmp_path: Path) -> None:
+    async def script(bench: Bench) -> None:
+        asked = {"subject": "m-1", "for_s": 60, "why": "verification", "removed": True}
+        assert (await bench.maintenance.answer(asked))["removed"] is True
+        assert bench.recorder.marks == {"m-1": Flag.MAINTENANCE}
+        again = Maintenance(tmp_path, METERS, bench.recorder, bench.events, bench.clock)
+        assert [row["removed"] for row in again.figures()] == [True]
+        await again.answer({"subject": "m-1", "for_s": 0})
+        await again.answer({"subject": "m-1", "for_s": 60, "why": "CT"})
+
+    assert [kind for kind, _ in told(tmp_path, script)] == [
+        "maintenance_begin", "maintenance_end", "maintenance_begin",
+    ]  # fmt: skip
+    assert details(tmp_path) == [True, True, None]
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"subject": "link-1", "removed": True}, "only a meter is sent for verification"),
+        ({"removed": "yes"}, "removed: expected true or false"),
+        ({"gone": True}, "no such key"),
+    ],
+)
+def test_who_cannot_be_away_is_refused(tmp_path: Path, more: dict[str, object], said: str) -> None:
+    async def script(bench: Bench) -> None:
+        with pytest.raises(BadRequest, match=said):
+            await bench.maintenance.answer({"subject": "m-1", "for_s": 60, "why": "w"} | more)
+
+    assert told(tmp_path, script) == []
+
+
+def test_a_file_of_an_earlier_version_takes_nobody_for_away(tmp_path: Path) -> None:
+    (tmp_path / FILE).write_bytes(orjson.dumps({"m-1": entry(), "link-1": entry() | {"removed": True}}))
+
+    async def script(bench: Bench) -> None:
+        assert [row["removed"] for row in bench.maintenance.figures()] == [False, False]
+
+    told(tmp_path, script)

@@ -52,6 +52,8 @@ def refused(file: Path, *words: str) -> tuple[int, str]:
         (("ratio", "m-001", "ct=60", "--at", "2100-01-01", *WHY), "is in the future"),
         (("maintenance", "m-001", "--for", "100d", *WHY), "100d is longer than 90d, the longest there is"),
         (("maintenance", "m-001", "--for", "0s", *WHY), "to end it say --end"),
+        (("maintenance", "m-001", "--end", "--removed"), "--end ends whatever there is"),
+        (("maintenance", "link-1", "--for", "5d", "--removed", *WHY), "only a meter is sent for verification"),
         (("replay", "m-001", "now", "2026-01-02", "--dry-run"), "is not before TO, 2026-01-02 00:00:00+08:00"),
     ],
 )  # fmt: skip

@@ -48,6 +48,8 @@ def test_maintenance_is_shown_with_its_end_in_the_sites_time() -> None:
     work = {"subject": "boiler", "until_ns": NOON_NS, "why": "CT exchanged", "by": "Li"}
     text = shown(figures(Health(), [work]))
     assert all(word in text for word in ("boiler", "CT exchanged", "2026-05-29 12:00:00+08:00"))
+    assert "maintenance 检修" in text
+    assert "away for verification 送检" in shown(figures(Health(), [work | {"removed": True}]))
 
 
 def test_times_carry_their_offset() -> None:
