@@ -118,6 +118,9 @@ class Remaker:
         self, one: Interval, channel: ChannelInterval, before: Sequence[Interval]
     ) -> ChannelInterval:
         key = one.epoch, one.start_ns
+        was = self._old.cells(one.meter, key, channel.key)
+        if sum(self._old.there[cell] for cell in was) < channel.received:
+            raise IncompleteError
         if key in self._cells and self._new.cells(one.meter, key, channel.key):
             channel = self._counted(one, channel, _base(channel, before))
         return self._bounded(one, channel) if channel.kind == "counter" else channel
@@ -125,9 +128,6 @@ class Remaker:
     def _counted(self, one: Interval, channel: ChannelInterval, base: ChannelInterval) -> ChannelInterval:
         """Return it with what its frames say of it: flags, gaps, mean."""
         key = one.epoch, one.start_ns
-        was = self._old.cells(one.meter, key, channel.key)
-        if sum(self._old.there[cell] for cell in was) < channel.received:
-            raise IncompleteError
         missing = Counter(base.gaps)
         missing.subtract(_bad(self._old, one, channel.key))
         if min(missing.values(), default=0) < 0 or missing.total() != channel.expected - channel.received:
