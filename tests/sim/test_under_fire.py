@@ -333,15 +333,15 @@ def test_a_clock_that_is_behind_at_a_start(tmp_path: Path) -> None:
 
 
 def test_live_goes_first_and_the_backlog_behind_it_at_its_rate_and_marked(tmp_path: Path) -> None:
-    """Four destinations: one well, one away for 20 minutes, one slow, one that loses acknowledgements; intervals of a second."""
+    """Four destinations: one well, one away for 10 minutes, one slow, one that loses acknowledgements; intervals of a second."""
     troubles = {
         "feed": [],
-        "away": [Trouble("away", 100, 1300)],
-        "slow": [Trouble("slow", 200, 800, delay_s=3)],
+        "away": [Trouble("away", 50, 650)],
+        "slow": [Trouble("slow", 100, 400, delay_s=3)],
         "doubtful": [Trouble("doubtful", share=0.05)],
     }
     result = fire.play(
-        plan(1500, meters=1, links=1, interval="1s", period_s=1, feed_troubles=troubles), tmp_path
+        plan(750, meters=1, links=1, interval="1s", period_s=1, feed_troubles=troubles), tmp_path
     )
     oracles.hold(result)
     feed_oracles.hold(result, tmp_path)
@@ -349,10 +349,10 @@ def test_live_goes_first_and_the_backlog_behind_it_at_its_rate_and_marked(tmp_pa
     came = {one.entry.seq: one.at_s for one in feed.came}
     assert not [one for one in feed.came if one.late]
     late = [one for one in away.came if one.late]
-    assert len(late) > 1000
+    assert len(late) > 500
     seconds = Counter(int(one.at_s) for one in late)
     assert max(seconds.values()) <= 300, "200 a second, in batches of 100"
     begin_s, end_s = late[0].at_s, late[-1].at_s
     meanwhile = [one for one in away.came if not one.late and begin_s < one.at_s < end_s]
-    assert len(meanwhile) >= 3
+    assert meanwhile
     assert all(one.at_s - came[one.entry.seq] < 1 for one in meanwhile), "live ones wait for no backlog"
