@@ -193,3 +193,14 @@ def test_restarts_at_any_moment_change_nothing(steps: list[tuple[int, int, bool,
                 agenda.done(due)
     assert told[0] == told[1]
     assert work(straight) == work(cut)
+
+
+def test_what_a_clock_set_back_left_unfinished_is_summed_up_and_the_new_time_waits_for_its_end() -> None:
+    agenda, ahead_ns = Agenda(grid()), at("2036-08-01T05:00")
+    close(agenda, ahead_ns, ahead_ns + 2 * LENGTH_NS)
+    assert work(agenda) == [], "the hour is not over"
+    close(agenda, T0, T0 + LENGTH_NS, epoch=1)
+    left = [("hour", ahead_ns), ("day", at("2036-08-01T00:00")), ("month", at("2036-08-01T00:00"))]
+    assert work(agenda) == left, "it never will be; and the new hour is not over either"
+    close(agenda, T0 + LENGTH_NS, T0 + 4 * LENGTH_NS, epoch=1)
+    assert work(agenda) == [("hour", T0)]
