@@ -49,7 +49,9 @@ class Run:
 
     def then(self, following: Run) -> Run:
         """Return the run of both, the other beginning where this one ends, or later."""
-        if self.unit != following.unit:  # the key means something else now: nothing can be said of both together
+        if (
+            self.unit != following.unit
+        ):  # the key means something else now: nothing can be said of both together
             return Run("", self.start_ns, following.end_ns, is_broken=True)
         is_broken = self.is_broken or following.is_broken
         if following.first is None:
