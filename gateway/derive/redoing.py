@@ -188,7 +188,7 @@ class Redoer:
     def _again(self, one: Interval) -> list[Redo]:
         begin_ns, end_ns = one.start_ns - self._grid.tolerance_ns, one.end_ns + self._after_ns
         return [
-            _redo_of(rule, max(rule.from_ns, begin_ns), min(rule.to_ns, end_ns))
+            _redo_of(rule, one)
             for rule in self._rules().of(one.meter)
             if rule.from_ns < end_ns and begin_ns < rule.to_ns and rule.layout is not None
         ]
@@ -363,7 +363,9 @@ def _rest(wanted: Redo, from_ns: int) -> Redo:
     return wanted._replace(from_ns=from_ns, detail={"since_ns": since_ns})
 
 
-def _redo_of(rule: Rule, from_ns: int, to_ns: int) -> Redo:
+def _redo_of(rule: Rule, one: Interval) -> Redo:
+    """Return what a rule does to one interval."""
     return Redo(
-        "replay", rule.meter, from_ns, to_ns, rule.before, rule.after, rule.layout or {}, rule.rev, {}
-    )
+        "replay", rule.meter, one.start_ns, one.end_ns, rule.before, rule.after, rule.layout or {}, rule.rev,
+        {"since_ns": rule.from_ns},
+    )  # fmt: skip

@@ -17,7 +17,7 @@ from gateway.layout import Layout
 from gateway.model import NS, Event, Frame
 from gateway.replay.corrector import Corrector
 from gateway.replay.rules import Rule, Rules
-from tests.unit.engine_rig import GRACE_S, GRID, IN, OUT, POWER, T0
+from tests.unit.engine_rig import GRACE_S, GRID, IN, POWER, T0, again
 from tests.unit.history_rig import open_history
 from tests.unit.journal_rig import open_journal
 
@@ -72,13 +72,13 @@ class Past:
     async def redo(self, wanted: Redo, until: int | None = None) -> list[Interval]:
         """Do it portion by portion, each committed; return every revision."""
         made: list[Interval] = []
-        rest: Redo | None = wanted
-        while rest is not None:
-            end = self.journal.following if until is None else until
-            moduli = {IN: "10000", OUT: None}
-            done = await self.redoer.redo(rest, until=end, moduli=moduli)
-            await self.history.commit(Work(intervals=done.made))
-            made, rest = made + done.made, done.rest
+        self.engine.redo = [wanted]
+        while self.engine.redo:
+            self.engine = again(self.engine)  # what is left to do is kept with everything else
+            found = await self.redoer.step(self.engine, self.journal.following if until is None else until)
+            assert found is not None
+            await self.history.commit(Work(intervals=found))
+            made += found
         return made
 
     async def revisions(self) -> dict[int, list[Interval]]:

@@ -171,6 +171,55 @@ async def test_frames_not_derived_yet_are_not_counted(tmp_path: Path) -> None:
         await checked(one, [(wanted, WRONG)])
 
 
+async def test_what_is_late_after_a_replay_is_replayed_too(tmp_path: Path) -> None:
+    frames = minutes(WRONG, 0, 1860)
+    late = [frames.pop(150), frames.pop(129)]  # of 1500.2, a boundary, and of 1290.2
+    async with past(tmp_path) as one:
+        await one.live([*start(), plan(0), *frames])
+        wanted = one.rule(WRONG, RIGHT, 0, 1800)
+        await one.redo(wanted)
+        await one.live([*reversed(late), *minutes(WRONG, 1860, 1900)])
+        revised = [found[-1] for found in (await one.revisions()).values() if found[-1].cause == "late"]
+        assert [(each.start_ns - T0) // (LENGTH * NS) for each in revised] == [4, 5]
+        again = one.redoer.again(revised)
+        assert len(again) == 2
+        for redo in again:
+            await one.redo(redo)
+        revisions = await one.revisions()
+        assert [each.cause for each in revisions[4]] == ["", "replay", "late", "replay"]
+        read = corrected(one.frames, [(wanted, WRONG)])
+        for found in revisions.values():
+            check(found[-1], read, next(each for each in reversed(found) if each.cause != "replay"))
+        shared(newest(revisions))
+        assert one.redoer.again([found[-1] for found in revisions.values()]) == []
+
+
+async def test_times_that_came_twice_are_two_pasts(tmp_path: Path) -> None:
+    """The clock is put back: the same wall times again, in the next epoch; a replay of them is of both."""
+    async with past(tmp_path) as one:
+        step = event(900, "clock_step", step_s=-1500.0, epoch=1)
+        second = minutes(WRONG, 910, 3600, epoch=1, base=500)
+        await one.live([*start(), plan(0), *minutes(WRONG, 0, 2400), step, *second])
+        wanted = one.rule(WRONG, RIGHT, 950, 2000)
+        made = await one.redo(wanted)
+        assert {each.epoch for each in made} == {0, 1}
+        newest_ = {
+            (each.epoch, each.start_ns): each
+            for found in (await one.revisions()).values()
+            for each in sorted(found, key=lambda each: each.rev)
+        }
+        read = corrected(one.frames, [(wanted, WRONG)])
+        first = {
+            (each.epoch, each.start_ns): each
+            for found in (await one.revisions()).values()
+            for each in found
+            if not each.rev
+        }
+        for (epoch, start_ns), each in newest_.items():
+            if start_ns >= T0 + 900 * NS:
+                check(each, [frame for frame in read if frame.epoch == epoch], first[epoch, start_ns])
+
+
 # -- swaps ------------------------------------------------------------------------------------------------
 
 
