@@ -105,7 +105,8 @@ class Deriver:
             self._tell_damage(self._history.damage)
 
     def _tell_damage(self, damage: Mapping[str, Any]) -> None:
-        self.tell(Event(self._clock.wall_ns(), "history_damaged", self._site.gateway.id, damage))
+        detail = {"moved_to": damage["moved_to"]}  # the error names folders of this machine: the log has it
+        self.tell(Event(self._clock.wall_ns(), "history_damaged", self._site.gateway.id, detail))
 
     def _go_on(self, states: Mapping[str, Any]) -> None:
         """Go on with these states; those that are None begin."""
