@@ -61,10 +61,14 @@ class Done(NamedTuple):
 
 
 class _Portion(NamedTuple):
-    """Intervals that start at first_ns <= start < until_ns. from_ns: frames are read from then on; to_ns: up to then."""
+    """Intervals that start at first_ns <= start < until_ns; last_ns: until_ns of the last portion.
+
+    from_ns: frames are read from then on; to_ns: up to then.
+    """
 
     first_ns: int
     until_ns: int
+    last_ns: int
     from_ns: int
     to_ns: int
 
@@ -173,7 +177,16 @@ class Redoer:
         of the meter there must be in the history. Raises StorageError.
         """
         if wanted.kind == "replay":
-            return await self._replay(wanted, until)
+            try:
+                return await self._replay(wanted, until)
+            except (
+                ArithmeticError,
+                KeyError,
+                TypeError,
+                ValueError,
+            ) as error:  # or it would be tried for ever
+                log.error("replay names a layout that cannot be read", meter=wanted.meter, error=repr(error))
+                return Done([], None)
         return await self._declared(wanted, moduli or {})
 
     def again(self, made: Sequence[Interval]) -> list[Redo]:
@@ -209,19 +222,13 @@ class Redoer:
         until_ns = min(last_ns, first_ns + max(PORTION_NS // length_ns, 1) * length_ns)
         from_ns = first_ns - grid.tolerance_ns
         lead_ns = max(min(from_ns, since_ns), from_ns - LEAD_NS)
-        return _Portion(first_ns, until_ns, lead_ns, until_ns + max(self._after_ns + 1, period_ns))
+        return _Portion(first_ns, until_ns, last_ns, lead_ns, until_ns + max(self._after_ns + 1, period_ns))
 
     async def _replay(self, wanted: Redo, until: int) -> Done:
-        try:
-            rules = self._rules_of(wanted)
-            portion = self._portion(wanted)
-        except (ArithmeticError, KeyError, TypeError, ValueError) as error:
-            log.error("replay names a layout that cannot be read", meter=wanted.meter, error=repr(error))
-            return Done([], None)
-        last_ns = self._grid.start_of(wanted.to_ns - 1) + 2 * self._grid.length_ns
+        rules, portion = self._rules_of(wanted), self._portion(wanted)
         skipped = await self._skip(wanted, portion, until)
         if skipped is not None:
-            return Done([], skipped if skipped.from_ns < last_ns else None)
+            return Done([], skipped if skipped.from_ns < portion.last_ns else None)
         reading = _Reading(wanted, rules, self._grid, self._after_ns)
         lead_ns = portion.first_ns - self._grid.tolerance_ns
         begin = self._begin[1]
@@ -232,7 +239,7 @@ class Redoer:
                 if n % YIELD_FRAMES == 0:
                     await sleep_for(self._clock, 0.0)
         made = await self._remade(wanted, portion, reading)
-        if portion.until_ns >= last_ns:
+        if portion.until_ns >= portion.last_ns:
             return Done(made, None)
         return Done(made, _rest(wanted, portion.until_ns))
 
@@ -253,9 +260,8 @@ class Redoer:
                         return None
                     later_ns = first_ns if later_ns is None else min(later_ns, first_ns)
             first = spans[-1][0] + 1
-        last_ns = self._grid.start_of(wanted.to_ns - 1) + 2 * self._grid.length_ns
         if later_ns is None:
-            return _rest(wanted, last_ns)
+            return _rest(wanted, portion.last_ns)
         start_ns = self._grid.start_of(later_ns - LEAD_NS)
         return _rest(wanted, max(portion.until_ns, start_ns))
 

@@ -11,7 +11,7 @@ import pytest
 import structlog
 
 from gateway import assembly
-from gateway.derive.redoing import Redoer
+from gateway.history.history import History
 from gateway.history.read import ReadOnlyHistory
 from gateway.model import NS
 from gateway.replay.corrector import Corrector
@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gateway.app import Gateway
-    from gateway.intervals.engine import Engine
-    from gateway.intervals.model import Interval
+    from gateway.history.work import Dropped, Work
     from gateway.layout import Layout
     from tests.sim.plant import Result
 
@@ -41,7 +40,7 @@ class Corrected(Plant):
     def __init__(self, plan: Plan, folder: Path, *, killed: bool = False) -> None:
         """killed: when the replay's intervals are made and nothing of them is committed."""
         super().__init__(plan, folder)
-        self.killed, self.steps = killed, 0
+        self.killed, self.stopped = killed, 0
         self._profile(RIGHT, WRONG)
         self._running: Gateway
 
@@ -69,20 +68,19 @@ class Corrected(Plant):
         return self.result
 
     async def _killed(self) -> None:
-        """Live until the first portion is made, and kill the gateway before it is committed."""
+        """Live until the first portion is made, and kill the gateway before what it made is committed."""
         reached = asyncio.Event()
-        step = Redoer.step
+        commit = History.commit
 
-        async def stopped(redoer: Redoer, engine: Engine, until: int) -> list[Interval] | None:
-            made = await step(redoer, engine, until)
-            if made:
-                self.steps += 1
+        async def stopped(history: History, work: Work) -> Dropped:
+            if any(one.cause == "replay" for one in work.intervals):
+                self.stopped += 1
                 reached.set()
                 await asyncio.Event().wait()
-            return made
+            return await commit(history, work)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Redoer, "step", stopped)
+            patch.setattr(History, "commit", stopped)
             gateway = self._gateway()
             life = asyncio.create_task(gateway.run(asyncio.Event()))
             await reached.wait()
@@ -132,7 +130,7 @@ def read_by_now(result: Result, after: Layout) -> None:
 @pytest.mark.parametrize("killed", [False, True])
 def test_a_wrong_factor_replayed(tmp_path: Path, killed: bool) -> None:
     plant, result = play(tmp_path, killed=killed)
-    assert plant.steps == killed
+    assert plant.stopped == killed
     wrong = list(result.frames)
     read_by_now(result, layouts(plant._running)[1])
     assert any(a is not b for a, b in zip(wrong, result.frames, strict=True))
