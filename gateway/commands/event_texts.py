@@ -86,6 +86,8 @@ def sentence(kind: str, detail: Mapping[str, Any]) -> str:
     """Return what a known kind means."""
     if kind == "meter_swap" and "undoes" in detail:
         return "a swap is taken back: it was recorded wrongly"
+    if kind == "history_dropped" and detail.get("kind") == "chain":
+        return "a new chain began: messages of the old one are not kept any more"
     if kind in AWAY and detail.get("removed") is True:
         return AWAY[kind]
     return KINDS[kind].sentence

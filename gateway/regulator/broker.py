@@ -7,7 +7,7 @@ from typing import Self
 from urllib.parse import urlsplit
 
 from gateway.errors import MetergateError
-from gateway.sinks.tls import TlsFiles
+from gateway.sinks.tls import TlsFiles, acl_name
 
 RECEIVE_MAX = 500  # messages under way at once
 _PORTS = {"mqtt": 1883, "mqtts": 8883}
@@ -34,6 +34,11 @@ class Broker:
     user: str = ""
     password: str | None = None
     tls: TlsFiles | None = None
+
+    @property
+    def who(self) -> str:
+        """Return whom the broker's ACL has to name."""
+        return acl_name(self.user, self.tls)
 
     @property
     def name(self) -> str:

@@ -145,7 +145,7 @@ class Connection:
             number = value(code)
             if number >= FAILURE:
                 hint = {
-                    0x87: f"; give {self._broker.user or 'anonymous clients'} read permission in its ACL",
+                    0x87: f"; give {self._broker.who} read permission in its ACL",
                     _NOT_SHARED: "; it has no shared subscriptions",
                 }.get(number, "")
                 raise self._away(f"denied {text} (reason 0x{number:02x} {code}){hint}", hopeless=True)

@@ -29,7 +29,7 @@ from gateway.sinks.mqtt_codes import (
     plain,
     value,
 )
-from gateway.sinks.tls import hide, reason
+from gateway.sinks.tls import acl_name, hide, reason
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,6 +76,11 @@ class Login:
     password: str | None = None
     tls: TlsFiles | None = None
     timeout_s: float = 10
+
+    @property
+    def who(self) -> str:
+        """Return whom a broker's ACL has to name."""
+        return acl_name(self.user, self.tls)
 
 
 class Broker:
@@ -180,8 +185,7 @@ class Connection:
     def __init__(self, client: aiomqtt.Client, login: Login) -> None:
         """client: not entered yet, and never entered again."""
         self.client = client
-        who = f"user {login.user}" if login.user else "anonymous clients"
-        self.advice = f"give {who} write permission on {login.root}/# in the broker's ACL"
+        self.advice = f"give {login.who} write permission on {login.root}/# in the broker's ACL"
         self.packet_max: int | None = None
         self.lost = self.is_ended = False
         self.code: int | None = None

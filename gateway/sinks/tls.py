@@ -140,3 +140,12 @@ def reason(error: BaseException) -> str:
 def hide(text: str, secret: str | None) -> str:
     """Return `text` with an ellipsis wherever `secret` stands."""
     return text.replace(secret, "…") if secret else text
+
+
+def acl_name(user: str, tls: TlsFiles | None) -> str:
+    """Return whom a broker's ACL has to name, for people. user: "" if we come without one."""
+    if user:
+        return f"user {user}"
+    if tls is not None and tls.cert is not None:
+        return f"the user the broker makes of {tls.cert.name} (mosquitto: its common name)"
+    return "anonymous clients"
