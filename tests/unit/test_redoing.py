@@ -99,6 +99,20 @@ async def test_a_correction_of_a_part_of_the_past(tmp_path: Path, seed: int) -> 
         assert await one.redo(wanted) == [], "nothing changes: no revision"
 
 
+async def test_neighbours_share_the_corrected_reading(tmp_path: Path) -> None:
+    """The reading at the end of the interval before is of the time of the rule; that at the end of the last is not."""
+    async with past(tmp_path) as one:
+        await one.live([*start(), plan(0), *minutes(WRONG, 0, N * LENGTH)])
+        wanted = one.rule(WRONG, RIGHT, 1500, 2400)
+        made = await one.redo(wanted)
+        assert [(each.start_ns - T0) // (LENGTH * NS) for each in made] == [4, 5, 6, 7]
+        revisions = await checked(one, [(wanted, WRONG)])
+        amounts = {n: revisions[n][-1].channel(IN) for n in (4, 5, 7)}
+        assert [(c.delta, c.how) for c in amounts.values() if c] == [
+            (None, "reset"), (Decimal("3.00"), "normal"), (None, "reset"),
+        ]  # fmt: skip
+
+
 async def test_portions_make_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     records = [*start(), plan(0), *life(WRONG, 0, N * LENGTH)]
     found = []
