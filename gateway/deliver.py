@@ -54,7 +54,7 @@ class Deliverer:
         backlog_rate: float = 50_000.0,
         pause_max_s: float = PAUSE_MAX_S,
     ) -> None:
-        """flush_s: frames are collected this long before a write, unless a whole batch waits.
+        """flush_s: live frames are collected this long before a write, unless a whole batch waits.
 
         backlog_rate: readings/s while catching up.
         """
@@ -145,26 +145,33 @@ class Deliverer:
             self._backoff.reset()
             self._up()
             self._health.batches += 1
-            self._written_s = self._clock.monotonic()
+            now_s = self._clock.monotonic()
             refused = self._record(batch, refusals) if refusals else 0
             readings = batch.readings
             if batch.backfill:
-                self._backlog_at_s = self._written_s + readings / self._backlog_rate
+                self._backlog_at_s = now_s + readings / self._backlog_rate
+            else:
+                self._written_s = now_s
             self.reader.acknowledge(readings - refused, refused)
 
     async def _next(self) -> Batch:
         """Wait for and return the next batch."""
         while True:
-            collect_s = self._written_s + self._flush_s - self._clock.monotonic()
-            if collect_s > 0 and not self.reader.full and not self._draining.is_set():
-                await self._wait(self._draining, collect_s)
-                continue
-            pause_s = self._backlog_at_s - self._clock.monotonic()
-            starved = pause_s <= -BACKLOG_PATIENCE_S and self.reader.backlog > 0
-            batch = await self.reader.take(backlog=pause_s <= 0, live=not starved)
-            if batch is not None:
-                return batch
-            await self._wait(self.reader.awake, pause_s if pause_s > 0 and self.reader.backlog else None)
+            now_s = self._clock.monotonic()
+            collect_s = self._written_s + self._flush_s - now_s
+            collects = collect_s > 0 and not self.reader.full and not self._draining.is_set()
+            pause_s = self._backlog_at_s - now_s
+            has_backlog = self.reader.backlog > 0
+            starved = pause_s <= -BACKLOG_PATIENCE_S and has_backlog
+            if not collects or (has_backlog and pause_s <= 0):  # a backlog has been collected long since
+                batch = await self.reader.take(backlog=pause_s <= 0, live=not starved and not collects)
+                if batch is not None:
+                    return batch
+            delays_s = [pause_s] if pause_s > 0 and has_backlog else []
+            if collects:
+                await self._wait(self._draining, min([collect_s, *delays_s]))
+            else:
+                await self._wait(self.reader.awake, min(delays_s, default=None))
 
     async def _wait(self, event: asyncio.Event, delay_s: float | None) -> None:
         """Wait for `event`, at most `delay_s`."""

@@ -17,7 +17,8 @@ CLOCK_KEY = "code_clock"
 CLOCK_MODULUS_MS = 1 << 23
 """Channel 0 is the machine's monotonic time in ms, modulo this: whole numbers up to 2^24 are exact in a float32."""
 UNIT = 1
-MQTT_SINK, INFLUX_SINK = "mqtt", "influx"
+MQTT_SINK, INFLUX_SINK, FEED_SINK = "mqtt", "influx", "feed"
+REGION, ENTERPRISE = "350100", "91350100M000100Y43"
 
 CHANNELS: tuple[tuple[str, str, str, float], ...] = (
     # key, quantity, unit on the wire, a usual value
@@ -93,7 +94,10 @@ holes = "error"
 
 @dataclass(frozen=True)
 class SitePlan:
-    """What the benchmark's site file says. mqtt_group: "commit" or "meter"; influx_url: "" without that sink."""
+    """What the benchmark's site file says. mqtt_group: "commit" or "meter"; influx_url: "" without that sink.
+
+    backlog_rate: readings/s, 0 for the default. feed_rate: messages/s of the feed's backlog, 0 without a feed.
+    """
 
     meters: int
     period_ms: int
@@ -101,6 +105,8 @@ class SitePlan:
     mqtt_port: int
     mqtt_group: str = "commit"
     influx_url: str = ""
+    backlog_rate: int = 0
+    feed_rate: int = 0
 
 
 def _tables(plan: SitePlan, folder: Path) -> Iterator[str]:
@@ -112,6 +118,14 @@ log_level = "warning"
 
 [site]
 timezone = "Asia/Shanghai"
+'''
+    if plan.feed_rate:
+        yield f'''region = "{REGION}"
+enterprise = "{ENTERPRISE}"
+
+[intervals]
+length = "10s"
+grace = "2s"
 '''
     for n in range(plan.meters):
         yield f'''[[links]]
@@ -136,6 +150,8 @@ host = "127.0.0.1"
 port = {plan.mqtt_port}
 group = "{plan.mqtt_group}"
 '''
+    rate = f"backlog_rate = {plan.backlog_rate}\n" if plan.backlog_rate else ""
+    yield rate
     if plan.influx_url:
         yield f'''[[sinks]]
 id = "{INFLUX_SINK}"
@@ -143,6 +159,14 @@ kind = "influx"
 url = "{plan.influx_url}"
 org = "{GATEWAY}"
 bucket = "{GATEWAY}"
+{rate}'''
+    if plan.feed_rate:
+        yield f'''[[sinks]]
+id = "{FEED_SINK}"
+kind = "feed"
+host = "127.0.0.1"
+port = {plan.mqtt_port}
+backlog_rate = {plan.feed_rate}
 '''
 
 

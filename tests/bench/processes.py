@@ -130,8 +130,9 @@ class Meters(Child):
 class Subscriber(Child):
     """The one who counts at the broker; ready when made."""
 
-    def __init__(self, port: int, folder: Path) -> None:
-        arguments = ["-m", "tests.bench.subscriber", "--port", str(port)]
+    def __init__(self, port: int, folder: Path, *, lasting: bool = False) -> None:
+        """lasting: the broker keeps for it what comes while it is away."""
+        arguments = ["-m", "tests.bench.subscriber", "--port", str(port), *(["--lasting"] if lasting else [])]
         super().__init__([sys.executable, *arguments], folder / "subscriber.log", pipes=True)
         self.line()
 

@@ -48,6 +48,10 @@ BUDGETS: dict[str, dict[str, Budget]] = {
     MAX_RATE: _budgets({"lost": 0.0}, {"readings_per_s": 200_000.0} | _LEAST),
     "serial-9600": _SERIAL,
     "serial-19200": _SERIAL,
+    "backlog": _budgets(
+        {"live_latency_p99_ms": 1000.0, "lost": 0.0, "repeats": 0.0},
+        {"drained_per_s": 50_000.0, "backlog": 1_000_000.0},
+    ),
     "verify": _budgets({"wrong": 0.0}, {"messages_per_s": 5_000.0}),
 }
 """What the design allows on a quiet machine with 500 meters (docs/reference/benchmarks.md)."""
@@ -71,6 +75,12 @@ FIGURES: tuple[tuple[str, str, str], ...] = (
     ("load", "load", ".1f"),
     ("requests_per_s", "requests/s", ",.2f"),
     ("cpu_fraction", "CPU of one core", ".3f"),
+    ("backlog", "backlog, readings", ",.0f"),
+    ("drained_per_s", "drained, readings/s", ",.0f"),
+    ("live_latency_p50_ms", "live meanwhile p50 ms", ",.0f"),
+    ("live_latency_p99_ms", "live meanwhile p99 ms", ",.0f"),
+    ("repeats", "duplicates", ",.0f"),
+    ("feed_backlog", "feed's backlog, messages", ",.0f"),
     ("messages_per_s", "messages/s", ",.0f"),
     ("cpu_us_per_message", "CPU µs/message", ",.0f"),
 )

@@ -26,8 +26,9 @@ from typing import Any
 
 from rich.console import Console
 
-from tests.bench import serial, verify
-from tests.bench.plant import CHANNELS, CLOCK_KEY, INFLUX_SINK, MQTT_SINK, SitePlan, write_site
+from tests.bench import backlog, serial, verify
+from tests.bench.counting import missing, stored_frames
+from tests.bench.plant import CHANNELS, INFLUX_SINK, MQTT_SINK, SitePlan, write_site
 from tests.bench.processes import BenchError, Gateway, Meters, Subscriber, cpu_s, free_port, rss_peak_mb
 from tests.bench.report import MAX_RATE, judged, table
 from tests.servers import Mosquitto, VictoriaMetrics
@@ -67,6 +68,7 @@ WORKLOADS = (
     Workload(MAX_RATE, influx=True),
     *(Workload(name) for name in serial.BAUDS),
     Workload(verify.NAME),
+    Workload(backlog.NAME),
 )
 GROUPS = {"serial": tuple(serial.BAUDS)}
 """Names for several workloads."""
@@ -143,7 +145,7 @@ def measure(
         time.sleep(SETTLE_S)
         final = gateway.final()
         arrived = subscriber.report(window.from_ms, window.to_ms, window.period_ms)
-        stored = _stored_frames(database, period_ms) if database else None
+        stored = stored_frames(database) if database else None
     nominal = options.meters * window.periods * len(CHANNELS)
     seconds = (window.to_ms - window.from_ms) / 1000
     figures = _figures(workload.name, nominal, seconds, spent, arrived, final)
@@ -152,25 +154,13 @@ def measure(
     figures["all_meters_s"] = _since(arrived["all_s"], gateway.spawned_s)
     if stored is not None:
         figures["database_frames"] = stored
-        figures["lost"] += _missing(
-            final["readings"], figures["pending"][INFLUX_SINK], stored * len(CHANNELS)
-        )
+        figures["lost"] += missing(final["readings"], figures["pending"][INFLUX_SINK], stored * len(CHANNELS))
         figures["influx_pending"] = at_end["sinks"][INFLUX_SINK]["pending"]
     return figures
 
 
-def _missing(journaled: int, pending: int, found: int) -> int:
-    """Return readings that should be at a destination and are not; what is pending still lies in the journal."""
-    return max(0, journaled - pending - found)
-
-
 def _since(then_s: float | None, spawned_s: float) -> float | None:
     return None if then_s is None else then_s - spawned_s
-
-
-def _stored_frames(database: VictoriaMetrics, period_ms: int) -> int:
-    """Return how many frames the database has: values of channel 0 at different times."""
-    return sum(len(times) for times in database.export(f'{{__name__="meter_{CLOCK_KEY}"}}').values())
 
 
 def _figures(
@@ -185,7 +175,7 @@ def _figures(
     width = len(CHANNELS)
     readings = arrived["frames"] * width
     pending = {id_: sink["pending"] for id_, sink in final["sinks"].items()}
-    missing = _missing(final["readings"], pending[MQTT_SINK], arrived["frames_all"] * width)
+    gone = missing(final["readings"], pending[MQTT_SINK], arrived["frames_all"] * width)
     return {
         "workload": name,
         "meters": arrived["meters"],
@@ -196,7 +186,7 @@ def _figures(
         "cadence_p99_s": arrived["cadence_p99_s"],
         "latency_p50_ms": arrived["latency_p50_ms"],
         "latency_p99_ms": arrived["latency_p99_ms"],
-        "lost": final["lost"] + missing,
+        "lost": final["lost"] + gone,
         "in_time_fraction": arrived["frames_in_time"] * width / nominal,
         "missed_polls": arrived["missed_slots"],
         "pending": pending,
@@ -249,6 +239,9 @@ def run(workloads: list[Workload], options: Options, folder: Path) -> list[dict[
         elif workload.name == verify.NAME:
             console.print(f"  {workload.name}: {verify.MESSAGES:,} messages …")
             figures = verify.measure(own)
+        elif workload.name == backlog.NAME:
+            console.print(f"  {workload.name}: {options.meters} meters, some two minutes …")
+            figures = backlog.measure(own, options.meters, options.delay_ms, options.cores)
         else:
             console.print(f"  {workload.name}: {options.meters} meters, {options.seconds:g} s …")
             figures = measure(workload, options, own, 1000, WARM_UP_S)

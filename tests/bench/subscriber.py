@@ -1,6 +1,6 @@
 """What arrives at the broker: a subscriber in its own process, and what it makes of it.
 
-    python -m tests.bench.subscriber --port 1883
+    python -m tests.bench.subscriber --port 1883 [--lasting]
 
 Prints `ready` when it is subscribed. Each line on stdin, `{"from_ms":…,"to_ms":…,"period_ms":…}` in wall time,
 is answered by one line of JSON about the frames whose time lies in that window. Ends when stdin closes.
@@ -34,6 +34,8 @@ TOPICS = [
     (f"metergate/v1/{GATEWAY}/telemetry/#", 1),
     (f"metergate/v1/{GATEWAY}/telemetry-backfill/#", 1),
 ]
+LATE = "/telemetry-backfill"
+KEPT_S = 3600  # by the broker, for a subscriber that comes back
 
 
 def percentile(ordered: Sequence[float], share: float) -> float:
@@ -50,6 +52,9 @@ class Arrivals:
         self._epoch = array("l")
         self._time_ms = array("q")
         self._age_ms = array("d")
+        self._late = array("b")
+        self.late_first_s: float | None = None  # monotonic
+        self.late_last_s: float | None = None
         self.flagged = 0
         self.wrong = 0
         self.messages = 0
@@ -57,11 +62,14 @@ class Arrivals:
         self.first_s: float | None = None  # monotonic
         self.all_s: float | None = None  # monotonic, when the latest meter came for the first time
 
-    def take(self, payload: bytes | bytearray, now_ms: float) -> None:
+    def take(self, payload: bytes | bytearray, now_ms: float, *, late: bool = False) -> None:
         """Take one telemetry message that arrived at monotonic `now_ms`."""
         frames = orjson.loads(payload)["frames"]
         if self.first_s is None:
             self.first_s = now_ms / 1000
+        if late:
+            self.late_first_s = self.late_first_s or now_ms / 1000
+            self.late_last_s = now_ms / 1000
         self.messages += 1
         self.bytes += len(payload)
         for frame in frames:
@@ -77,6 +85,7 @@ class Arrivals:
             self._meter.append(meter)
             self._epoch.append(frame["e"])
             self._time_ms.append(frame["t"])
+            self._late.append(late)
             self._age_ms.append((now_ms - values[0]) % CLOCK_MODULUS_MS)
 
     def report(self, from_ms: float, to_ms: float, period_ms: float) -> dict[str, Any]:
@@ -84,17 +93,23 @@ class Arrivals:
         seen: set[tuple[int, int, int]] = set()
         repeats = 0
         ages: list[float] = []
+        live: list[float] = []
+        late_frames = 0
         times: dict[int, list[int]] = {}
-        for meter, epoch, time_ms, age_ms in self._rows():
+        for meter, epoch, time_ms, age_ms, late in self._rows():
             key = (meter, epoch, time_ms)
             if key in seen:
                 repeats += 1
                 continue
             seen.add(key)
+            late_frames += late
             if from_ms <= time_ms < to_ms:
                 ages.append(age_ms)
+                if not late:
+                    live.append(age_ms)
                 times.setdefault(meter, []).append(time_ms)
         ages.sort()
+        live.sort()
         own = [sorted(ms) for ms in times.values()]
         cadence = sorted((b - a) / 1000 for ms in own for a, b in pairwise(ms))
         slots = (to_ms - from_ms) / period_ms
@@ -115,14 +130,19 @@ class Arrivals:
             "cadence_p99_s": percentile(cadence, 0.99),
             "latency_p50_ms": percentile(ages, 0.5),
             "latency_p99_ms": percentile(ages, 0.99),
+            "live_latency_p50_ms": percentile(live, 0.5),
+            "live_latency_p99_ms": percentile(live, 0.99),
+            "live_latency_max_ms": percentile(live, 1.0),
+            "late": late_frames,
+            "late_first_s": self.late_first_s,
+            "late_last_s": self.late_last_s,
         }
 
-    def _rows(self) -> Iterable[tuple[int, int, int, float]]:
-        """Return (meter, epoch, time, age); a frame that arrives meanwhile may be left out, never torn."""
+    def _rows(self) -> Iterable[tuple[int, int, int, float, int]]:
+        """Return (meter, epoch, time, age, late); a frame that arrives meanwhile may be left out, never torn."""
         count = len(self._age_ms)
-        return zip(
-            self._meter[:count], self._epoch[:count], self._time_ms[:count], self._age_ms[:count], strict=True
-        )
+        columns = (self._meter, self._epoch, self._time_ms, self._age_ms, self._late)
+        return zip(*(column[:count] for column in columns), strict=True)
 
 
 def _slots(times: Iterable[Sequence[int]], period_ms: float) -> Iterable[tuple[int, int]]:
@@ -130,8 +150,8 @@ def _slots(times: Iterable[Sequence[int]], period_ms: float) -> Iterable[tuple[i
     return ((n, int(ms // period_ms)) for n, own in enumerate(times) for ms in own)
 
 
-def _connect(port: int, arrivals: Arrivals) -> mqtt.Client:
-    """Return a subscribed client whose own thread fills `arrivals`."""
+def _connect(port: int, arrivals: Arrivals, *, lasting: bool = False) -> mqtt.Client:
+    """Return a subscribed client whose own thread fills `arrivals`. lasting: its session outlives its connections."""
     subscribed = threading.Event()
     client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="bench-subscriber", protocol=mqtt.MQTTv5)
 
@@ -142,14 +162,17 @@ def _connect(port: int, arrivals: Arrivals) -> mqtt.Client:
         subscribed.set()
 
     def on_message(_client: mqtt.Client, _userdata: object, message: mqtt.MQTTMessage) -> None:
-        arrivals.take(message.payload, time.monotonic_ns() / 1e6)
+        arrivals.take(message.payload, time.monotonic_ns() / 1e6, late=LATE in message.topic)
 
     client.on_connect = on_connect
     client.on_subscribe = on_subscribe
     client.on_message = on_message
     properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
     properties.ReceiveMaximum = 1000  # the broker's default window of 20 would be the narrowest place
-    client.connect("127.0.0.1", port, properties=properties)
+    if lasting:
+        properties.SessionExpiryInterval = KEPT_S
+        client.reconnect_delay_set(min_delay=1, max_delay=1)
+    client.connect("127.0.0.1", port, properties=properties, clean_start=not lasting)
     client.loop_start()
     if not subscribed.wait(10):
         raise SystemExit("no SUBACK within 10 s")
@@ -159,8 +182,10 @@ def _connect(port: int, arrivals: Arrivals) -> mqtt.Client:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--lasting", action="store_true", help="have the broker keep what comes meanwhile")
+    arguments = parser.parse_args()
     arrivals = Arrivals()
-    client = _connect(parser.parse_args().port, arrivals)
+    client = _connect(arguments.port, arrivals, lasting=arguments.lasting)
     print("ready", flush=True)
     for line in sys.stdin:
         print(orjson.dumps(arrivals.report(**orjson.loads(line))).decode(), flush=True)
