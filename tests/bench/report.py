@@ -81,6 +81,7 @@ FIGURES: tuple[tuple[str, str, str], ...] = (
     ("live_latency_p99_ms", "live meanwhile p99 ms", ",.0f"),
     ("repeats", "duplicates", ",.0f"),
     ("feed_backlog", "feed's backlog, messages", ",.0f"),
+    ("wrong", "wrong", ",.0f"),
     ("messages_per_s", "messages/s", ",.0f"),
     ("cpu_us_per_message", "CPU µs/message", ",.0f"),
 )

@@ -219,6 +219,22 @@ def test_a_whole_batch_that_waits_is_not_put_off(tmp_path: Path, monkeypatch: py
     run(main())
 
 
+def test_a_backlog_goes_on_while_live_readings_are_collected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        clock = VirtualClock(START_NS)
+        rig = Rig(tmp_path, FakeSink("sink", clock, [Trouble("away", 5, 100)]), flush_s=10.0)
+        await rig.go(150)
+        late = [one for one in rig.sink.deliveries if one.backfill]
+        assert len(late) > 90
+        assert rig.deliverer.reader.backlog == 0
+        assert rig.sink.write_count < 90  # two frames of backlog a write; ten live ones
+
+    monkeypatch.setattr(journal_reader, "BACKLOG_READINGS", 4)
+    run(main())
+
+
 def test_a_disk_that_cannot_be_read_is_an_outage_and_no_bug(tmp_path: Path) -> None:
     async def main() -> None:
         clock = VirtualClock(START_NS)
