@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 KEY_FILE, NEXT_FILE, RETIRED_FILE = "feed.key", "feed.key.next", "feed.retired.json"
+MOVE_IT = "move it away, and a new key and a new chain begin, whose fingerprint goes on paper"
 KID_HEX = 16  # of the fingerprint, at the end of a kid
 PUBLIC_BYTES = 32  # RFC 8032 §5.1.5
 _RAW = (serialization.Encoding.Raw, serialization.PublicFormat.Raw)
@@ -183,11 +184,9 @@ def load_key(path: Path, gateway: str) -> Key:
     try:
         private = serialization.load_pem_private_key(raw, password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise StorageError(
-            f"{path}: is no private key (PEM, PKCS #8); bring it back from a backup"
-        ) from error
+        raise StorageError(f"{path}: is no private key (PEM, PKCS #8); {MOVE_IT}") from error
     if not isinstance(private, Ed25519PrivateKey):
-        raise StorageError(f"{path}: is no Ed25519 key; bring it back from a backup")
+        raise StorageError(f"{path}: is no Ed25519 key; {MOVE_IT}")
     return Key.of(private, gateway)
 
 

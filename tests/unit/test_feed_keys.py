@@ -111,7 +111,7 @@ def test_every_key_that_was_in_force_stays_known(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", [b"", b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"])
 def test_a_damaged_key_is_never_replaced(tmp_path: Path, text: bytes) -> None:
     (tmp_path / "feed.key").write_bytes(text)
-    with pytest.raises(StorageError, match="backup"):
+    with pytest.raises(StorageError, match="move it away"):
         KeyRing(tmp_path, "plant-1")
     assert (tmp_path / "feed.key").read_bytes() == text
 
