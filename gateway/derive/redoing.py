@@ -354,13 +354,28 @@ class Redoer:
         epochs = await self._epochs(wanted.meter, times_ns)
         if at_ns not in epochs:
             return Done([], None)  # the meter had no intervals then
-        splits = splits_of(events, epochs)
+        rules = self._rules().of(wanted.meter)
+        spans = [(rule.from_ns, rule.to_ns) for rule in rules]
+        keys = self._read_otherwise(rules)
+        splits = splits_of([distrusted(event, spans, keys) for event in events], epochs)
         made = []
         for before in await self._revisions(wanted.meter, wanted.from_ns, wanted.to_ns):
             one = by_splits(before[-1], before, splits, (epochs[at_ns], at_ns), moduli)
             made += [] if one is None else [with_cause(one, wanted.kind, self._clock.wall_ns())]
         log.info("intervals made anew", meter=wanted.meter, cause=wanted.kind, made=len(made))
         return Done(made, None)
+
+    def _read_otherwise(self, rules: Sequence[Rule]) -> frozenset[str]:
+        """Return the channels that some rule reads in another way than its samples were read."""
+        known = {layout.digest: layout for layout in self._journal.layouts()}
+        keys: set[str] = set()
+        for rule in rules:
+            before = known.get(rule.before)
+            if before is not None and rule.layout is not None:
+                after = Layout.from_dict(rule.layout)
+                both = zip(before.channels, before.slots, after.slots, strict=False)
+                keys |= {channel.key for channel, was, is_ in both if was != is_}
+        return frozenset(keys)
 
 
 def _rest(wanted: Redo, from_ns: int) -> Redo:

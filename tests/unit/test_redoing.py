@@ -278,6 +278,22 @@ async def test_sides_of_a_swap_read_by_the_wrong_rule_are_unknown(
         assert (channel.delta, channel.how) == (amount, "swap"), "11.0 - 9.00 and 12.00 - 2.0"
 
 
+async def test_a_swap_recorded_after_the_replay_with_a_side_read_before_it(tmp_path: Path) -> None:
+    async with past(tmp_path) as one:
+        await one.live([*start(), plan(0), *minutes(WRONG, 0, N * LENGTH)])
+        await one.redo(one.rule(WRONG, RIGHT, 0, N * LENGTH))
+        sides = {"closing": side("110.0", 990.2, "journal"), "opening": side("2.0", 1000.2, "typed")}
+        at_ns, days = T0 + 995 * NS, 3 * 86_400
+        await one.live(
+            [event(days, "meter_swap", "m-1", **sides, effective_ns=at_ns, serial="2", by="x", why="")]
+        )
+        (redo,) = one.engine.redo
+        (made,) = await one.redo(redo)
+        channel = made.channel(IN)
+        assert channel is not None
+        assert (made.rev, channel.delta, channel.how) == (2, None, "swap"), "110.0 was 11.00"
+
+
 async def test_a_swap_recorded_three_days_late_and_taken_back(tmp_path: Path) -> None:
     async with past(tmp_path) as one:
         fallen = [
