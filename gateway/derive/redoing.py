@@ -176,18 +176,13 @@ class Redoer:
         until: groups of the journal below it have become intervals. moduli: counter -> its modulus, decimal text. Every interval
         of the meter there must be in the history. Raises StorageError.
         """
-        if wanted.kind == "replay":
-            try:
+        try:
+            if wanted.kind == "replay":
                 return await self._replay(wanted, until)
-            except (
-                ArithmeticError,
-                KeyError,
-                TypeError,
-                ValueError,
-            ) as error:  # or it would be tried for ever
-                log.error("replay names a layout that cannot be read", meter=wanted.meter, error=repr(error))
-                return Done([], None)
-        return await self._declared(wanted, moduli or {})
+            return await self._declared(wanted, moduli or {})
+        except (ArithmeticError, KeyError, TypeError, ValueError) as error:  # or it would be tried for ever
+            log.error("what is to be made anew cannot be read", meter=wanted.meter, error=repr(error))
+            return Done([], None)
 
     def again(self, made: Sequence[Interval]) -> list[Redo]:
         """Return what must be done again: intervals made anew out of frames as the rule of the time reads them."""
