@@ -169,7 +169,7 @@ class Gateway:
             if self._control:
                 control = ControlServer(self.site.gateway.socket_path, self.answers)
                 base.append(tasks.create_task(self._supervised("control", control.run)))
-            deriving = tasks.create_task(self._supervised("intervals", self.derivation.deriver.run))
+            deriving = tasks.create_task(self._supervised("intervals", self.derivation.run))
             sinks = {d: tasks.create_task(self._supervised(f"sink {d.id}", d.run)) for d in self._drained}
             links = [
                 tasks.create_task(self._supervised(f"link {poller.id}", poller.run))
@@ -267,7 +267,7 @@ class Gateway:
         """Commit what is open, derive from it, give the sinks that are up a moment to take it, and let each say goodbye."""
         flushing = asyncio.create_task(self.journal.flush())
         await asyncio.wait([flushing], timeout=max(end_s - GOODBYE_S - self._clock.monotonic(), 0.0))
-        await self.derivation.deriver.drain(end_s - GOODBYE_S)
+        await self.derivation.drain(end_s - GOODBYE_S)
         await asyncio.gather(*(self._end(sink, task, end_s) for sink, task in sinks.items()))
         await asyncio.wait([flushing], timeout=max(end_s - self._clock.monotonic(), 0.0))
 
@@ -294,8 +294,9 @@ class Gateway:
     def figures(self) -> dict[str, Any]:
         """Return the state of everything as plain JSON values; counts are readings."""
         figures = self.health.figures()
-        for sink in self._drained:
-            figures["sinks"][sink.id] |= sink.figures()
+        own = {sink.id: sink.figures() for sink in self._deliverers} | self.derivation.sink_figures()
+        for id_, more in own.items():
+            figures["sinks"][id_] |= more
         clock = self._clock.state()
         figures["journal"] = self.journal.figures()
         figures |= self.derivation.figures()

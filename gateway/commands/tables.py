@@ -225,6 +225,8 @@ def history_line(figures: Mapping[str, Any], zone: str) -> Text:
         text.append(
             f"\nfeed 监管数据流: message {feed['seq']:,} of chain {feed['chain'][:8]}, key {feed['kid']}"
         )
+    if intervals["held"]:
+        text.append(f"\n{intervals['held']}", style="red")
     if history["error"]:
         text.append(f"\n{history['error']}", style="red")
     return text

@@ -13,10 +13,11 @@ from gateway.config.sinks import FEED_KINDS
 from gateway.control.requests import BadRequest, number, one_of, only, text
 from gateway.derive.deriver import Deriver, grid_of
 from gateway.dispatch import Dispatcher
+from gateway.errors import StorageError
 from gateway.history.history import History
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from drivers.profiles import Library
     from gateway.config.models import Site
@@ -24,12 +25,15 @@ if TYPE_CHECKING:
     from gateway.control.server import Answer
     from gateway.derive.messenger import Messenger
     from gateway.feed.entries import Destination
-    from gateway.health import Health
+    from gateway.health import Health, SinkHealth
     from gateway.interfaces import Clock
     from gateway.journal.event_log import EventLog
     from gateway.journal.journal import Journal
 
 ROTATE_S = 30.0
+NO_FEED = "this gateway has no feed: no sink of kind feed or feed-influx is configured"
+HELD = {"closed_until_ns": 0, "behind": 0, "waiting": 0, "too_late": 0}
+NOTHING_SENT = {"delivered": 0, "pending": 0, "backlog": 0, "refused": 0, "missed": 0}
 
 log = structlog.get_logger("feed")
 
@@ -46,6 +50,7 @@ class Derivation:
         )
         self.dispatchers: list[Dispatcher] = []
         self._messenger: Messenger | None = None
+        self.held = ""  # why nothing is derived
         self.deriver: Deriver
 
     async def changes(self, digest: str) -> dict[str, object]:
@@ -70,8 +75,12 @@ class Derivation:
             from gateway.derive.messenger import Messenger
             from gateway.feed.keys import KeyRing
 
-            keys = KeyRing(self._site.gateway.state_dir, self._site.gateway.id)
-            keys.settle(self.history.kid)
+            try:
+                keys = KeyRing(self._site.gateway.state_dir, self._site.gateway.id)
+                keys.settle(self.history.kid)
+            except StorageError as error:
+                self._hold(str(error), [health.sinks[config.id] for config in feeds])
+                return
             self._messenger = Messenger(self._site, self._library, self._clock, grid_of(self._site), keys)
         self.deriver = Deriver(self._site, journal, self.history, self._clock, events, self._messenger)
         await self.deriver.open()
@@ -91,6 +100,26 @@ class Derivation:
             )
         await self.history.forget_other_destinations([config.id for config in feeds])
 
+    def _hold(self, error: str, sinks: Sequence[SinkHealth]) -> None:
+        """Derive nothing: what is not signed now would be missing from the feed for ever; the journal keeps it until the key is there."""
+        self.held = (
+            f"the feed cannot be signed: {error}; intervals wait in the journal. Then restart the gateway"
+        )
+        log.error("the feed cannot be signed; intervals wait in the journal", error=error)
+        for sink in sinks:
+            sink.state, sink.error = "down", self.held
+
+    async def run(self) -> None:
+        """Derive for ever."""
+        if self.held:
+            await asyncio.Event().wait()
+        await self.deriver.run()
+
+    async def drain(self, end_s: float) -> None:
+        """Derive what is journaled and commit it: the gateway is stopping. Returns at `end_s` at the latest."""
+        if not self.held:
+            await self.deriver.drain(end_s)
+
     def answers(self) -> dict[str, Answer]:
         """Return verb -> who answers it."""
         return {"feed_rotate": self._rotate, "feed_resend": self._resend}
@@ -99,7 +128,7 @@ class Derivation:
         """Change the key of the feed: {"by", "why"}; the answer comes once it is in force. Raises BadRequest, StorageError."""
         only(request, "by", "why")
         if self._messenger is None:
-            raise BadRequest("this gateway has no feed: no sink of kind feed or feed-influx is configured")
+            raise BadRequest(self.held or NO_FEED)
         by, why = text(request, "by", ""), text(request, "why", None)
         before = self._messenger.keys.current
         self.deriver.tell(self._messenger.rotate(by, why))
@@ -114,7 +143,7 @@ class Derivation:
         """Send messages again: {"first", "until", "sink"}; `until` itself excluded, sink "": all. Raises BadRequest."""
         only(request, "first", "until", "sink")
         if not self.dispatchers:
-            raise BadRequest("this gateway has no feed: no sink of kind feed or feed-influx is configured")
+            raise BadRequest(self.held or NO_FEED)
         first, until = (round(number(request, key, 1, 1 << 53)) for key in ("first", "until"))
         if first >= until:
             raise BadRequest(f"first: {first} is not before until, {until}")
@@ -129,9 +158,15 @@ class Derivation:
         """Return the state of history, intervals and feed."""
         return {
             "history": self.history.figures(),
-            "intervals": self.deriver.figures(),
+            "intervals": (HELD if self.held else self.deriver.figures()) | {"held": self.held},
             "feed": {} if self._messenger is None else self._messenger.figures(),
         }
+
+    def sink_figures(self) -> dict[str, dict[str, Any]]:
+        """Return sink of the feed -> how far it is, in messages."""
+        if self.held:
+            return {sink.id: dict(NOTHING_SENT) for sink in self._site.sinks if isinstance(sink, FEED_KINDS)}
+        return {dispatcher.id: dispatcher.figures() for dispatcher in self.dispatchers}
 
     async def close(self) -> None:
         """Close the history; may be called twice."""

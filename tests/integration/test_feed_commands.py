@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from datetime import datetime
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -130,3 +132,26 @@ def test_a_reading_entered_by_hand_is_its_own_source_everywhere(rig: Rig) -> Non
     assert "no counter" in rig.metergate("reading", "feeder-1", "voltage_ln_l1=230", "--why", "x", code=1)
     events = rig.metergate("status")
     assert events["feed"]["kid"].startswith("plant-1-")
+
+
+def test_a_damaged_key_stops_neither_reading_nor_the_gateway_and_nothing_is_left_out(rig: Rig) -> None:
+    found: list[Received] = []
+    upto(rig, found, lambda: bool(bodies(found, "data")), "intervals come")
+    assert rig.gateway.end() == 0
+    key = rig.state / "feed.key"
+    whole = key.read_bytes()
+    key.write_bytes(b"spoilt")
+    rig.gateway.start()
+    figures = rig.gateway.status()
+    assert "feed.key" in figures["intervals"]["held"]
+    assert figures["sinks"]["regulator"]["state"] == "down"
+    assert "feed.key" in rig.metergate("feed", "resend", "1", "2", code=1)
+    assert rig.gateway.end() == 0
+    key.write_bytes(whole)
+    rig.gateway.start()
+    assert rig.gateway.status()["intervals"]["held"] == ""
+    before = len(bodies(found, "data"))
+    upto(rig, found, lambda: len(bodies(found, "data")) > before + 3, "intervals come again")
+    told = sorted({one["t0"] for body in bodies(found, "data") for one in body.get("intervals", [])})
+    starts = [datetime.fromisoformat(t0) for t0 in told]
+    assert {(b - a).total_seconds() for a, b in pairwise(starts)} == {2.0}, "an interval is missing"

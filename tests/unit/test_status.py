@@ -20,7 +20,7 @@ def figures(health: Health, maintenance: list[dict[str, Any]]) -> dict[str, Any]
         "journal": {"readings": 0, "bytes": 0, "epoch": 1, "error": ""},
         "lost": 0,
         "history": {"bytes": 1_000_000, "error": None},
-        "intervals": {"closed_until_ns": NOON_NS, "waiting": 0, "behind": 0},
+        "intervals": {"closed_until_ns": NOON_NS, "waiting": 0, "behind": 0, "held": ""},
         "feed": {"chain": "c29456762f2b464f", "seq": 1234, "kid": "g-e06432d726afc0d0"},
         "maintenance": maintenance,
     }

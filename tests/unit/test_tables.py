@@ -67,7 +67,7 @@ def status() -> dict[str, Any]:
         "journal": {"readings": 0, "bytes": 0, "epoch": 1, "error": ""},
         "lost": 0,
         "history": {"bytes": 1_000_000, "error": None},
-        "intervals": {"closed_until_ns": NOON_NS, "waiting": 0, "behind": 0},
+        "intervals": {"closed_until_ns": NOON_NS, "waiting": 0, "behind": 0, "held": ""},
         "feed": {"chain": "c29456762f2b464f", "seq": 1234, "kid": "g-e06432d726afc0d0"},
         "maintenance": [{"subject": "feeder-1", "until_ns": NOON_NS, "why": "CT exchanged", "by": "Li Wei"}],
         "values": {"feeder-1": {KEY: (231.21780395507812, "kvar·h", int(Flag.STALE), NOON_NS)}},
