@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,8 +19,6 @@ from gateway.feed.verify_bodies import Revisions, checkpoint_fault, events, sche
 from gateway.feed.verify_chain import Chain, Held, Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from gateway.feed.findings import Severity
 
 CHAINS_MAX = TOPICS_MAX = 10_000
@@ -29,6 +28,7 @@ FEED_TOPIC = re.compile(
 )
 SEQ = re.compile(r"[1-9][0-9]{0,19}", re.ASCII)
 HASH = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
+Keys = Sequence[PublicKey] | Mapping[str, Sequence[PublicKey]]
 _BEFORE = "not in this recording; it may have been sent before the recording began"
 
 
@@ -66,10 +66,19 @@ class Verifier:
     """Takes what was published on the topics of feeds and says what is not as it should be."""
 
     def __init__(
-        self, keys: Sequence[PublicKey] = (), *, every_signature: bool = False, schema: bool = False
+        self,
+        keys: Keys = (),
+        *,
+        every_signature: bool = False,
+        schema: bool = False,
     ) -> None:
-        """keys: from paper; none: the first birth of each gateway is believed. schema: hold payloads against the contract."""
-        self._keys = list(keys)
+        """keys: from paper; none at all: the first birth of each gateway is believed. schema: hold payloads against the contract.
+
+        A mapping binds keys to sites, by REGION/ENTERPRISE/GATEWAY, or by GATEWAY for sites that it does not have in full; a site
+        it does not name has no key, and no birth is believed, even if it is empty.
+        """
+        self._keys = keys
+        self._believes = not isinstance(keys, Mapping) and not keys
         self._every = every_signature
         self._schema = schema_checker() if schema else None
         self._findings = Findings()
@@ -122,9 +131,9 @@ class Verifier:
 
     def _signed(self, topic: str, retain: bool, body: dict[str, Any], held: Held) -> Accepted | None:
         site = "/".join((body["region"], body["enterprise"], body["gateway"]))
-        gateway = self._gateways.get(site) or self._new_gateway(body["gateway"])
+        gateway = self._gateways.get(site) or self._new_gateway(site, body["gateway"])
         links = gateway.chains.get(body["chain"]) or self._new_links(gateway, body["chain"])
-        is_first = body["kind"] == "birth" and not self._keys and not gateway.trust
+        is_first = body["kind"] == "birth" and self._believes and not gateway.trust
         if is_first and not self._believe(gateway, links, body, held):
             return None
         announced = [detail["key"] for detail in events(body, "key_rotated") if "key" in detail]
@@ -147,8 +156,12 @@ class Verifier:
         self._look_into(links, body, held)
         return Accepted(site, body)
 
-    def _new_gateway(self, id_: str) -> Gateway:
-        return Gateway(id_, Trust([key for key in self._keys if key.is_of(id_)]))
+    def _new_gateway(self, site: str, id_: str) -> Gateway:
+        if isinstance(self._keys, Mapping):
+            keys = self._keys.get(site) or self._keys.get(id_) or ()
+        else:
+            keys = self._keys
+        return Gateway(id_, Trust([key for key in keys if key.is_of(id_)]))
 
     def _new_links(self, gateway: Gateway, id_: str) -> Links:
         def forget(held: Held) -> None:

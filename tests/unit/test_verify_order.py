@@ -9,7 +9,7 @@ import pytest
 
 from gateway.feed.keys import Key
 from gateway.feed.verify import Verifier
-from tests.fakes.signed_feed import Feed, key_of, stream
+from tests.fakes.signed_feed import ENTERPRISE, REGION, Feed, key_of, stream
 from tests.unit.verifying import altered, feed_of, forged, found, verified
 
 if TYPE_CHECKING:
@@ -243,6 +243,24 @@ def test_with_keys_from_paper_no_birth_is_believed() -> None:
     report = verified([*feed_of(5), *feed_of(5, there)], [key_of()])
     assert found(report) == [("unknown_key", 1, 6)]
     assert report["authentic"] == 5
+
+
+def test_a_key_bound_to_a_site_speaks_for_no_other_enterprise() -> None:
+    """Two enterprises may both have a gateway plant-1."""
+    own, other = key_of(), key_of("two")
+    site, there = f"{REGION}/{ENTERPRISE}/plant-1", f"{REGION}/ANOTHER/plant-1"
+    messages = feed_of(5)
+    for keys, authentic in (
+        ({site: [own.known], there: [other.known]}, 5),
+        ({site: [other.known], there: [own.known]}, 0),
+        ({"plant-1": [own.known]}, 5),
+        ({site: [other.known], "plant-1": [own.known]}, 0),
+        ({}, 0),
+    ):
+        verifier = Verifier(keys)
+        for message in messages:
+            verifier.feed(message.topic, message.retain, message.payload)
+        assert verifier.report()["authentic"] == authentic
 
 
 def test_the_report_may_be_asked_for_at_any_time() -> None:
