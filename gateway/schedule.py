@@ -92,6 +92,14 @@ class Timetable:
         self._sort()
         return passed
 
+    def lapsed(self, until_ns: int) -> list[tuple[int, int, int]]:
+        """Return (target, first due time, count) of what was due until then and was not asked."""
+        return [
+            (target, due_ns, (until_ns - due_ns) // period_ns + 1)
+            for target, (due_ns, period_ns) in enumerate(zip(self._dues_ns, self._periods_ns, strict=True))
+            if due_ns <= until_ns
+        ]
+
     def restart(self, now_ns: int) -> None:
         """Forget all due times and take the next on each grid: the clock was stepped."""
         self._asked_ns = [now_ns] * len(self._periods_ns)

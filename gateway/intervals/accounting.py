@@ -21,6 +21,7 @@ KILLED_NS = 60 * NS  # an overrun is told once a minute at most; Source: docs/sp
 STEPPED_NS = (
     10 * NS
 )  # a link finds out about a step of the clock within (gateway/polling/poll.py: SLEEP_MAX_S)
+UNSEEN_NS = 2 * NS  # and the gateway within (gateway/polling/recorder.py, watch_clock), with a margin
 UNTOLD_NS = (
     75 * NS
 )  # an overrun or hang is told this long after, and three periods (gateway/polling/watch.py: HANG_MIN_S, LOOK_S)
@@ -129,8 +130,10 @@ class Judge:
     def _untold(self) -> Iterator[Layer]:
         """Yield what holds where the journal says nothing (yet)."""
         yield "gateway_down", self._slots((kill - KILLED_NS, kill + 1) for kill in self._facts.kills)
-        begin = self._stretch.begin
+        begin, end = self._stretch.begin, self._stretch.end
         yield "gateway_down", self._slots([(begin, begin + STEPPED_NS)])
+        if end is not None:
+            yield "gateway_down", self._slots([(end - UNSEEN_NS, end)])
         if not self._facts.is_down:
             yield "link_down", self._slots([(self._now - UNTOLD_NS - 3 * self._target.period_ns, EVER)])
 

@@ -20,6 +20,9 @@ __all__ = ["Account", "EpochSpan", "Expectation"]
 
 VERSION = 1
 REASONS: dict[str, Reason] = {state: reason for reason, states in OFF.items() for state in states}
+AHEAD_NS = (
+    600 * NS
+)  # an overrun tells of a whole rest when it begins (gateway/polling/trial.py: PROBE_PAUSE_MAX_S)
 TASK = "link "  # what the name of a link's task begins with
 
 
@@ -125,6 +128,7 @@ class Expectation:
         for target in self._targets.values():
             target.off.turn(at, "")
             target.end_plan(at)
+            target.end_overruns(at)
 
     def _step(self, event: Event) -> None:
         step_s, before, newest = event.detail.get("step_s", 0), self._line.current, self._line.newest
@@ -137,6 +141,8 @@ class Expectation:
                     turns.clamp(at)
             for target in self._targets.values():
                 target.clamp(at)
+        for target in self._targets.values():
+            target.end_overruns(at)
         if before >= 0:
             self._begin_epoch(before)
 
@@ -250,7 +256,8 @@ class Expectation:
         target = self._target(event)
         first_ns, last_ns = _whole(event.detail.get("first_ns")), _whole(event.detail.get("last_ns"))
         if target is not None and first_ns is not None and last_ns is not None:
-            first, last = self._line.line_of(first_ns), self._line.line_of(last_ns)
+            ahead_ns = AHEAD_NS + target.period_ns
+            first, last = (self._line.line_of(one, ahead_ns) for one in (first_ns, last_ns))
             if first <= last:
                 target.overruns.append([first, last])
 

@@ -128,6 +128,11 @@ class Target:
             if plan.end == plan.begin:
                 self.plans.pop()
 
+    def end_overruns(self, line: int) -> None:
+        """Let none that was told go on: whoever is read from then on has another timetable."""
+        for row in self.overruns:
+            row[1] = min(row[1], line - 1)
+
     def take_late(self, runs: list[int], slot: int) -> None:
         """Put a slot into runs it does not extend at the end."""
         i = bisect_right(runs, slot)  # odd: inside a run, or at its end if that equals

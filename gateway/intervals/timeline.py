@@ -113,11 +113,14 @@ class Timeline:
         """Return an epoch's stretch."""
         return next((stretch for stretch in self.stretches if stretch.epoch == epoch), None)
 
-    def line_of(self, time_ns: int) -> int:
-        """Return the line of a wall time of lately: in the newest epoch that had it, else the begin of the one in force."""
+    def line_of(self, time_ns: int, ahead_ns: int = 0) -> int:
+        """Return the line of a wall time of lately: in the newest epoch that had it, else the begin of the one in force.
+
+        ahead_ns: how far it may lie ahead of the newest event.
+        """
         for stretch in reversed(self.stretches):
             line = time_ns - stretch.shift
-            if stretch.begin <= line <= (self.told if stretch.end is None else stretch.end - 1):
+            if stretch.begin <= line <= (self.told + ahead_ns if stretch.end is None else stretch.end - 1):
                 return line
         return self.stretches[-1].begin
 

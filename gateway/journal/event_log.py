@@ -20,7 +20,11 @@ class EventLog:
 
     def note(self, kind: str, subject: str, /, **detail: object) -> None:
         """Journal a transition; it is on disk after the next commit."""
-        self._journal.note(Event(self._clock.wall_ns(), kind, subject, detail))
+        self.note_at(self._clock.wall_ns(), kind, subject, **detail)
+
+    def note_at(self, time_ns: int, kind: str, subject: str, /, **detail: object) -> None:
+        """Journal a transition with another time than the clock's, such as that of the clock before it was stepped."""
+        self._journal.note(Event(time_ns, kind, subject, detail))
 
     async def note_for_good(self, kind: str, subject: str, /, **detail: object) -> bool:
         """Journal a transition; return whether it is on disk, else it waits in memory and the journal goes on trying."""

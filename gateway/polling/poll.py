@@ -20,12 +20,11 @@ import structlog
 from gateway.backoff import Backoff
 from gateway.errors import DeviceError, LinkDown
 from gateway.model import NS
+from gateway.polling.due_times import DueTimes
 from gateway.polling.errand_queue import ErrandQueue
 from gateway.polling.link_state import LinkState
-from gateway.polling.recorder import STEP_NS
 from gateway.polling.trial import METER_PAUSE_MAX_S, OVERRUN_TOLD_S, AllSilent, Breaker
 from gateway.polling.watch import CLOSE_S, Hung, Watch, ended
-from gateway.schedule import Timetable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     from gateway.polling.recorder import Recorder
     from gateway.polling.target import Target
     from gateway.polling.trial import Trial
+    from gateway.schedule import Timetable
 
 T = TypeVar("T")
 
@@ -94,8 +94,7 @@ class LinkPoller:
         self._errands = ErrandQueue(id_, self._wake)
         self._errand_broke_s: float | None = None  # when that errand began at which the connection broke
         self._asleep: asyncio.Task[object] | None = None  # the task that sleeps and may be woken
-        self._timetable: Timetable | None = None
-        self._offset_ns = 0  # wall time less monotonic time, when last looked at
+        self._dues = DueTimes(targets, self._breaker, self._state, recorder, clock)
 
     def _take(self, link: Link) -> None:
         self._link = link
@@ -244,26 +243,6 @@ class LinkPoller:
             self._errands.pay(max(now_s - self._errand_broke_s, ERRAND_BREAK_S), now_s)
             self._errand_broke_s = None
 
-    def _has_stepped(self, wall_ns: int, now_s: float) -> bool:
-        """Return whether the wall clock was stepped since this was asked last."""
-        before_ns, self._offset_ns = self._offset_ns, wall_ns - round(now_s * NS)
-        return abs(self._offset_ns - before_ns) > STEP_NS
-
-    def _resumed(self) -> Timetable:
-        """Return what is due on a new connection: after an outage what was missed is due once, after a step of the clock nothing is."""
-        wall_ns = self._clock.wall_ns()
-        has_stepped = self._has_stepped(wall_ns, self._clock.monotonic())
-        timetable = self._timetable
-        if timetable is None:
-            timetable = self._timetable = Timetable([round(t.period_s * NS) for t in self._targets], wall_ns)
-        elif has_stepped:
-            timetable.restart(wall_ns)
-        if self._was_lost:
-            self._was_lost = False
-            for index, due_ns, count in timetable.resume(wall_ns, self._state.down_ns):
-                self._breaker.passed(self._breaker.trials[self._targets[index]], due_ns, count)
-        return timetable
-
     async def _serve(self) -> None:
         """Read every target at its times, and do errands between. Raises LinkDown."""
         if not self._targets:
@@ -272,7 +251,8 @@ class LinkPoller:
         await self._serve_errands(self._polls_from_s)
         clock, breaker, errands = self._clock, self._breaker, self._errands
         suspects = breaker.blame.suspects
-        timetable, watch = self._resumed(), self._watch
+        timetable, watch = self._dues.resumed(was_lost=self._was_lost), self._watch
+        self._was_lost = False
         while True:
             if errands and clock.monotonic() >= self._errands.from_s:
                 await self._do_errand()
@@ -280,8 +260,7 @@ class LinkPoller:
                     errands.pay(watch.cost_s, clock.monotonic())
             when_ns, index = timetable.head()
             wall_ns, now_s = clock.wall_ns(), clock.monotonic()
-            if self._has_stepped(wall_ns, now_s):  # nothing was missed, and nothing is due twice
-                timetable.restart(wall_ns)
+            if self._dues.has_stepped(wall_ns, now_s):  # nothing is due twice
                 continue
             if wall_ns < when_ns:
                 self._rest(now_s)
@@ -301,8 +280,13 @@ class LinkPoller:
             if wall_ns - due_ns >= self._shortest_ns:  # some may have gone by before anybody asked
                 breaker.passed(trial, due_ns, timetable.catch_up(wall_ns))
                 due_ns = timetable.due_ns(index)
+            restarts = self._dues.restarts
             was_asked, pause_s = await self._read(target)
-            passed = timetable.done(clock.wall_ns(), round(pause_s * NS), was_asked=was_asked)
+            wall_ns = clock.wall_ns()
+            self._dues.has_stepped(wall_ns, clock.monotonic())
+            if restarts != self._dues.restarts:  # the clock was stepped meanwhile: it is due anew
+                continue
+            passed = timetable.done(wall_ns, round(pause_s * NS), was_asked=was_asked)
             if passed:
                 breaker.passed(trial, due_ns, passed, was_asked=was_asked)
             if trial.skipped:

@@ -14,7 +14,7 @@ from gateway.model import MS_NS, NS, Flag, Frame
 from gateway.polling.counter_log import CounterLog
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from decimal import Decimal
 
     from gateway.health import Health
@@ -43,7 +43,8 @@ class Recorder:
     """Turns samples into frames: identity, checks, flags; then into the journal.
 
     marks: meter -> flags that all its readings get for now. quiet: links and meters whose warnings are not
-    logged. Both are set by `under_maintenance`.
+    logged. Both are set by `under_maintenance`. before_epoch: called with the step of the clock, ns, before an epoch ends by
+    it: what was held back is told while its times still mean something.
     """
 
     def __init__(self, journal: Journal, events: EventLog, clock: Clock, health: Health) -> None:
@@ -58,6 +59,7 @@ class Recorder:
         self.clock_flag = 0
         self.marks: dict[str, int] = {}
         self.quiet: frozenset[str] = frozenset()
+        self.before_epoch: list[Callable[[int], None]] = []
         self._seldom: dict[tuple[str, bool], Seldom] = {}
         self.counters = CounterLog(self._tell_counter)
         self.watch_clock()
@@ -73,7 +75,10 @@ class Recorder:
         if abs(step_ns) > STEP_NS:
             self._step(step_ns)
 
-    def _step(self, step_ns: int) -> None:
+    def _step(self, step_ns: int, *, is_told: bool = False) -> None:
+        """Begin an epoch. is_told: another one began by the same step."""
+        for tell in self.before_epoch:
+            tell(0 if is_told else step_ns)
         epoch = self._journal.new_epoch()
         self._last_ns.clear()
         self._floor_ns = 0
@@ -133,7 +138,7 @@ class Recorder:
             self.watch_clock()
             last_ns = self._last_ns.get(meter, self._floor_ns)
         if last_ns > now_ns + STEP_NS:  # an answer from before the step opened this epoch
-            self._step(now_ns - last_ns)
+            self._step(now_ns - last_ns, is_told=True)
             last_ns = 0
         return time_ns if time_ns > last_ns else last_ns + MS_NS
 

@@ -299,12 +299,13 @@ class Breaker:
         if trial.rest_until_s <= self._clock.monotonic():  # not because it rested
             self._scarce_until_s = self._clock.monotonic() + PROBE_PAUSE_MAX_S
 
-    def tell_skips(self, trial: Trial, every_s: float = 0.0) -> None:
-        """Journal what was skipped, unless that was done within `every_s`."""
+    def tell_skips(self, trial: Trial, every_s: float = 0.0, *, step_ns: int = 0) -> None:
+        """Journal what was skipped, unless that was done within `every_s`. step_ns: by which the clock was stepped since."""
         now_s = self._clock.monotonic()
         if not trial.skipped or now_s < trial.skips_told_s + every_s:
             return
-        self._recorder.events.note(
+        self._recorder.events.note_at(
+            self._clock.wall_ns() - step_ns,
             "overrun",
             trial.target.meter,
             period_s=trial.target.period_s,
@@ -315,10 +316,10 @@ class Breaker:
         trial.skipped = trial.first_ns = trial.last_ns = 0
         trial.skips_told_s = now_s
 
-    def close(self) -> None:
-        """Journal what is still to be told."""
+    def close(self, step_ns: int = 0) -> None:
+        """Journal what is still to be told. step_ns: as in `tell_skips`."""
         for trial in self.trials.values():
-            self.tell_skips(trial)
+            self.tell_skips(trial, step_ns=step_ns)
 
 
 class AllSilent(LinkDown):

@@ -188,7 +188,8 @@ class History:
             and entry.what.detail["period_s"] == period_s
             and entry.epoch == epoch
             and int(str(entry.what.detail["first_ns"])) <= due_ns <= int(str(entry.what.detail["last_ns"]))
-            for entry in self.entries
+            and not any(is_of(after.what, "start", "") and after.at <= at for after in self.entries[i:])
+            for i, entry in enumerate(self.entries)
         )
 
     def told_after(self, meter: str, link: str, period_s: float, at: int, key: str) -> str:
@@ -221,7 +222,9 @@ class History:
                 gateway = entry.what.kind
             if is_of(entry.what, "kill", "") and at <= entry.at <= at + 60 * NS:
                 return "gateway_down"
-        if any(begin <= at < begin + 10 * NS for begin, _ in self.begins.values()):
+        if any(
+            begin - 2 * NS * (epoch > 0) <= at < begin + 10 * NS for epoch, (begin, _) in self.begins.items()
+        ):
             return "gateway_down"
         is_recent = at >= self.at - 75 * NS - 3 * round(period_s * NS)
         return "link_down" if gateway in {"start", ""} and is_recent else "gateway_down"

@@ -136,7 +136,7 @@ class World:
     def overrun(self, meter: str, period_s: float, first: int, length: int) -> None:
         floor_ns = self.begins[self.epoch][0] + self.offset
         first_ns = max(self.wall_ns - first * HALF_NS, floor_ns)
-        last_ns = min(first_ns + length * HALF_NS, self.wall_ns)
+        last_ns = first_ns + length * HALF_NS  # a rest is told when it begins
         detail = {"period_s": period_s, "count": 1, "first_ns": first_ns, "last_ns": last_ns}
         self.event("overrun", meter, **detail)
 

@@ -159,6 +159,68 @@ def test_an_overrun_that_began_before_a_step_reaches_back_over_it() -> None:
     assert rig.expectation.last_resorts == 0
 
 
+def test_an_overrun_tells_of_a_rest_in_advance_and_ends_with_its_epoch() -> None:
+    rig = Rig()
+    rig.read(10, 20)
+    ahead = {"period_s": 10.0, "count": 9, "first_ns": T0 + 30 * NS, "last_ns": T0 + 90 * NS}
+    rig.note(31, "overrun", "m-1", **ahead)
+    rig.read(60)
+    rig.note(1075, "clock_step", "gateway", step_s=1000.0, epoch=1)  # at 75
+    assert rig.missing(30, 75, 3000) == {"link_down": 4}
+    assert rig.missing(1090, 1100, 3000, epoch=1) == {"gateway_down": 1}  # at 90
+    assert rig.expectation.last_resorts == 1
+
+
+def test_an_overrun_told_in_advance_ends_with_the_life_of_the_gateway() -> None:
+    rig = Rig()
+    rig.read(10, 20)
+    ahead = {"period_s": 10.0, "count": 9, "first_ns": T0 + 30 * NS, "last_ns": T0 + 90 * NS}
+    rig.note(31, "overrun", "m-1", **ahead)
+    rig.note(45, "stop", "plant-1")
+    rig.note(51, "start", "plant-1")
+    rig.plan(51)
+    rig.note(52, "link_up", "link-1")
+    rig.read(101)
+    assert rig.missing(30, 100, 900) == {"link_down": 2, "gateway_down": 1, "meter_off": 4}
+
+
+def test_a_due_time_just_before_a_step_was_noticed_may_never_have_been() -> None:
+    rig = Rig()
+    rig.read(10, 20)
+    rig.note(1041, "clock_step", "gateway", step_s=1000.0, epoch=1)  # at 41
+    assert rig.missing(40, 41, 3000) == {"gateway_down": 1}
+    assert rig.expectation.last_resorts == 0
+    assert rig.missing(30, 40, 3000) == {"gateway_down": 1}
+    assert rig.expectation.last_resorts == 1
+
+
+def test_channels_that_were_off_may_be_read_after_a_start() -> None:
+    """Whoever starts tries everything again and tells what it finds."""
+    rig = Rig()
+    rig.read(10)
+    rig.note(11, "channels_off", "m-1", period_s=10.0, channels=["a"], reason="exception")
+    rig.note(25, "stop", "plant-1")
+    rig.note(25.5, "start", "plant-1")
+    rig.plan(25.5)
+    rig.note(26, "link_up", "link-1")
+    rig.note(26.5, "meter_on", "m-1")
+    rig.note(200, "link_cut", "link-1", count=1)
+    assert rig.missing(10, 30, 200) == {"rejected": 1}
+    assert rig.missing(30, 50, 200) == {"gateway_down": 2}
+    assert rig.expectation.last_resorts == 2
+
+
+def test_a_crash_outweighs_the_link_down_behind_it() -> None:
+    rig = Rig()
+    rig.read(10)
+    rig.note(15, "crash", "link link-1", error="bug")
+    rig.note(16, "link_down", "link-1", reason="connection")
+    rig.note(45, "link_up", "link-1")
+    rig.note(46, "link_down", "link-1", reason="connection")
+    assert rig.missing(20, 50, 55) == {"gateway_down": 3}
+    assert rig.missing(50, 60, 65) == {"link_down": 1}
+
+
 def test_a_loss_that_is_told_explains_nothing_later() -> None:
     rig = Rig()
     rig.read(10)
