@@ -151,6 +151,22 @@ def test_after_an_outage_with_a_step_of_the_clock_nothing_is_read_off_the_grid(
     run(main())
 
 
+@pytest.mark.parametrize("step_s", [-3600, 3600])
+def test_a_step_of_the_clock_during_a_read_skips_nothing_that_never_was(
+    tmp_path: Path, step_s: float
+) -> None:
+    async def main() -> None:
+        line = Line(tmp_path, 2, [Trouble("slow", 95, 105, delay_s=0.45)])
+        task = asyncio.create_task(line.go(140.5))
+        await asyncio.sleep(100.2)
+        line.clock.step(step_s)
+        await task
+        assert [meter.skipped for meter in line.health.meters.values()] == [0, 0]
+        assert told(line, "overrun", "clock_step") == [("clock_step", "")]
+
+    run(main())
+
+
 def test_one_spoilt_answer_is_told_for_it_costs_a_poll(tmp_path: Path) -> None:
     async def main() -> None:
         line = Line(tmp_path, 2, [Trouble("garbage", 15, 25, who="m-002")])

@@ -81,3 +81,12 @@ def test_after_an_outage_what_was_not_read_at_its_last_due_time_is_due_at_once()
     assert timetable.done(start + 66 * NS) == 0
     timetable.resume(start + 67 * NS, start + 67 * NS)
     assert 1 not in timetable.due_by(start + 67 * NS), "it has just been read"
+
+
+def test_what_has_lapsed_is_what_was_due_and_not_asked() -> None:
+    timetable = Timetable([10 * NS, 60 * NS], 600 * NS)
+    assert timetable.lapsed(609 * NS) == []
+    assert timetable.lapsed(610 * NS) == [(0, 610 * NS, 1)]
+    assert timetable.lapsed(661 * NS) == [(0, 610 * NS, 6), (1, 660 * NS, 1)]
+    timetable.done(655 * NS)
+    assert timetable.lapsed(661 * NS) == [(0, 660 * NS, 1), (1, 660 * NS, 1)]
