@@ -33,10 +33,12 @@ _BEFORE = "not in this recording; it may have been sent before the recording beg
 
 
 class Accepted(NamedTuple):
-    """A message that came for the first time and fits. Whether it is proved the report says."""
+    """A message that came for the first time and fits. Whether it is proved the report says, or `Verifier.is_authentic` at once."""
 
     site: str
     payload: dict[str, Any]
+    chain: Chain
+    held: Held
 
 
 @dataclass
@@ -114,6 +116,10 @@ class Verifier:
             return None
         return self._signed(topic, retain, body, held)
 
+    def is_authentic(self, accepted: Accepted) -> bool:
+        """Return whether a trusted key signed this message itself; costs an Ed25519 verification. May change as keys become known."""
+        return accepted.chain.judge(accepted.held) is Verdict.GOOD
+
     def spoiled(self, line: int, text: str, *, is_cut: bool = False) -> None:
         """Take note of a line of a recording that is no message."""
         self._findings.add("truncated" if is_cut else "malformed", text, line=line)
@@ -154,7 +160,7 @@ class Verifier:
         for key in announced:
             self._rotate(gateway, links, held, key)
         self._look_into(links, body, held)
-        return Accepted(site, body)
+        return Accepted(site, body, links.chain, held)
 
     def _new_gateway(self, site: str, id_: str) -> Gateway:
         if isinstance(self._keys, Mapping):
