@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import struct
 import threading
 from typing import TYPE_CHECKING, Any
 
 import aiomqtt
+from paho.mqtt import MQTTException
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
@@ -22,16 +24,28 @@ from gateway.sinks.tls import hide, reason
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from paho.mqtt.enums import MQTTErrorCode
     from paho.mqtt.reasoncodes import ReasonCode
 
     from gateway.regulator.broker import Broker, Session
 
 CONNECT_S = 10.0
+LONG_S = 30 * 86_400.0
 KEEPALIVE_S = 30
 PACKET_MAX = 512 * 1024  # bytes; a message of the feed is at most 256 KiB
+HELD_MAX = 32 * 1024 * 1024  # bytes of messages that are here and not acknowledged
 SOCKET_S = 4.0  # paho connects in a thread that cannot be cancelled
 _HOPELESS = {0x84, 0x85, 0x86, 0x87, 0x8A, 0x8C}  # protocol, client id, password, permission, ban, method
 _NOT_SHARED = 0x9E
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AssertionError,
+    struct.error,
+    MQTTException,
+)  # paho, of bad packets
 _SILENT = logging.getLogger("gateway.regulator.paho")
 _SILENT.setLevel(logging.CRITICAL)  # whatever goes wrong is raised, and told once
 
@@ -39,7 +53,7 @@ _SILENT.setLevel(logging.CRITICAL)  # whatever goes wrong is raised, and told on
 class Connection:
     """fault: why it is no use any more, "" while it is. session_present: the broker still had our session.
 
-    unacknowledged: messages that came and have no PUBACK yet. ends_session: our goodbye is for good.
+    refusal: what it said no to, when we were in already. unacknowledged: messages that came and have no PUBACK yet. ends_session: our goodbye is for good.
     """
 
     def __init__(
@@ -53,6 +67,9 @@ class Connection:
         self.fault = ""
         self.session_present = self.ends_session = False
         self.unacknowledged = 0
+        self.refusal: BrokerAway | None = None
+        self._bytes, self._is_paused = 0, False
+        self._asking: asyncio.Future[None] | None = None
         self._broker, self._session = broker, session
         self._put, self._awake = put, awake
         self._told = ""
@@ -65,6 +82,8 @@ class Connection:
         self._paho.connect_timeout = SOCKET_S
         self._receive_any = self._paho._sock_recv
         self._paho._sock_recv = self._receive  # type: ignore[method-assign]
+        self._look_after_any = self._paho.loop_misc
+        self._paho.loop_misc = self._look_after  # type: ignore[method-assign]
         self._paho.on_message = self._on_message
         self._paho.on_connect = self._on_connect
         self._paho.on_disconnect = self._on_disconnect
@@ -103,12 +122,27 @@ class Connection:
         is_open = False
         try:
             await self._enter()
-            self._check_session()
-            await (self._unsubscribe(filters) if self._session.is_last else self._subscribe(filters))
+            self._check_session(filters)
+            asking = self._unsubscribe(filters) if self._session.is_last else self._subscribe(filters)
+            if (
+                self.session_present
+            ):  # its messages may come first, more than fit, and then the answer waits behind them
+                self._asking = asyncio.ensure_future(asking)
+                self._asking.add_done_callback(self._asked)
+            else:
+                await asking
             is_open = True
         finally:
             if not is_open:
                 self._close("given up")
+
+    def _asked(self, asking: asyncio.Future[None]) -> None:
+        """Take the broker's late answer to what we asked for."""
+        error = None if asking.cancelled() else asking.exception()
+        if isinstance(error, BrokerAway):
+            self.refusal = error
+            self._close(str(error))
+            self._awake()
 
     async def _enter(self) -> None:
         try:
@@ -124,7 +158,7 @@ class Connection:
             raise self._away(f"cannot connect: {reason(error)}{doubt}") from error
         self._client._disconnected.add_done_callback(self._lost)
 
-    def _check_session(self) -> None:
+    def _check_session(self, filters: Sequence[str]) -> None:
         """Raises BrokerAway if the broker keeps the session for less time than was asked for."""
         asked_s = self._session.expiry_s
         kept_s = getattr(self._granted, "SessionExpiryInterval", asked_s)
@@ -133,13 +167,14 @@ class Connection:
                 f"it keeps a session for {kept_s} s only, {asked_s} s were asked for; let it keep sessions longer",
                 hopeless=True,
             )
-        if not getattr(self._granted, "SharedSubscriptionAvailable", 1) and self._session.expiry_s:
+        is_shared = any(text.startswith("$share/") for text in filters)
+        if is_shared and not getattr(self._granted, "SharedSubscriptionAvailable", 1):
             raise self._away("it has no shared subscriptions", hopeless=True)
 
     async def _subscribe(self, filters: Sequence[str]) -> None:
         for text in filters:
             try:
-                (code,) = await self._client.subscribe(text, qos=1)
+                (code,) = await self._client.subscribe(text, qos=1, timeout=self._answer_s)
             except aiomqtt.MqttError as error:
                 raise self._away(self._told or f"subscribing to {text}: {reason(error)}") from error
             number = value(code)
@@ -156,15 +191,27 @@ class Connection:
 
     async def _unsubscribe(self, filters: Sequence[str]) -> None:
         try:
-            await self._client.unsubscribe(list(filters))
+            await self._client.unsubscribe(list(filters), timeout=self._answer_s)
         except aiomqtt.MqttError as error:
             raise self._away(self._told or f"unsubscribing: {reason(error)}") from error
 
-    def acknowledge(self, mid: int) -> None:
-        """Send a PUBACK, unless the connection is gone."""
-        if not self.fault:
+    @property
+    def _answer_s(self) -> float:
+        """Return how long an answer may take: with a session as long as it takes us to get to it."""
+        return LONG_S if self.session_present else CONNECT_S
+
+    def acknowledge(self, mid: int, size: int) -> None:
+        """Send a PUBACK (mid 0, QoS 0: none) for a message of so many bytes, unless the connection is gone."""
+        if self.fault:
+            return
+        self._bytes -= size
+        if mid:
             self.unacknowledged -= 1
             self._paho.ack(mid, 1)
+        if self._is_paused and not self._is_full:
+            self._is_paused = False
+            self._loop.call_soon(self._listen, self._paho.socket())
+            self._loop.call_soon(self._read)  # what TLS has unpacked already makes no socket readable
 
     def leave(self) -> None:
         """Say goodbye, if there still is anybody, and close; may be called twice."""
@@ -179,6 +226,8 @@ class Connection:
 
     def _close(self, why: str) -> None:
         self.fault = self.fault or why
+        if self._asking is not None:
+            self._asking.cancel()
         self._paho._sock_close()
         gone = self._client._disconnected
         if gone.done() and not gone.cancelled():
@@ -190,6 +239,7 @@ class Connection:
     def _on_message(self, _c: Any, _u: Any, message: Any) -> None:
         mid = message.mid if message.qos else 0
         self.unacknowledged += bool(mid)
+        self._bytes += len(message.payload)
         self._put(self, message._topic.decode(errors="replace"), message.payload, message.retain, mid)
 
     def _receive(self, bufsize: int) -> bytes:
@@ -234,6 +284,43 @@ class Connection:
             socket.close()
             raise OSError(self.fault)
         self._client._on_socket_open(c, u, socket)
+        self._loop.call_soon_threadsafe(self._listen, socket)
+
+    @property
+    def _is_full(self) -> bool:
+        """Return whether there is as much as may be here at once.
+
+        The broker was told (Receive Maximum), but mosquitto 2.0.11 sends up to that many more for every PUBACK, and again all of them to
+        a session that comes back. So nothing more is read meanwhile, and TCP holds it back.
+        """
+        return self.unacknowledged >= self._session.receive_max or self._bytes >= HELD_MAX
+
+    def _listen(self, socket: Any) -> None:
+        """Read when there is something; in the place of aiomqtt, which cannot be stopped."""
+        live = self._paho.socket()
+        if live is not None and live is socket:
+            self._loop.add_reader(live.fileno(), self._read)
+
+    def _read(self) -> None:
+        try:
+            while not self._is_full:
+                self._paho.loop_read()
+                live = self._paho.socket()
+                if live is None or not getattr(live, "pending", int)():
+                    break
+        except _UNREADABLE as error:
+            if not self._client._disconnected.done():
+                self._client._disconnected.set_exception(error)
+        live = self._paho.socket()
+        if self._is_full and live is not None:
+            self._is_paused = True
+            self._loop.remove_reader(live.fileno())
+
+    def _look_after(self) -> MQTTErrorCode:
+        """Send what keeps the connection alive. While nothing is read no answer to it can be seen, so none is waited for."""
+        if self._is_paused:
+            self._paho._ping_t = 0.0
+        return self._look_after_any()
 
     def _on_socket_register_write(self, c: Any, u: Any, socket: Any) -> None:
         """Write when the socket is ready; aiomqtt would do so later, when it may be closed or another's."""

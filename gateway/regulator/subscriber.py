@@ -1,7 +1,7 @@
 """Messages of a broker, MQTT 5 and QoS 1, over reconnections; each is acknowledged when whoever asked is done with it.
 
 paho acknowledges before anybody has seen a message and aiomqtt drops what its queue has no room for. So paho is told to wait,
-the broker to keep no more than `receive_max` under way, and a PUBACK goes only to the connection its message came from.
+the broker to keep no more than `receive_max` under way (where it does not, nothing more is read), and a PUBACK goes only to the connection its message came from.
 """
 
 from __future__ import annotations
@@ -115,8 +115,7 @@ class Subscriber:
     def acknowledge(self, deliveries: Iterable[Delivery]) -> None:
         """Tell the broker that we have these, in the order given. One of a lost connection comes again, so nothing is said of it."""
         for delivery in deliveries:
-            if delivery.mid:
-                delivery.connection.acknowledge(delivery.mid)
+            delivery.connection.acknowledge(delivery.mid, len(delivery.message.payload))
 
     async def messages(self) -> AsyncIterator[Message]:
         """Yield messages, each acknowledged once the next one is asked for. Raises BrokerAway if going on is hopeless."""
@@ -154,11 +153,14 @@ class Subscriber:
         self._backoff.reset()
 
     def _lose(self) -> None:
+        """Give the connection up. Raises BrokerAway if another one would be no better."""
         assert self._connection is not None
         self.losses += 1
         self._told(f"{self.broker.name}: {self._connection.fault}")
         self._connection.leave()
-        self._connection = None
+        refusal, self._connection = self._connection.refusal, None
+        if refusal is not None and refusal.hopeless:
+            raise refusal
 
     def _put(self, connection: Connection, topic: str, payload: bytes, retain: bool, mid: int) -> None:
         if not mid and len(self._queue) >= 2 * self.session.receive_max:

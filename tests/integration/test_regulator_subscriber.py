@@ -200,7 +200,7 @@ async def test_a_broker_that_keeps_less_than_was_asked_for(
     connack = bytes((0x20, 3 + len(properties), 0, 0, len(properties))) + properties
     monkeypatch.setattr(fake, "CONNACK", connack)
     async with FakeBroker() as server:
-        subscriber = Subscriber(broker_at(server.port), ["a/#"], SystemClock(), session=KEPT)
+        subscriber = Subscriber(broker_at(server.port), ["$share/g/a/#"], SystemClock(), session=KEPT)
         with pytest.raises(BrokerAway, match=told) as caught:
             await subscriber.__aenter__()
     assert caught.value.hopeless

@@ -30,7 +30,7 @@ def test_what_steers_a_terminal_is_shown(text: str, shown: str) -> None:
 def test_nothing_of_the_control_characters_is_left(text: str) -> None:
     shown = plain(text)
     assert not any(unicodedata.category(char).startswith("C") for char in shown)
-    assert shown.encode()
+    shown.encode()  # lone surrogates, too, can be written
 
 
 def test_what_is_to_be_kept_is() -> None:
