@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gateway.commands.plain import plain
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -55,8 +57,8 @@ def prefix_of(text: str) -> str:
 
 
 def tell(text: str) -> None:
-    """Print a line to stderr."""
-    sys.stderr.write(f"metergate: {text}\n")
+    """Print a line to stderr; foreign text in it cannot steer the terminal."""
+    sys.stderr.write(f"metergate: {plain(text)}\n")
     sys.stderr.flush()
 
 

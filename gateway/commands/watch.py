@@ -66,7 +66,7 @@ def watch(
     every_s = duration_s(every, "--every")
     if every_s <= 0:
         raise typer.BadParameter("longer than nothing", param_hint="--every")
-    trusted = [] if keys is None else KeyFolder(keys, SystemClock()).all()
+    trusted = None if keys is None else KeyFolder(keys, SystemClock()).bound()
     watcher = Watcher(prefix_of(prefix), trusted)
     show, end = _shower(watcher, meters=meters, as_json=json)
     try:

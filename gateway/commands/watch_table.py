@@ -8,6 +8,7 @@ from rich.console import Group
 from rich.text import Text
 
 from gateway.commands.grid import Grid, count, figures, note, words
+from gateway.commands.plain import plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 FINDINGS_SHOWN = 3
-LINES_BESIDE = 6  # heading, totals, findings, the last line
+TEXT_MAX = 300  # characters of foreign text in a cell
+LINES_BESIDE = 7  # heading, totals, findings, the last line
 MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86_400
 NONE = "–"
 
@@ -41,13 +43,15 @@ def view(told: Mapping[str, Any], height: int = 0) -> RenderableType:
     parts: list[RenderableType] = [grid] if rows else [Text("No site has sent anything yet.")]
     if len(told["sites"]) > len(rows):
         parts.append(note(f"… and {count(len(told['sites']) - len(rows), 'more site')}", "dim"))
+    if told["left_out"]:
+        parts.append(note(f"{count(told['left_out'], 'message')} of sites there is no room for", "red"))
     total = f"{count(told['messages'], 'message')}, {told['authentic']:,} verified"
     parts.append(
         Text(f"{total}, {count(told['findings'], 'finding')}", style="red" if told["findings"] else "")
     )
     parts += [note(_finding(one), "red") for one in told["newest_findings"][-FINDINGS_SHOWN:]]
     misfits = [row["misfit"] for row in rows if row["misfit"]]
-    parts += [note(f"not of the contract: {text}", "red") for text in misfits[:1]]
+    parts += [note(plain(f"not of the contract: {text}"), "red") for text in misfits[:1]]
     return Group(*parts)
 
 
@@ -61,11 +65,13 @@ def meters_view(told: Mapping[str, Any], height: int = 0) -> RenderableType:
     for n, site in enumerate(told["sites"]):
         if room <= 1:
             return Group(grid, note(f"… and {count(len(told['sites']) - n, 'more site')}", "dim"))
-        grid.add_section(site["site"])
+        grid.add_section(plain(site["site"]))
+        if site["left_out"]:
+            grid.add_row(f"… {site['left_out']:,} intervals of more", *[""] * 8, style="red")
         for row in sorted(site["meters"], key=_known)[: room - 1]:
             day = row["day"]
             grid.add_row(
-                row["meter"],
+                plain(row["meter"]),
                 age(row["behind_s"]),
                 percent(row["hour"]["percent"]),
                 percent(day["percent"]),
@@ -88,7 +94,7 @@ def _site(row: Mapping[str, Any]) -> list[str | Text]:
     state = {True: "online", False: "offline", None: "unknown"}[row["online"]]
     colour = {"online": "green", "offline": "red"}.get(state, "yellow")
     return [
-        row["site"],
+        plain(row["site"]),
         Text(state, style=colour),
         age(row["behind_s"]),
         percent(row["hour"]["percent"]),
@@ -98,7 +104,9 @@ def _site(row: Mapping[str, Any]) -> list[str | Text]:
         day["manual_percent"] or NONE,
         day["estimated_percent"] or NONE,
         day["revised_percent"] or NONE,
-        NONE if fitting is None else f"{fitting['ruleset']}, {fitting['as_of']}{_rates(fitting['result'])}",
+        NONE
+        if fitting is None
+        else plain(f"{fitting['ruleset']}, {fitting['as_of']}{_rates(fitting['result'])}"[:TEXT_MAX]),
     ]
 
 
@@ -122,11 +130,11 @@ def _rates(result: Mapping[str, Any]) -> str:
 
 def _gaps(gaps: Mapping[str, int]) -> str:
     most = sorted(gaps.items(), key=lambda item: -item[1])
-    return ", ".join(f"{reason} {n:,}" for reason, n in most[:3]) or NONE
+    return plain(", ".join(f"{reason[:40]} {n:,}" for reason, n in most[:3])) or NONE
 
 
 def _finding(one: Mapping[str, Any]) -> str:
-    return f"{one['kind']}: {one['text']}"[:300]
+    return plain(f"{one['kind']}: {one['text']}"[:TEXT_MAX])
 
 
 def percent(text: str | None) -> Text:

@@ -16,10 +16,9 @@ from gateway.backoff import Backoff
 from gateway.clock import sleep_for
 from gateway.errors import SinkUnavailable
 from gateway.feed import jws
-from gateway.feed.jws import Malformed
 from gateway.feed.lines import encode
 from gateway.feed.trust import Verdict
-from gateway.regulator.messages import check_origin, content, fault_of, place
+from gateway.regulator.messages import HOSTILE, check_origin, content, fault_of, place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
@@ -35,6 +34,7 @@ TOPICS = "data", "backfill", "summary"  # what becomes lines, also what was late
 BATCH_BYTES = 1024 * 1024  # of messages
 PAUSES_S = 0.5, 30.0  # between attempts at a database that takes nothing
 LOOK_S, QUIET = 0.5, 6  # nothing came at so many looks in a row: there is no more
+SITES_MAX = 10_000  # counted
 TOLD_MAX = 100  # what was not written is told one by one up to here, then by the thousand
 
 
@@ -198,11 +198,13 @@ class Collector:
                     self._unwritten(_REASONS[verdict], message, f"{seq}, signed as {parsed.header.kid[:80]}")
                     return b""
             text = encode(body)
-        except (Malformed, ValueError) as error:
+            newest = f"{str(body['chain'])[:200]}:{str(body['seq'])[:40]}"
+        except HOSTILE as error:
             why = fault_of(error) if isinstance(error, ValidationError) else str(error)
             self._unwritten("malformed", message, why)
             return b""
-        self.done.sites[at.site] = f"{body['chain']}:{body['seq']}"
+        if at.site in self.done.sites or len(self.done.sites) < SITES_MAX:
+            self.done.sites[at.site] = newest
         return text
 
     def _unwritten(self, reason: str, message: Message, why: str) -> None:

@@ -45,6 +45,10 @@ class KeyFolder:
         """Return every key there is."""
         return [key for keys in self._keys.values() for key in keys]
 
+    def bound(self) -> dict[str, list[PublicKey]]:
+        """Return the keys by whom they speak for: REGION/ENTERPRISE/GATEWAY, or GATEWAY where no folder says more."""
+        return {name: list(keys) for name, keys in self._keys.items()}
+
     def judge(self, parsed: jws.Parsed, site: str) -> Verdict:
         """Return what the signature of a message is worth. site: REGION/ENTERPRISE/GATEWAY, which its topic and payload name."""
         verdict = self._judge(parsed, site)

@@ -12,19 +12,23 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING, Any, NamedTuple
 from zoneinfo import ZoneInfo
 
+import orjson
+
 from gateway.feed.contract import Birth, ClosedIntervals, EventMessage, Fitting, Summary
 from gateway.model import Flag
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from gateway.feed.contract import CompletenessBody, IntervalBody, Payload, State
+    from gateway.feed.contract import CompletenessBody, IntervalBody, Payload
 
 HOUR_MS = 3_600_000
 KEPT_MS = 26 * HOUR_MS  # a day is at most 25 hours
+METERS_MAX = 2000  # of one site
 KEPT_MAX = 4000  # intervals of one meter, whatever its times say
 EVENTS_KEPT = 5
 YEAR_MAX = 2200
+COUNT_MAX = 10**9  # readings of an interval; more is no count
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -99,42 +103,31 @@ class Site:
     meters: dict[str, _Meter] = field(default_factory=dict)
     expected_meters: tuple[str, ...] = ()
     events: list[tuple[str, str, str]] = field(default_factory=list)
+    left_out: int = 0  # intervals of meters beyond METERS_MAX
 
 
-class Live:
-    """What is known of every site so far."""
+def take(site: Site, message: Payload, t_ms: int, *, late: bool, retain: bool) -> None:
+    """Take a message into a site. late: from …/backfill. retain: from before the subscription, so it says nothing of being alive.
 
-    def __init__(self) -> None:
-        """Know nothing."""
-        self.sites: dict[str, Site] = {}
-
-    def site(self, name: str) -> Site:
-        """Return a site, a new one if it was not heard of yet."""
-        return self.sites.setdefault(name, Site(name))
-
-    def state(self, name: str, state: State) -> None:
-        """Take a site's word on whether it is connected."""
-        self.site(name).online = state.online
-
-    def take(self, name: str, message: Payload, t_ms: int, *, late: bool, retain: bool) -> None:
-        """Take a message. late: from …/backfill. retain: from before the subscription, so it says nothing of being alive."""
-        site = self.site(name)
-        site.messages += 1
-        site.late += late
-        if not retain:
-            site.seen_ms = t_ms
-        if isinstance(message, Birth):
-            _settle(site, message)
-        elif isinstance(message, ClosedIntervals):
-            for interval in message.intervals:
-                _interval(site, interval, t_ms, late=late)
-        elif isinstance(message, Summary):
-            _summary(site, message)
-        elif isinstance(message, Fitting):
-            site.fitting = message
-        elif isinstance(message, EventMessage):
-            site.events += [(event.at, event.kind, event.subject) for event in message.events]
-            del site.events[:-EVENTS_KEPT]
+    Raises ValueError, TypeError where it says what cannot be; then it is not counted.
+    """
+    if isinstance(message, Birth):
+        _settle(site, message)
+    elif isinstance(message, ClosedIntervals):
+        for interval in message.intervals:
+            _interval(site, interval, t_ms, late=late)
+    elif isinstance(message, Summary):
+        _summary(site, message)
+    elif isinstance(message, Fitting):
+        orjson.dumps(message.result)  # what cannot be told is not kept
+        site.fitting = message
+    elif isinstance(message, EventMessage):
+        site.events += [(event.at, event.kind, event.subject) for event in message.events]
+        del site.events[:-EVENTS_KEPT]
+    site.messages += 1
+    site.late += late
+    if not retain:
+        site.seen_ms = t_ms
 
 
 def time_ms(text: str) -> int:
@@ -157,11 +150,14 @@ def _settle(site: Site, birth: Birth) -> None:
         OSError,
     ):  # a zone this machine does not know: the offset of its times has to do
         site.is_zone_told = False
-    site.expected_meters = tuple(meter.id for meter in birth.meters)
+    site.expected_meters = tuple(meter.id for meter in birth.meters[:METERS_MAX])
 
 
 def _interval(site: Site, body: IntervalBody, t_ms: int, *, late: bool) -> None:
-    t0_ms, t1_ms = time_ms(body.t0), time_ms(body.t1)
+    t0_ms, t1_ms, figures = time_ms(body.t0), time_ms(body.t1), _figures(body)
+    if body.meter not in site.meters and len(site.meters) >= METERS_MAX:
+        site.left_out += 1
+        return
     meter = site.meters.setdefault(body.meter, _Meter())
     if not late and body.rev == 0:
         meter.newest_ms = t1_ms
@@ -174,7 +170,7 @@ def _interval(site: Site, body: IntervalBody, t_ms: int, *, late: bool) -> None:
         site.repeats += body.rev == known.rev
         site.superseded += body.rev < known.rev
         return
-    meter.pieces[identity] = _Piece(body.rev, t0_ms, t1_ms, _figures(body))
+    meter.pieces[identity] = _Piece(body.rev, t0_ms, t1_ms, figures)
     if known is None:
         _forget(meter, site.newest_ms)
 
@@ -193,6 +189,8 @@ def _figures(body: IntervalBody) -> Figures:
     gaps: Counter[str] = Counter()
     known = expected = received = good = boundaries = manual = estimated = 0
     for channel in body.channels.values():
+        if max(channel.expected, channel.received, channel.good, *channel.gaps.values(), 0) > COUNT_MAX:
+            raise ValueError(f"interval of {body.meter[:80]}: counts of readings beyond {COUNT_MAX:,}")
         known += (channel.delta if channel.kind == "counter" else channel.mean) is not None
         expected += channel.expected
         received += channel.received
@@ -221,6 +219,7 @@ def _summary(site: Site, message: Summary) -> None:
     """Keep the newest of each period: the site's own word on it."""
     before = site.said.get(message.period)
     t0_ms = time_ms(message.t0)
+    orjson.dumps(message.site.model_dump() | {"rev": message.rev})  # what cannot be told is not kept
     if before is None or (t0_ms, message.rev) >= (time_ms(before[0]), before[1]):
         site.said[message.period] = message.t0, message.rev, message.site
 
@@ -270,6 +269,7 @@ def body(site: Site, now_ms: int, *, meters: bool = False) -> dict[str, Any]:
         "late": site.late,
         "repeats": site.repeats,
         "superseded": site.superseded,
+        "left_out": site.left_out,
         "hour": hour.body(),
         "date": day_of(site, site.newest_ms - 1)[0] if site.newest_ms else None,
         "day": day.body(),

@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from gateway.feed import jws
 
 
+LEVEL_MAX = 200  # characters of a topic level
+HOSTILE = Malformed, ValueError, TypeError, LookupError, ArithmeticError, RecursionError
+"""What a message can cause, whatever it is: it is counted and told, and ends nothing."""
+
+
 class Place(NamedTuple):
     """Where a message was published. site: REGION/ENTERPRISE/GATEWAY. rest: what follows, such as data."""
 
@@ -28,6 +33,8 @@ def place(prefix: str, topic: str) -> Place:
     levels = topic.removeprefix(f"{prefix}/").split("/", 3)
     if not topic.startswith(f"{prefix}/") or len(levels) <= 3:
         raise Malformed(f"topic {topic[:200]} is not {prefix}/REGION/ENTERPRISE/GATEWAY/…")
+    if max(map(len, levels)) > LEVEL_MAX:
+        raise Malformed(f"topic {topic[:200]}… has a level of more than {LEVEL_MAX} characters")
     return Place("/".join(levels[:3]), levels[3])
 
 

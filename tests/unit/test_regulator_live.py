@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.feed.contract import Fitting, State
+from gateway.feed.contract import Fitting
 from gateway.model import Flag
-from gateway.regulator.live import KEPT_MAX, Live, body, percent
+from gateway.regulator.live import COUNT_MAX, KEPT_MAX, METERS_MAX, Site, body, percent, take
 from gateway.regulator.messages import model
 from tests.fakes import feed
 
@@ -43,13 +43,13 @@ def unknown(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def taken(
-    payloads: Sequence[dict[str, Any]], *, late: Sequence[int] = (), live: Live | None = None
+    payloads: Sequence[dict[str, Any]], *, late: Sequence[int] = (), site: Site | None = None
 ) -> dict[str, Any]:
     """Return the only site after these messages. late: indices of those on …/backfill."""
-    known = live or Live()
+    known = site or Site(SITE)
     for n, found in enumerate(payloads):
-        known.take(SITE, model(found), 1_785_550_000_000, late=n in late, retain=False)
-    return body(known.sites[SITE], 1_785_550_000_000, meters=True)
+        take(known, model(found), 1_785_550_000_000, late=n in late, retain=False)
+    return body(known, 1_785_550_000_000, meters=True)
 
 
 def birth(**cadence: Any) -> dict[str, Any]:
@@ -135,8 +135,7 @@ def test_meters_are_told_one_by_one_those_that_never_came_too() -> None:
 
 
 def test_the_sites_own_word_state_and_fitting() -> None:
-    live = Live()
-    live.state(SITE, State(gateway="plant-1", online=False))
+    site = Site(SITE, online=False)
     older = feed.summary_payload() | {"t0": "2026-07-31T09:30:00.000+08:00", "rev": 3}
     fitting = feed.head("fitting") | {
         "ruleset": "gb17167-2025",
@@ -144,24 +143,24 @@ def test_the_sites_own_word_state_and_fitting() -> None:
         "inventory": "x",
         "result": {"rate": "95"},
     }
-    told = taken([feed.summary_payload(), older, fitting], live=live)
+    told = taken([feed.summary_payload(), older, fitting], site=site)
     assert told["online"] is False
     assert told["said"]["day"]["percent"] == "98.95"
     assert told["said"]["day"]["t0"] == "2026-08-01T09:30:00.000+08:00"
     assert told["fitting"]["ruleset"] == "gb17167-2025"
-    assert isinstance(live.sites[SITE].fitting, Fitting)
+    assert isinstance(site.fitting, Fitting)
 
 
 def test_memory_is_bounded() -> None:
-    live = Live()
+    site = Site(SITE)
     for n in range(KEPT_MAX // 20):
-        taken([payload(n)], live=live)
-    assert len(live.sites[SITE].meters["feeder-1"].pieces) <= 26 * 4 + 2
+        taken([payload(n)], site=site)
+    assert len(site.meters["feeder-1"].pieces) <= 26 * 4 + 2
     for epoch in range(KEPT_MAX + 50):
         found = copy.deepcopy(payload(300))
         found["intervals"][0]["epoch"] = epoch
-        live.take(SITE, model(found), 0, late=True, retain=False)
-    assert len(live.sites[SITE].meters["feeder-1"].pieces) <= KEPT_MAX
+        take(site, model(found), 0, late=True, retain=False)
+    assert len(site.meters["feeder-1"].pieces) <= KEPT_MAX
 
 
 @pytest.mark.parametrize(
@@ -171,7 +170,7 @@ def test_times_that_cannot_be_are_refused(t0: str) -> None:
     found = payload(0)
     found["intervals"][0]["t0"] = t0
     with pytest.raises(ValueError, match=r"out of our days|month"):
-        Live().take(SITE, model(found), 0, late=False, retain=False)
+        take(Site(SITE), model(found), 0, late=False, retain=False)
 
 
 @pytest.mark.parametrize(
@@ -180,3 +179,36 @@ def test_times_that_cannot_be_are_refused(t0: str) -> None:
 )
 def test_percent_is_cut_never_rounded_up(part: int, whole: int, text: str | None) -> None:
     assert percent(part, whole) == text
+
+
+def test_meters_are_capped_and_what_is_left_out_is_counted() -> None:
+    site = Site(SITE)
+    for n in range(METERS_MAX + 3):
+        take(site, model(payload(0, meter=f"m-{n}")), 0, late=False, retain=False)
+    told = taken([payload(1, meter="m-0"), payload(1, meter="one-more")], site=site)
+    assert len(site.meters) == METERS_MAX
+    assert told["left_out"] == 4
+    assert told["day"]["intervals"] == METERS_MAX + 1
+
+
+@pytest.mark.parametrize("key", ["expected", "received", "good", "gaps"])
+def test_counts_beyond_all_measure_are_refused(key: str) -> None:
+    found = payload(0)
+    found["intervals"][0]["channels"][COUNTER][key] = {"timeout": 2**64} if key == "gaps" else 2**64 - 1
+    site = Site(SITE)
+    with pytest.raises(ValueError, match=f"{COUNT_MAX:,}"):
+        take(site, model(found), 0, late=False, retain=False)
+    assert not site.meters
+    assert not site.messages
+
+
+def test_what_cannot_be_told_as_json_is_refused() -> None:
+    deep: list[object] = []
+    for _ in range(300):
+        deep = [deep]
+    fitting = feed.head("fitting") | {
+        "ruleset": "r", "as_of": "2026-08-01", "inventory": "x", "result": {"rate": deep},
+    }  # fmt: skip
+    for found in (fitting, feed.summary_payload() | {"rev": 10**30}):
+        with pytest.raises(TypeError):
+            take(Site(SITE), model(found), 0, late=False, retain=False)
