@@ -83,8 +83,8 @@ class Maintenance:
 
     def _work(self, subject: str, entry: Mapping[str, object]) -> Work:
         """Return an entry of the file. Raises KeyError, OverflowError, TypeError, ValueError on one that is none."""
-        removed = entry.get("removed", False) is True and subject in self._meters
-        work = Work(int(entry["until_ns"]), str(entry["why"]), str(entry["by"]), removed)  # type: ignore[call-overload]
+        work = Work(int(entry["until_ns"]), str(entry["why"]), str(entry["by"]))  # type: ignore[call-overload]
+        work = work._replace(removed=entry.get("removed") is True and subject in self._meters)
         if subject not in self._subjects:
             raise ValueError("no such link or enabled meter")
         if not 0 <= work.until_ns <= self._clock.wall_ns() + round(LONGEST_S * NS):

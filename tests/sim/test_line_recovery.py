@@ -133,6 +133,7 @@ class Recorder:
         self.back: dict[str, float] = {}
         self._outage = outage
         self.events = self
+        self.before_epoch: list[object] = []
 
     def record(self, layout: Layout, sample: Sample) -> None:
         number = int(layout.meter.removeprefix("m-"))
@@ -143,6 +144,8 @@ class Recorder:
 
     def note(self, *_: object, **__: object) -> None:
         """Nobody reads events here."""
+
+    note_at = note
 
 
 async def recover(seed: int) -> tuple[Outage, dict[str, float]]:
