@@ -61,7 +61,9 @@ class Boundary(Model):
 
     value: DecimalText = Field(description="The reading, in the channel's unit.")
     at: TimeText = Field(description="When it was read.")
-    source: Literal["meter", "manual"] = Field(default="meter", description="Who read it.")
+    source: str = Field(
+        default="meter", description="Who read it: `meter`, `manual`; later versions may add others."
+    )
     flags: int = Field(default=0, description="Doubts it carries, docs/specs/flags.md.")
 
 
@@ -78,8 +80,9 @@ class ChannelBody(Model):
     opening: Boundary | None = Field(default=None, description="Counters: reading at t0.")
     closing: Boundary | None = Field(default=None, description="Counters: reading at t1.")
     delta: DecimalText | None = Field(default=None, description="Counters: exact amount; null: unknown.")
-    how: Literal["normal", "rollover", "swap", "reset", "missing"] | None = Field(
-        default=None, description="Counters: how the amount came about."
+    how: str | None = Field(
+        default=None,
+        description="Counters: how the amount came about: `normal`, `rollover`, `swap`, `reset`, `missing`; later versions may add others.",
     )
     mean: DecimalText | None = Field(
         default=None, description="Gauges: mean of good readings; null: there is none."
@@ -96,8 +99,9 @@ class IntervalBody(Model):
     t1: TimeText = _T1
     epoch: int = Field(ge=0, description="Stretch of wall time without a step; a step begins the next.")
     rev: int = _Rev
-    cause: Literal["", "late", "replay", "meter_swap", "ratio_change", "clock_step", "manual"] = Field(
-        default="", description='Why it was made anew; "" for rev 0.'
+    cause: str = Field(
+        default="",
+        description='Why it was made anew: `late`, `replay`, `meter_swap`, `ratio_change`; "" for rev 0; later versions may add others.',
     )
     swapped: bool = Field(default=False, description="The meter was exchanged in this interval.")
     certificate: str = Field(default="", description='State of the instrument\'s verification; "": not told.')

@@ -12,6 +12,7 @@ Invariants
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -169,11 +170,12 @@ class History:
             self._usable()
             try:
                 result = await self._thread.run(partial(job, self._store))
-                if sizes:
-                    self.used_bytes = await self._thread.run(self._store.used_bytes)
             except StorageError as error:
                 self._failed(error)
                 raise
+            if sizes:
+                with contextlib.suppress(StorageError):  # it is durable all the same: the size stays as it was known
+                    self.used_bytes = await self._thread.run(self._store.used_bytes)
             if self.error is not None:
                 log.warning("history is written again")
                 self.error = None

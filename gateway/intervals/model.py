@@ -27,7 +27,7 @@ Reason = Literal[
 Source = Literal["meter", "manual"]
 How = Literal["normal", "rollover", "swap", "reset", "missing"]
 """How the amount between two boundary readings came about: `swap` adds what both meters counted; `reset` and `missing` have none."""
-Cause = Literal["", "late", "replay", "meter_swap", "ratio_change", "clock_step", "manual"]
+Cause = Literal["", "late", "replay", "meter_swap", "ratio_change"]
 """Why an interval was made anew; "": it is the first one."""
 
 NOT_GOOD = ~(Flag.CLOCK | Flag.MANUAL | Flag.ESTIMATED) & 0xFFFF
