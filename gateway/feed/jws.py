@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 MESSAGE_BYTES_MAX = 256 * 1024  # docs/specs/feed.md
 PARTS = 3
+DEPTH_MAX = 32  # of JSON; the contract has less than ten levels
+HEADER_BYTES_MAX = 1024
+ID_MAX = 200  # characters of a kid
 ED25519 = "Ed25519"
 _TO_URL = bytes.maketrans(b"+/", b"-_")
 _FROM_URL = bytes.maketrans(b"-_+/=", b"+/!!!")  # what base64url does not have becomes what base64 refuses
@@ -92,6 +95,15 @@ def parse(jws: bytes) -> Parsed:
     return Parsed(header, payload, jws[: len(parts[0]) + 1 + len(parts[1])], _part(parts[2], "signature"))
 
 
+def brief(value: object) -> str:
+    """Return a foreign value as a few characters for people; lists and objects, which may be nested at will, by name alone."""
+    if isinstance(value, str):
+        return ascii(value[:40]) if not value[:40].isprintable() else f"'{value[:40]}'"
+    if isinstance(value, (list, dict)):
+        return "a list" if isinstance(value, list) else "an object"
+    return "nothing" if value is None else str(value)
+
+
 def _part(text: bytes, name: str) -> bytes:
     try:
         return decode(text)
@@ -102,6 +114,8 @@ def _part(text: bytes, name: str) -> bytes:
 @lru_cache(256)
 def _read_header(text: bytes) -> Header:
     """Return a header; the same few come over and over. Raises Malformed, UnknownAlgorithm."""
+    if len(text) > HEADER_BYTES_MAX:
+        raise Malformed(f"the header has more than {HEADER_BYTES_MAX} bytes")
     try:
         header = orjson.loads(_part(text, "header"))
     except orjson.JSONDecodeError as error:
@@ -111,13 +125,15 @@ def _read_header(text: bytes) -> Header:
     alg, kid, typ = header.get("alg"), header.get("kid"), header.get("typ")
     if not isinstance(alg, str) or alg not in ALGORITHMS:
         known = ", ".join(ALGORITHMS)
-        raise UnknownAlgorithm(f"is signed with alg {alg!r:.40}; this program knows {known}")
+        raise UnknownAlgorithm(f"is signed with alg {brief(alg)}; this program knows {known}")
     if "crit" in header:  # RFC 7515 §4.1.11: who does not understand it refuses
         raise Malformed("the header asks for extensions (crit)")
     if typ != TYP:
-        raise Malformed(f"typ is {typ!r:.40} instead of {TYP!r}")
+        raise Malformed(f"typ is {brief(typ)} instead of {TYP!r}")
     if not isinstance(kid, str) or not kid:
         raise Malformed("the header names no key (kid)")
+    if len(kid) > ID_MAX or not kid.isprintable():
+        raise Malformed("the kid is no name: too long, or with characters that cannot be shown")
     return Header(alg, kid)
 
 

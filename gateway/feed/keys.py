@@ -19,7 +19,7 @@ from gateway.feed import jws
 from gateway.state_folder import replace_file
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from pathlib import Path
 
 KEY_FILE, NEXT_FILE, RETIRED_FILE = "feed.key", "feed.key.next", "feed.retired.json"
@@ -116,7 +116,11 @@ class Key(NamedTuple):
 
 
 class KeyRing:
-    """The keys of a gateway. A rotation: `rotate`, commit the event signed by the old key, `adopt`; after a start, `settle`."""
+    """The keys of a gateway. A rotation: `rotate`, commit the event signed by the old key, `adopt`; after a start, `settle`.
+
+    The commit decides which key signs; the files follow it, as soon as the disk lets them (`finish`).
+    error: why they have not yet, "": they have.
+    """
 
     def __init__(self, folder: Path, gateway: str) -> None:
         """Load the key, or make one (then `is_new`). Raises StorageError: one that is damaged is never replaced."""
@@ -126,31 +130,60 @@ class KeyRing:
             _save(folder / KEY_FILE, Key.make(gateway))
         self.current = load_key(folder / KEY_FILE, gateway)
         self.next = load_key(folder / NEXT_FILE, gateway) if (folder / NEXT_FILE).exists() else None
-        self.retired: list[PublicKey] = _load_retired(folder / RETIRED_FILE, gateway)
+        retired = _load_retired(folder / RETIRED_FILE, gateway)
+        # A rotation writes the key in force there first: one that a kill ended is in force still.
+        self.retired = [one for one in retired if one.fingerprint != self.current.fingerprint]
+        self._is_behind = False
+        self.error = ""
 
     def rotate(self) -> tuple[Key, Key]:
-        """Return (key in force, the one to come), which is now on disk. Sign and commit `key_rotated` with the first, then `adopt`.
+        """Return (key in force, the one to come), which is now on disk, and the first one among those that were in force.
 
-        Raises StorageError.
+        Sign and commit `key_rotated` with the first, then `adopt`. Raises StorageError: nothing has changed.
         """
+        if not self.finish():  # the file of the next key still is the only copy of the one in force
+            raise StorageError(f"the key before is not on disk yet: {self.error}")
         if self.next is None:
             made = Key.make(self._gateway)
+            self._save_retired([*self.retired, self.current.known])
             _save(self._folder / NEXT_FILE, made)
             self.next = made
         return self.current, self.next
 
+    def _save_retired(self, retired: list[PublicKey]) -> None:
+        path = self._folder / RETIRED_FILE
+        try:
+            replace_file(path, orjson.dumps([one.body for one in retired]))
+        except OSError as error:
+            raise StorageError(f"{path}: {error.strerror}") from error
+
     def adopt(self) -> None:
-        """Put the key to come into force; of the old one only the public part stays. Raises StorageError."""
+        """Put the key to come into force, whatever the disk says: it is announced. Of the old one only the public part stays."""
         if self.next is None:
             return
-        retired = [one for one in self.retired if one.kid != self.current.kid] + [self.current.known]
+        self.retired = [*self.retired, self.current.known]
+        self.current, self.next = self.next, None
+        self._is_behind = True
+        self.finish()
+
+    def finish(self) -> bool:
+        """Return whether the files say what is in force; try again to make them."""
+        if not self._is_behind:
+            return True
+        path, following = self._folder / KEY_FILE, self._folder / NEXT_FILE
         try:
-            replace_file(self._folder / RETIRED_FILE, orjson.dumps([one.body for one in retired]))
-            (self._folder / NEXT_FILE).replace(self._folder / KEY_FILE)
-            _sync(self._folder)
+            if following.exists():
+                following.replace(path)
+                _sync(self._folder)
+            else:  # moved by a try before, or taken away
+                _save(path, self.current)
         except OSError as error:
-            raise StorageError(f"{self._folder / KEY_FILE}: {error.strerror}") from error
-        self.retired, self.current, self.next = retired, self.next, None
+            self.error = f"{path}: {error.strerror}"
+        except StorageError as error:
+            self.error = str(error)
+        else:
+            self._is_behind, self.error = False, ""
+        return not self._is_behind
 
     def withdraw(self) -> None:
         """Forget the key to come: the event that announces it was not committed. Raises StorageError."""
@@ -161,13 +194,17 @@ class KeyRing:
             raise StorageError(f"{self._folder / NEXT_FILE}: {error.strerror}") from error
         self.next = None
 
-    def settle(self, kid: str) -> None:
-        """End a rotation that a kill interrupted. kid: of the key the committed chain goes on with. Raises StorageError."""
+    def settle(self, kid: str, announced: Collection[str] = ()) -> None:
+        """End a rotation that a kill interrupted. Raises StorageError.
+
+        kid: of the key the committed chain goes on with. announced: kids its events name. If neither names the key to come and the
+        chain goes on with the key in force, nobody was told: it goes. If the chain is gone nobody knows: it waits for the next rotation.
+        """
         if self.next is None:
             return
-        if self.next.kid == kid:
+        if any(self.next.known.is_named(one) for one in (kid, *announced)):
             self.adopt()
-        else:
+        elif self.current.known.is_named(kid):
             self.withdraw()
 
 
@@ -230,8 +267,9 @@ def from_body(body: object, gateway: str) -> PublicKey:
     if not isinstance(body, dict):
         raise KeyRefused("is no object")
     if body.get("alg", jws.ED25519) != jws.ED25519:
-        raise KeyRefused(f"alg is {body['alg']!r:.40} instead of {jws.ED25519!r}")
-    found = PublicKey.of(_from_x(body.get("x")), str(body.get("kid", "")))
+        raise KeyRefused(f"alg is {jws.brief(body['alg'])} instead of {jws.ED25519!r}")
+    kid = body.get("kid")
+    found = PublicKey.of(_from_x(body.get("x")), kid if isinstance(kid, str) else "")
     if body.get("fingerprint") != found.fingerprint:
         raise KeyRefused("the fingerprint is not that of the key")
     if found.kid != f"{gateway}-{found.fingerprint[:KID_HEX]}":

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import zlib
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
@@ -42,7 +43,7 @@ class Spoiled(NamedTuple):
 
 
 class Writer:
-    """Appends messages to a recording."""
+    """Appends messages to a recording. count: of them."""
 
     def __init__(self, path: Path) -> None:
         """path: made if it is not there; `.gz`: compressed. Raises MetergateError."""
@@ -52,14 +53,22 @@ class Writer:
             raise MetergateError(f"{path}: {error.strerror}") from error
         packs = path.suffix == ".gz"
         self._file: BufferedIOBase = gzip.GzipFile(fileobj=self._disk, mode="ab") if packs else self._disk
+        self.count = 0
 
     def write(self, message: Message) -> None:
         """Append a message. Raises OSError."""
         self._file.write(line(message))
+        self.count += 1
 
     def flush(self) -> None:
         """Hand what was written to the system. Raises OSError."""
         self._file.flush()
+
+    def sync(self) -> None:
+        """Return once the disk has what was written. Raises OSError."""
+        self._file.flush()
+        self._disk.flush()
+        os.fsync(self._disk.fileno())
 
     def close(self) -> None:
         """Write what is left and close. Raises OSError."""
@@ -84,6 +93,21 @@ def line(message: Message) -> bytes:
     return orjson.dumps(body, option=orjson.OPT_APPEND_NEWLINE)
 
 
+class _Unpacked(io.RawIOBase):
+    """What a compressed file holds, up to where it was cut: GzipFile gives nothing of the last kilobytes then."""
+
+    def __init__(self, packed: gzip.GzipFile) -> None:
+        self._packed = packed
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        piece = self._packed.read1(len(buffer))
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+
 class Reader:
     """Reads a recording from begin to end; memory is bounded by the longest line. `bytes_read` of `size` bytes on disk are done."""
 
@@ -95,8 +119,8 @@ class Reader:
         except OSError as error:
             raise MetergateError(f"{path}: {error.strerror}") from error
         packed = self._file.peek(2)[:2] == b"\x1f\x8b"
-        self._lines: BufferedIOBase = (
-            io.BufferedReader(gzip.GzipFile(fileobj=self._file)) if packed else self._file
+        self._lines: io.BufferedReader = (
+            io.BufferedReader(gzip.GzipFile(fileobj=self._file), _SKIP_BYTES) if packed else self._file
         )
 
     @property
@@ -123,6 +147,15 @@ class Reader:
                 yield number, Spoiled(f"the line is longer than {LINE_BYTES_MAX} bytes")
             elif text.strip():
                 yield number, _read(text)
+            else:
+                number += self._skip_blank()
+
+    def _skip_blank(self) -> int:
+        """Pass over line ends that are at hand; return how many. Some kB of `.gz` may hold a hundred million of them."""
+        ahead = self._lines.peek()
+        count = len(ahead) - len(ahead.lstrip(b"\n"))
+        self._lines.read(count)
+        return count
 
     def _skip(self) -> None:
         while (rest := self._lines.readline(_SKIP_BYTES)) and not rest.endswith(b"\n"):

@@ -87,7 +87,7 @@ def test_a_bad_recording(tmp_path: Path) -> None:
     assert result.exit_code == 1
     assert "! bad signature 签名错误  line 31, seq 30" in result.stdout
     assert "! gap 缺失  line 41, seq 40: message 40 is missing" in result.stdout
-    assert result.stdout.splitlines()[-1] == "NOT VERIFIED 验证不通过: 2 findings"
+    assert result.stdout.splitlines()[-1] == "NOT VERIFIED 验证不通过: 2 findings; 1 message missing 缺失"
     result = call("verify", tmp_path / "bad.jsonl", "--json")
     report = json.loads(result.stdout)
     assert (result.exit_code, report["count"], report["verified"]) == (1, 2, False)
@@ -165,7 +165,7 @@ def _asked(site: Path) -> Iterator[list[dict[str, Any]]]:
 
     async def answer(request: dict[str, Any]) -> dict[str, Any]:
         asked.append(request)
-        return key_of("new").known.body
+        return key_of("new").known.body | {"messages": {"city": 5}, "oldest": 1}
 
     async def serve() -> None:
         verbs = {"feed_rotate": answer, "feed_resend": answer}
