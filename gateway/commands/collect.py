@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path  # noqa: TC003 - typer reads the annotations
 from typing import TYPE_CHECKING, Annotated
 
@@ -33,8 +32,6 @@ if TYPE_CHECKING:
     from gateway.regulator.subscriber import Subscriber
 
 SESSION_MIN_S = 86_400
-SESSION_MAX_S = 0xFFFF_FFFE  # MQTT 5, 3.1.2.11.2; one more means for ever
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 def collect(
@@ -100,10 +97,10 @@ def collect(
 
 
 def _session(client_id: str, group: str, expiry_s: float, receive_max: int, *, is_last: bool) -> Session:
-    from gateway.regulator.broker import Session
+    from gateway.regulator.broker import CLIENT_ID, SESSION_MAX_S, Session
 
     for name, option in ((client_id, "--client-id"), (group, "--group")):
-        if not _NAME.fullmatch(name):
+        if not CLIENT_ID.fullmatch(name):
             raise typer.BadParameter("1 to 64 of A-Z a-z 0-9 . _ -", param_hint=option)
     if not SESSION_MIN_S <= expiry_s <= SESSION_MAX_S:
         raise typer.BadParameter(

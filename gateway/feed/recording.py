@@ -120,7 +120,9 @@ class Reader:
             raise MetergateError(f"{path}: {error.strerror}") from error
         packed = self._file.peek(2)[:2] == b"\x1f\x8b"
         self._lines: io.BufferedReader = (
-            io.BufferedReader(gzip.GzipFile(fileobj=self._file), _SKIP_BYTES) if packed else self._file
+            io.BufferedReader(_Unpacked(gzip.GzipFile(fileobj=self._file)), _SKIP_BYTES)
+            if packed
+            else self._file
         )
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Self
 from urllib.parse import urlsplit
@@ -9,6 +10,8 @@ from urllib.parse import urlsplit
 from gateway.errors import MetergateError
 from gateway.sinks.tls import TlsFiles, acl_name
 
+CLIENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+SESSION_MAX_S = 0xFFFF_FFFE  # MQTT 5, 3.1.2.11.2; one more means for ever
 RECEIVE_MAX = 500  # messages under way at once
 _PORTS = {"mqtt": 1883, "mqtts": 8883}
 
