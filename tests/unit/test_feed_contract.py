@@ -170,7 +170,7 @@ def test_every_message_recorded_fits(kind: str) -> None:
         ("data", ("intervals", 0, "t0"), "2026-08-01T08:45:00Z"),
         ("data", ("intervals", 0, "channels", "energy_active_import", "delta"), 3.1),
         ("data", ("intervals", 0, "channels", "energy_active_import", "delta"), "3.1E+2"),
-        ("data", ("intervals", 0, "channels", "energy_active_import", "how"), "guessed"),
+        ("data", ("intervals", 0, "channels", "energy_active_import", "kind"), "guessed"),
         ("data", ("intervals", 0, "channels", "energy_active_import", "expected"), -1),
         ("data", ("readings", 0, "value"), "NaN"),
         ("birth", ("key", "x"), "short"),
