@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import orjson
 from pydantic import ValidationError
 
+from gateway.feed import foreign
 from gateway.feed.contract import MESSAGES, Payload, State
 from gateway.feed.jws import Malformed
 
@@ -40,12 +40,7 @@ def place(prefix: str, topic: str) -> Place:
 
 def content(parsed: jws.Parsed) -> dict[str, Any]:
     """Return the payload of a message, whose signature is not looked at here. Raises Malformed."""
-    try:
-        found = orjson.loads(parsed.payload)
-    except orjson.JSONDecodeError as error:
-        raise Malformed(f"its payload is no JSON: {error}") from None
-    if not isinstance(found, dict):
-        raise Malformed("its payload is no JSON object")
+    found = foreign.read(parsed.payload)
     if not isinstance(found.get("kind"), str):
         raise Malformed("it has no kind")
     return found

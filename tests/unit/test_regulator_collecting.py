@@ -193,6 +193,41 @@ def test_no_message_whatever_blocks(payload: bytes) -> None:
     assert len(database.stored) >= 2
 
 
+def deep(levels: int) -> bytes:
+    return b"[" * levels + b"]" * levels
+
+
+def crafted(extra: bytes) -> bytes:
+    """Return a message with members that no gateway sends, signed by somebody."""
+    key = Key.make("plant-1")
+    return jws.sign(key.private, key.kid, orjson.dumps(feed.interval_payload())[:-1] + b"," + extra + b"}")
+
+
+@pytest.mark.parametrize("has_keys", [False, True])
+@pytest.mark.parametrize(
+    "payload",
+    [
+        jws.encode(b'{"alg":' + deep(1000) + b"}") + b".e30.e30",
+        crafted(b'"region":' + deep(1000)),
+        crafted(b'"gateway":' + deep(33)),
+        crafted(b'"intervals":[{"z":' + deep(300) + b"}]"),
+        crafted(b'"seq":1' + b"0" * 5000),
+        crafted(b'"chain":"\\ud800"'),
+    ],
+)
+async def test_a_poisoned_message_is_counted_told_acknowledged_and_passed(
+    tmp_path: Path, payload: bytes, has_keys: bool
+) -> None:
+    (tmp_path / "plant-1.pem").write_text(Key.make("plant-1").known.pem)
+    keys = KeyFolder(tmp_path, SystemClock()) if has_keys else None
+    database = FakeDatabase()
+    subscriber = FakeSubscriber([payload], database)
+    collector, told = await collected(subscriber, database, keys=keys)
+    assert (collector.done.messages, collector.done.unwritten.total()) == (1, 1)
+    assert len(subscriber.acknowledged) == 1
+    assert "not written" in told[0]
+
+
 def test_subscriptions_are_shared_and_none_is_of_retained_topics() -> None:
     assert filters("emc/v1", "g") == [
         "$share/g/emc/v1/+/+/+/data",

@@ -59,11 +59,11 @@ def test_two_sites_with_one_chain_id_have_findings_of_their_own() -> None:
 
 def test_findings_of_one_site_hide_none_of_another() -> None:
     one, two = Feed(A, gateway="plant-1", chain="a" * 8), Feed(B, gateway="plant-2", chain="b" * 8)
-    messages = [one.birth()]
+    messages = [one.birth(), one.intervals()]
     for _ in range(KEPT_MAX + 5):
         one.intervals()
         messages.append(one.intervals())
-    messages.append(two.birth())
+    messages += [two.birth(), two.intervals()]
     two.intervals()
     messages.append(two.intervals())
     watcher = watched(messages)
@@ -113,7 +113,7 @@ def test_a_key_of_another_enterprise_speaks_for_none_of_the_same_name() -> None:
 
 def test_nothing_foreign_steers_the_terminal() -> None:
     hostile = "\x1b]0;owned\x07\u202e\x9b2J"
-    feed = Feed(A, meters=("m-1", f"m-{hostile}"), chain=f"c{hostile}")
+    feed = Feed(A, meters=("m-1", f"m-{hostile}"))
     fitting = {"ruleset": hostile, "as_of": hostile, "inventory": "i", "result": {hostile: hostile}}
     watcher = watched([feed.birth(), feed.intervals(), feed.seal("fitting", fitting)])
     watcher.take(Message(f"{PREFIX}/r{hostile}/e/g/data", b"x", False, 0))
