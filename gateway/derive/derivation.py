@@ -77,7 +77,7 @@ class Derivation:
 
             try:
                 keys = KeyRing(self._site.gateway.state_dir, self._site.gateway.id)
-                keys.settle(self.history.kid)
+                keys.settle(self.history.kid, await self._announced())
             except StorageError as error:
                 self._hold(str(error), [health.sinks[config.id] for config in feeds])
                 return
@@ -99,6 +99,12 @@ class Derivation:
                 )
             )
         await self.history.forget_other_destinations([config.id for config in feeds])
+
+    async def _announced(self) -> list[str]:
+        """Return the kids of the keys that were announced. Raises StorageError."""
+        told = await self.history.read(lambda store: [*store.events(kinds=["key_rotated"])])
+        keys = [event.detail.get("key") for event in told]
+        return [str(key["kid"]) for key in keys if isinstance(key, dict) and "kid" in key]
 
     def _hold(self, error: str, sinks: Sequence[SinkHealth]) -> None:
         """Derive nothing: what is not signed now would be missing from the feed for ever; the journal keeps it until the key is there."""
@@ -130,10 +136,19 @@ class Derivation:
         if self._messenger is None:
             raise BadRequest(self.held or NO_FEED)
         by, why = text(request, "by", ""), text(request, "why", None)
+        if self._messenger.is_rotating:
+            raise BadRequest(
+                "the key is being changed already; its event waits for the history: ask again later"
+            )
         before = self._messenger.keys.current
         self.deriver.tell(self._messenger.rotate(by, why))
-        async with asyncio.timeout(ROTATE_S):
-            await self._messenger.adopted.wait()
+        try:
+            async with asyncio.timeout(ROTATE_S):
+                await self._messenger.adopted.wait()
+        except TimeoutError as error:
+            raise StorageError(
+                f"the new key is not in force after {ROTATE_S:g} s: the history cannot be written; it will be as soon as it can"
+            ) from error
         log.warning(
             "the key of the feed is another one", before=before.kid, after=self._messenger.keys.current.kid
         )

@@ -172,10 +172,17 @@ class Messenger:
         if self.keys.next is not None and sealed.kid == self.keys.next.kid:
             self._rotation = None
             self._adopt()
+        elif self.keys.error and self.keys.finish():
+            log.info("the key of the feed is on disk")
 
     def state(self, sealed: Sealed) -> dict[str, Any]:
         """Return what goes on after a restart, as plain JSON values, once these messages are committed."""
         return {"births": sealed.births, "checkpoint_ns": sealed.checkpoint_ns}
+
+    @property
+    def is_rotating(self) -> bool:
+        """Return whether a change of the key waits to be committed."""
+        return self._rotation is not None
 
     def rotate(self, by: str, why: str) -> Event:
         """Make the next key; return the event that tells it. It is adopted once that is committed. Raises StorageError."""
@@ -186,8 +193,10 @@ class Messenger:
         return self._rotation
 
     def _adopt(self) -> None:
-        """Sign with the next key from the next message on, and announce it."""
+        """Sign with the next key from the next message on, and announce it: the chain says so, whatever the disk does."""
         self.keys.adopt()
+        if self.keys.error:
+            log.error("the key of the feed cannot be moved to its place; tried again", error=self.keys.error)
         self._sealer.key = self.keys.current
         self.announce()
         self.adopted.set()

@@ -30,13 +30,14 @@ class Came(NamedTuple):
 
 
 class FakeDestination:
-    """troubles: `away`, `slow` (delay_s a write), `doubtful` (takes it, then the acknowledgement is lost)."""
+    """troubles: `away`, `slow` (delay_s a write), `doubtful` (takes it, then the acknowledgement is lost). root: of its topics."""
 
     def __init__(self, clock: Clock, troubles: Iterable[Trouble]) -> None:
         self._clock, self._troubles, self._chance = clock, list(troubles), Random(1)
         self.came: list[Came] = []
         self.messages: list[Message] = []
         self._open = False
+        self.root = ROOT
 
     async def open(self, retained: Sequence[Entry], *, chain: str, seq: int) -> None:
         await sleep_for(self._clock, 0.01)
@@ -65,7 +66,7 @@ class FakeDestination:
 
     def _keep(self, entry: Entry, place: str) -> None:
         """Note a message as a subscriber receives it who has been there from the start: nothing is retained for him."""
-        self.messages.append(Message(f"{ROOT}/{place}", entry.jws, False, entry.time_ns // 1_000_000))
+        self.messages.append(Message(f"{self.root}/{place}", entry.jws, False, entry.time_ns // 1_000_000))
 
     def _away(self) -> None:
         if self._find("away"):

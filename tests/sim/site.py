@@ -8,6 +8,7 @@ from gateway import assembly
 from gateway.config.site_file import from_toml
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from drivers.profiles import Library
@@ -130,8 +131,8 @@ def profile(channels: int) -> str:
     return text + GOLDEN
 
 
-def write(plan: Plan, folder: Path) -> tuple[Site, Library]:
-    """Return the checked site of a plan and its profiles; meters are dealt to links in turn."""
+def write(plan: Plan, folder: Path, edit: Callable[[str], str] = str) -> tuple[Site, Library]:
+    """Return the checked site of a plan and its profiles; meters are dealt to links in turn. edit: of the site file."""
     (folder / "profiles").mkdir(parents=True, exist_ok=True)
     (folder / "profiles" / "fake-meter.toml").write_text(profile(plan.channels))
     text = SITE
@@ -146,7 +147,7 @@ def write(plan: Plan, folder: Path) -> tuple[Site, Library]:
         text += FEED.format(id=id_, port=2883 + n)
     if plan.interval:
         text += INTERVALS.format(length=plan.interval)
-    site = from_toml(text, folder / "site.toml")
+    site = from_toml(edit(text), folder / "site.toml")
     journal = site.journal.model_copy(update={"size_max_bytes": plan.size_max})  # smaller than a file may say
     site = site.model_copy(update={"journal": journal})
     return site, assembly.library(site)

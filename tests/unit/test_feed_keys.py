@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 from gateway.errors import StorageError
 from gateway.feed import contract, keys
 from gateway.feed.keys import Key, KeyRefused, KeyRing, load_public
+from gateway.state_folder import replace_file
 from tests.fakes.signed_feed import GATEWAY, key_of
 
 if TYPE_CHECKING:
@@ -60,42 +61,75 @@ def test_a_kill_after_the_first_step(tmp_path: Path, is_committed: bool) -> None
     assert "feed.key.next" not in names(tmp_path)
 
 
+def full(*_: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
 def test_a_kill_in_the_second_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The old key is on record before the new one takes its place."""
+    """The old key is on record before the new one takes its place; announced, the new one signs whatever the disk says."""
     ring = KeyRing(tmp_path, "plant-1")
     old, new = ring.rotate()
-
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
     with monkeypatch.context() as patch:
         patch.setattr(keys, "_sync", full)
         patch.setattr(type(tmp_path), "replace", full)
+        ring.adopt()
+        assert ring.current is new
+        assert "No space" in ring.error
         with pytest.raises(StorageError, match="No space"):
-            ring.adopt()
-    assert ring.current is old
+            ring.rotate()  # its file would take the place of the only copy of the key in force
     again = KeyRing(tmp_path, "plant-1")
+    assert again.current.kid == old.kid
     again.settle(new.kid)
     assert again.current.kid == new.kid
     assert [key.kid for key in again.retired] == [old.kid]
+    assert names(tmp_path) == {"feed.key", "feed.retired.json"}
 
 
-def test_a_full_disk_in_the_second_step_changes_nothing(
+def test_the_file_work_is_tried_again_until_it_is_done(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else the new key were in force and the old one forgotten."""
     ring = KeyRing(tmp_path, "plant-1")
-    old, new = ring.rotate()
+    _, new = ring.rotate()
+    with monkeypatch.context() as patch:
+        patch.setattr(type(tmp_path), "replace", full)
+        ring.adopt()
+        assert not ring.finish()
+    (tmp_path / "feed.key.next").unlink()  # somebody tidied up
+    assert ring.finish()
+    assert ring.error == ""
+    assert KeyRing(tmp_path, "plant-1").current.kid == new.kid
 
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
+
+@pytest.mark.parametrize("refused", ["feed.retired.json", "feed.key.next"])
+def test_a_full_disk_in_the_first_step_changes_nothing(
+    refused: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ring = KeyRing(tmp_path, "plant-1")
+    whole = replace_file
+
+    def some(path: Path, body: bytes) -> None:
+        if path.name == refused:
+            full()
+        whole(path, body)
 
     with monkeypatch.context() as patch:
-        patch.setattr(keys, "replace_file", full)
+        patch.setattr(keys, "replace_file", some)
         with pytest.raises(StorageError, match="No space"):
-            ring.adopt()
-    assert keys.load_key(tmp_path / "feed.key", "plant-1").kid == old.kid
-    assert keys.load_key(tmp_path / "feed.key.next", "plant-1").kid == new.kid
+            ring.rotate()
+    again = KeyRing(tmp_path, "plant-1")
+    assert (again.current.kid, again.next, again.retired) == (ring.current.kid, None, [])
+    ring.rotate()
+
+
+def test_an_announced_key_is_never_withdrawn(tmp_path: Path) -> None:
+    """The event may say so where the newest message does not; where nothing is known it waits for the next rotation."""
+    old, new = KeyRing(tmp_path, "plant-1").rotate()
+    ring = KeyRing(tmp_path, "plant-1")
+    ring.settle("")
+    assert (ring.current.kid, ring.rotate()[1].kid) == (old.kid, new.kid)
+    ring = KeyRing(tmp_path, "plant-1")
+    ring.settle(old.kid, [new.kid])
+    assert ring.current.kid == new.kid
 
 
 def test_every_key_that_was_in_force_stays_known(tmp_path: Path) -> None:
