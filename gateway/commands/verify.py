@@ -36,6 +36,7 @@ SHOWN_MAX = 40  # findings on a screen; --json has more
 BAR_FROM_BYTES = 8 << 20  # a shorter recording is done before anybody wonders
 BAR_EVERY = 500  # messages
 KEY_BYTES_MAX = 64 << 10
+SITE_LEVELS = 3  # REGION/ENTERPRISE/GATEWAY
 
 
 def verify(
@@ -46,10 +47,12 @@ def verify(
         ),
     ],
     key: Annotated[
-        list[Path] | None,
+        list[str] | None,
         typer.Option(
-            help="Public key from paper: JWK or PEM; may be repeated. Default: the feed's own first birth is believed, and the report "
-            "says that its fingerprint must be compared."
+            metavar="[SITE=]FILE",
+            help="Public key from paper: JWK or PEM; may be repeated. SITE: REGION/ENTERPRISE/GATEWAY, for which alone it then speaks; "
+            "give it where gateways of several enterprises share a name. Default: the feed's own first birth is believed, and the report "
+            "says that its fingerprint must be compared.",
         ),
     ] = None,
     every_signature: Annotated[
@@ -96,20 +99,30 @@ def verify(
     raise typer.Exit(0 if report["verified"] else 1)
 
 
-def _keys(files: list[Path]) -> list[PublicKey]:
-    """Return the keys of files. Raises BadParameter."""
+def _keys(given: list[str]) -> list[PublicKey] | dict[str, list[PublicKey]]:
+    """Return the keys of files, by site where sites are named. Raises BadParameter."""
+    found: dict[str, list[PublicKey]] = {}
+    for one in given:
+        site, is_bound, file = one.partition("=")
+        bound = bool(is_bound) and site.count("/") == SITE_LEVELS - 1 and not Path(one).is_file()
+        found.setdefault(site if bound else "", []).extend(_load(Path(file if bound else one)))
+    loose = found.get("", [])
+    if loose and len(found) > 1:
+        raise typer.BadParameter("give every key its SITE= or none", param_hint="--key")
+    return found if found and not loose else loose
+
+
+def _load(file: Path) -> list[PublicKey]:
+    """Return the keys of a file. Raises BadParameter."""
     from gateway.feed.keys import KeyRefused, load_public
 
-    found = []
-    for file in files:
-        try:
-            with file.open("rb") as opened:
-                found += load_public(opened.read(KEY_BYTES_MAX))
-        except OSError as error:
-            raise typer.BadParameter(f"{file}: {error.strerror}", param_hint="--key") from error
-        except KeyRefused as error:
-            raise typer.BadParameter(f"{file} {error}", param_hint="--key") from error
-    return found
+    try:
+        with file.open("rb") as opened:
+            return load_public(opened.read(KEY_BYTES_MAX))
+    except OSError as error:
+        raise typer.BadParameter(f"{file}: {error.strerror}", param_hint="--key") from error
+    except KeyRefused as error:
+        raise typer.BadParameter(f"{file} {error}", param_hint="--key") from error
 
 
 def _read(verifier: Verifier, file: Path) -> None:

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from gateway.commands.cli import app
 from gateway.control.server import ControlServer
 from gateway.feed.keys import KeyRing, load_public
-from tests.fakes.signed_feed import key_of, recording, stream, write
+from tests.fakes.signed_feed import ENTERPRISE, REGION, key_of, recording, stream, write
 from tests.unit.verifying import altered
 
 if TYPE_CHECKING:
@@ -103,6 +103,32 @@ def test_the_wrong_key_on_paper(tmp_path: Path) -> None:
     result = call("verify", tmp_path / "feed.jsonl", "--key", tmp_path / "wrong.json")
     assert result.exit_code == 1
     assert "messages 1–60: signed with key plant-1-" in result.stdout
+
+
+def test_a_key_for_one_site(tmp_path: Path, key: Path) -> None:
+    """Its enterprise's gateway of the same name is not spoken for."""
+    recording(tmp_path / "feed.jsonl", 60)
+    own, other = f"{REGION}/{ENTERPRISE}/plant-1={key}", f"{REGION}/ANOTHER/plant-1={key}"
+    assert call("verify", tmp_path / "feed.jsonl", "--key", own).exit_code == 0
+    result = call("verify", tmp_path / "feed.jsonl", "--key", other)
+    assert result.exit_code == 1
+    assert "given, but nothing here is signed with it" in result.stdout
+    assert call("verify", tmp_path / "feed.jsonl", "--key", own, "--key", key).exit_code == 2
+
+
+def test_the_verdict_is_about_what_it_says(tmp_path: Path, key: Path) -> None:
+    """A recording that ends early, begins late or lacks what may be from before is VERIFIED, and says of what."""
+    messages = list(stream(100))
+    backlog = [one._replace(topic=one.topic.rpartition("/")[0] + "/backfill") for one in messages[20:50]]
+    write(tmp_path / "part.jsonl", [messages[0], messages[60], *backlog, *messages[61:90]])
+    result = call("verify", tmp_path / "part.jsonl", "--key", key)
+    assert result.exit_code == 0
+    assert "speaks for 所证范围 seq 20–89, issued 2026-08-01T" in result.stdout
+    assert result.stdout.splitlines()[-1] == "VERIFIED 验证通过; 10 messages missing 缺失, 1 notice 提示"
+    report = json.loads(call("verify", tmp_path / "part.jsonl", "--key", key, "--json").stdout)
+    assert (report["verified"], report["missing"]) == (True, 10)
+    span = report["chains"][0]["speaks_for"]
+    assert (span["first"], span["last"], span["issued_first"][:10]) == ("20", "89", "2026-08-01")
 
 
 def test_a_cut_recording(tmp_path: Path) -> None:
