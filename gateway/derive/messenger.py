@@ -70,8 +70,9 @@ class Messenger:
         reason = ""
         if not history.chain or history.is_new:
             reason = "first_start" if self.keys.is_new and not history.damage else "history_lost"
-        elif self.keys.is_new or history.kid not in {"", self.keys.current.kid}:
-            reason = "key_lost"  # or the history is a copy from before another key
+        elif history.kid != self.keys.current.kid and (history.kid or self.keys.is_new):
+            # else the key was lost, or the history is a copy from before another key
+            reason = "gateway_renamed" if self.keys.current.known.is_named(history.kid) else "key_lost"
         place = Place(history.chain, history.seq, history.head)
         if reason:
             place = Place(secrets.token_hex(CHAIN_BYTES))
@@ -169,6 +170,7 @@ class Messenger:
         """Take note that these messages are durable."""
         self._sealer, self._births = sealed.sealer, sealed.births
         self._checkpoint_ns = sealed.checkpoint_ns
+        self.keys.began()
         if self.keys.next is not None and sealed.kid == self.keys.next.kid:
             self._rotation = None
             self._adopt()

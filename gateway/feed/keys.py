@@ -1,10 +1,12 @@
 """Keys of the feed: the gateway's own in its state folder, changed in two steps so that a kill between loses none; public ones to trust.
 
-Files: `feed.key` (in force), `feed.key.next` (made, not in force yet), `feed.retired.json` (public keys that were in force).
+Files: `feed.key` (in force), `feed.key.next` (made, not in force yet), `feed.retired.json` (public keys that were in force), `feed.key.made`
+(empty: the key has begun no chain yet).
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 KEY_FILE, NEXT_FILE, RETIRED_FILE = "feed.key", "feed.key.next", "feed.retired.json"
+MADE_FILE = "feed.key.made"
 MOVE_IT = "move it away, and a new key and a new chain begin, whose fingerprint goes on paper"
 KID_HEX = 16  # of the fingerprint, at the end of a kid
 PUBLIC_BYTES = 32  # RFC 8032 §5.1.5
@@ -123,18 +126,29 @@ class KeyRing:
     """
 
     def __init__(self, folder: Path, gateway: str) -> None:
-        """Load the key, or make one (then `is_new`). Raises StorageError: one that is damaged is never replaced."""
+        """Load the key, or make one; it `is_new` until `began`, over a kill too. Raises StorageError: one that is damaged is never replaced."""
         self._folder, self._gateway = folder, gateway
-        self.is_new = not (folder / KEY_FILE).exists()
-        if self.is_new:
+        if not (folder / KEY_FILE).exists():
+            try:
+                replace_file(folder / MADE_FILE, b"")
+            except OSError as error:
+                raise StorageError(f"{folder / MADE_FILE}: {error.strerror}") from error
             _save(folder / KEY_FILE, Key.make(gateway))
+        self.is_new = (folder / MADE_FILE).exists()
         self.current = load_key(folder / KEY_FILE, gateway)
         self.next = load_key(folder / NEXT_FILE, gateway) if (folder / NEXT_FILE).exists() else None
-        retired = _load_retired(folder / RETIRED_FILE, gateway)
+        retired = _load_retired(folder / RETIRED_FILE)
         # A rotation writes the key in force there first: one that a kill ended is in force still.
         self.retired = [one for one in retired if one.fingerprint != self.current.fingerprint]
         self._is_behind = False
         self.error = ""
+
+    def began(self) -> None:
+        """Take note that a chain begins with this key: it is not new any more. A file that cannot be removed is tried again."""
+        if self.is_new:
+            with contextlib.suppress(OSError):
+                (self._folder / MADE_FILE).unlink(missing_ok=True)
+                self.is_new = False
 
     def rotate(self) -> tuple[Key, Key]:
         """Return (key in force, the one to come), which is now on disk, and the first one among those that were in force.
@@ -235,13 +249,20 @@ def _save(path: Path, key: Key) -> None:
         raise StorageError(f"{path}: {error.strerror}") from error
 
 
-def _load_retired(path: Path, gateway: str) -> list[PublicKey]:
+def _load_retired(path: Path) -> list[PublicKey]:
+    """Return the keys of a file, each under the name it had: the gateway's id may have been another one. Raises StorageError."""
     if not path.exists():
         return []
     try:
-        return [from_body(body, gateway) for body in orjson.loads(path.read_bytes())]
-    except (OSError, ValueError, KeyRefused) as error:
+        return [_of_any_name(body) for body in orjson.loads(path.read_bytes())]
+    except (OSError, ValueError, TypeError, KeyRefused) as error:
         raise StorageError(f"{path}: cannot be read ({error})") from error
+
+
+def _of_any_name(body: object) -> PublicKey:
+    """Return the key a body stands for, of whatever gateway it was. Raises KeyRefused."""
+    kid = body.get("kid") if isinstance(body, dict) else None
+    return from_body(body, kid.rpartition("-")[0] if isinstance(kid, str) else "")
 
 
 def _sync(folder: Path) -> None:

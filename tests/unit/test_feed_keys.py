@@ -32,7 +32,12 @@ def test_the_first_start_makes_a_key_and_the_next_finds_it(tmp_path: Path) -> No
     assert stat.S_IMODE((tmp_path / "feed.key").stat().st_mode) == 0o600
     assert first.current.kid == f"plant-1-{first.current.fingerprint[:16]}"
     again = KeyRing(tmp_path, "plant-1")
+    assert (again.is_new, again.current.kid) == (True, first.current.kid), "killed before a chain began"
+    again.began()
+    assert not again.is_new
+    again = KeyRing(tmp_path, "plant-1")
     assert (again.is_new, again.current.kid) == (False, first.current.kid)
+    assert names(tmp_path) == {"feed.key"}
     assert contract.Key.model_validate(again.current.body, strict=True).kid == first.current.kid
 
 
@@ -46,7 +51,7 @@ def test_a_rotation_in_two_steps(tmp_path: Path) -> None:
     again = KeyRing(tmp_path, "plant-1")
     assert again.current.kid == new.kid
     assert [key.kid for key in again.retired] == [old.kid]
-    assert names(tmp_path) == {"feed.key", "feed.retired.json"}
+    assert names(tmp_path) == {"feed.key", "feed.key.made", "feed.retired.json"}
     assert b"PRIVATE" not in (tmp_path / "feed.retired.json").read_bytes()
 
 
@@ -82,7 +87,7 @@ def test_a_kill_in_the_second_step(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     again.settle(new.kid)
     assert again.current.kid == new.kid
     assert [key.kid for key in again.retired] == [old.kid]
-    assert names(tmp_path) == {"feed.key", "feed.retired.json"}
+    assert names(tmp_path) == {"feed.key", "feed.key.made", "feed.retired.json"}
 
 
 def test_the_file_work_is_tried_again_until_it_is_done(
@@ -140,6 +145,28 @@ def test_every_key_that_was_in_force_stays_known(tmp_path: Path) -> None:
         ring.rotate()
         ring.adopt()
     assert [key.kid for key in KeyRing(tmp_path, "plant-1").retired] == kids
+
+
+def test_retired_keys_keep_the_name_they_had(tmp_path: Path) -> None:
+    """The gateway was renamed after a rotation: it starts, and a recording of before still names its key."""
+    ring = KeyRing(tmp_path, "plant-1")
+    old, _ = ring.rotate()
+    ring.adopt()
+    again = KeyRing(tmp_path, "plant-2")
+    assert [key.kid for key in again.retired] == [old.kid]
+    second = again.current.kid
+    again.rotate()
+    again.adopt()
+    assert [key.kid for key in KeyRing(tmp_path, "plant-3").retired] == [old.kid, second]
+
+
+@pytest.mark.parametrize("body", [[1], [{}], [{"kid": "x"}], {}, 5])
+def test_a_damaged_list_of_retired_keys_is_told(tmp_path: Path, body: object) -> None:
+    KeyRing(tmp_path, "plant-1")
+    (tmp_path / "feed.retired.json").write_bytes(orjson.dumps(body))
+    if body != {}:
+        with pytest.raises(StorageError, match=r"feed\.retired\.json"):
+            KeyRing(tmp_path, "plant-1")
 
 
 @pytest.mark.parametrize("text", [b"", b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"])

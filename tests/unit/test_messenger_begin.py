@@ -39,6 +39,7 @@ OWN = "own"
             False,
             "key_lost",
         ),  # a copy of the history from before another key
+        ("old-name-" + OWN, None, False, "gateway_renamed"),
         (OWN, None, True, "history_lost"),
         ("", {"error": "torn"}, True, "history_lost"),
     ],
@@ -46,12 +47,28 @@ OWN = "own"
 def test_begins_a_new_chain(
     kid: str, damage: object, is_new: bool, reason: str | None, tmp_path: Path
 ) -> None:
-    KeyRing(tmp_path, "plant-1")
+    KeyRing(tmp_path, "plant-1").began()
     keys = KeyRing(tmp_path, "plant-1")
     site = from_toml(SITE, tmp_path / "site.toml")
     messenger = Messenger(site, cast("Any", {}), SystemClock(), grid_of(site), keys)
-    own = keys.current.kid if kid == OWN else kid
+    own = keys.current.kid if kid == OWN else kid.replace(OWN, keys.current.fingerprint[:16])
     history = SimpleNamespace(is_new=is_new, damage=damage, kid=own, **CHAIN)
     event = messenger.begin(cast("Any", history), None)
     assert (event and event.detail["reason"]) == reason
     assert (messenger.figures()["chain"] == "c-1") == (reason is None)
+
+
+def test_the_first_chain_is_the_first_one_after_a_kill_too(tmp_path: Path) -> None:
+    """The key was made, nothing was ever committed; once a chain has begun an empty history is a lost one."""
+    history = SimpleNamespace(is_new=True, damage=None, kid="", chain="", seq=0, head="")
+    site = from_toml(SITE, tmp_path / "site.toml")
+    reasons = []
+    for begins in (False, True, True):
+        keys = KeyRing(tmp_path, "plant-1")
+        messenger = Messenger(site, cast("Any", {}), SystemClock(), grid_of(site), keys)
+        event = messenger.begin(cast("Any", history), None)
+        assert event is not None
+        reasons.append(event.detail["reason"])
+        if begins:
+            messenger.committed(messenger.seal(messenger.take()))
+    assert reasons == ["first_start", "first_start", "history_lost"]
