@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import orjson
 import structlog
@@ -17,16 +16,16 @@ import structlog
 from gateway.clock import sleep_for
 from gateway.config.periods import clock_time_s
 from gateway.derive.agenda import Agenda
-from gateway.derive.place import read_before, reader_body, reader_state
+from gateway.derive.committing import RETRY_S, Committing
+from gateway.derive.idle import IdleTime
+from gateway.derive.place import read_before, reader_state, within
 from gateway.derive.redoing import Redoer
-from gateway.derive.summaries import Words, read_sums
 from gateway.derive.telling import Teller
 from gateway.errors import StorageError
-from gateway.history.work import SiteConfig, TotalRow, Work
+from gateway.history.work import SiteConfig, Work
 from gateway.intervals.engine import Engine
 from gateway.intervals.expected import Expectation
 from gateway.intervals.grid import Grid
-from gateway.journal.store import StorageDamaged
 from gateway.model import NS, Event, Gap
 from gateway.replay.rules import Rules
 
@@ -38,21 +37,17 @@ if TYPE_CHECKING:
     from gateway.history.history import History
     from gateway.interfaces import Clock
     from gateway.intervals.model import Interval
-    from gateway.intervals.pieces import Steps
     from gateway.journal.event_log import EventLog
     from gateway.journal.groups import Committed
     from gateway.journal.journal import Journal
-    from gateway.journal.reader import Reader
 
 TOGETHER_S = 0.2  # what is journaled within is read together
 LOOK_S = 1.0  # intervals close by the wall clock too; looked at so often
 SAVE_S = 60.0  # the place in the journal is committed at least so often: what a restart reads again at most
 TELL_S = 2.0  # events wait so long for company
-RETRY_S = 2.0
 WAITING_MAX = 20_000  # intervals that wait for a history that cannot be written
 STATES = ("intervals", "reader", "agenda", "feed")
 
-T = TypeVar("T")
 log = structlog.get_logger("intervals")
 
 
@@ -67,7 +62,7 @@ def grid_of(site: Site) -> Grid:
     )
 
 
-class Deriver:
+class Deriver(Committing):
     """Makes intervals of the journal and keeps them. Used by one task; `open` first."""
 
     def __init__(
@@ -80,23 +75,17 @@ class Deriver:
         messenger: Messenger | None,
     ) -> None:
         """messenger: None where nothing is signed."""
-        self._site, self._journal, self._history, self._clock = site, journal, history, clock
-        self._events, self._messenger = events, messenger
+        super().__init__(site, history, clock, events, messenger)
+        self._journal = journal
         self.grid = grid_of(site)
         self._grace_ns = round(site.intervals.grace_s * NS)
         self._teller = Teller(site, self.grid, messenger)
         self._redoer = Redoer(
             journal, history, self.grid, self._grace_ns, lambda: Rules(site.gateway.state_dir), clock
         )
-        self._work = Work()
-        self._saved_s = clock.monotonic()
+        self._idle = IdleTime(clock)
         self._told_late = 0
-        self._stopping = asyncio.Event()
         self._done = asyncio.Event()
-        self._changed = False
-        self._engine: Engine
-        self._reader: Reader
-        self._agenda: Agenda
 
     async def open(self) -> None:
         """Go on where the history ends, or begin at the oldest group of the journal. Raises StorageError."""
@@ -117,6 +106,7 @@ class Deriver:
         self._agenda = Agenda(self.grid, states["agenda"], own, has_aggregates=has_aggregates)
         self._engine = self._restored(states["intervals"])
         self._reader = self._journal.reader_at("intervals", reader_state(states["reader"]))
+        self._within = within(states["reader"])
         self._read_before = read_before(states["reader"], self._journal)
         site = self._site
         self._work.config = SiteConfig(site.digest, self._clock.wall_ns(), _text(site))
@@ -163,7 +153,7 @@ class Deriver:
             # While the disk refuses the journal, or to read it, there is more: it will say what became of the readings.
             has_more = self._reader.live < self._journal.following or self._journal.has_unwritten
             is_idle = not has_read and not has_more
-            await self._through(self._engine.closing(self._clock.wall_ns(), idle=is_idle))
+            await self._through(self._engine.closing(self._idle.now_ns(), idle=is_idle))
             await self._take(self._engine.close(0, idle=False))
             if self._is_due(idle=not has_read):
                 await self._commit()
@@ -206,10 +196,12 @@ class Deriver:
                 self._engine.take(record)
             if len(group.records) != len(group.frames):
                 for record in group.records:
+                    self._idle.told(record)
                     self._teller.record(record, self._work)
             await sleep_for(self._clock, 0.0)
         for reading in self._work.manual:
             self._agenda.entered(reading.time_ns)
+        self._agenda.declared(self._work.events)
         self._reader.acknowledge(sum(group.readings for group in groups), 0)
         self._changed = True
         return True
@@ -231,16 +223,6 @@ class Deriver:
             is_told = isinstance(told, Gap) and told.first_ns <= first_ns and told.readings >= lost
             if not is_told:
                 self._engine.take(Gap(last_ns, "journal_dropped", first_ns, last_ns, lost))
-
-    async def _through(self, steps: Steps[T]) -> T:
-        """Return the result of work, with everything else that is due between two pieces of it."""
-        while True:
-            try:
-                next(steps)
-            except StopIteration as end:
-                result: T = end.value
-                return result
-            await sleep_for(self._clock, 0.0)
 
     async def _take(self, intervals: list[Interval]) -> None:
         if not intervals:
@@ -279,86 +261,6 @@ class Deriver:
                 async with asyncio.timeout(TOGETHER_S):
                     await self._stopping.wait()
 
-    # -- committing ---------------------------------------------------------------------------------------
-
-    async def _commit(self) -> None:
-        """Make durable what was derived, then sum up what is over; tries again for ever while the disk refuses."""
-        while True:
-            try:
-                await self._commit_once()
-                due = self._agenda.due()
-                if due is None:
-                    return
-                found = await self._history.read(
-                    partial(_read_sums, grid=self.grid, due=due, settings=self._site.intervals)
-                )
-            except StorageDamaged:
-                await self._begin_anew()
-            except StorageError as error:
-                log.warning("history cannot be written; intervals wait", error=str(error))
-                await sleep_for(self._clock, RETRY_S)
-            else:
-                self._sum_up(due, found)
-
-    def _sum_up(self, due: Any, found: Any) -> None:
-        self._changed = True
-        self._agenda.done(due, again=found.has_open_end)
-        if due.period == "interval":
-            self._teller.anew(found.together)
-            return
-        words = Words(self.grid, due, found)
-        if not words.is_news:
-            return
-        now_ns = self._clock.wall_ns()
-        self._work.totals.append(
-            TotalRow(due.period, due.span.start_ns, found.rev, due.span.end_ns, now_ns, words.row())
-        )
-        if self._messenger is not None:
-            for body in words.messages(self._site.aggregates):
-                self._messenger.say("summary", body)
-
-    async def _commit_once(self) -> None:
-        """Commit what waits in one transaction. Raises StorageError: it still waits."""
-        stored = await self._through(self._engine.storing())
-        work, self._work = self._work, Work()
-        self._teller.flush()
-        said = [] if self._messenger is None else self._messenger.take()
-        states = {
-            "intervals": stored,
-            "reader": reader_body(self._reader.snapshot()),
-            "agenda": self._agenda.body(),
-        }
-        sealed = None
-        if self._messenger is not None:
-            sealed = self._messenger.seal(said)
-            work.entries, work.chain = sealed.entries, sealed.sealer.chain
-            work.kid, work.topics_gone = sealed.kid, sealed.topics_gone
-            states["feed"] = self._messenger.state(sealed)
-        work.states = states
-        try:
-            dropped = await self._history.commit(work)
-        except StorageError:
-            self._put_back(work)
-            if self._messenger is not None:
-                self._messenger.put_back(said)
-            raise
-        self._saved_s = self._clock.monotonic()
-        self._changed = False
-        if self._messenger is not None and sealed is not None:
-            self._messenger.committed(sealed)
-        if dropped:
-            self._events.note("history_dropped", self._site.gateway.id, **dropped.detail())
-
-    def _put_back(self, work: Work) -> None:
-        now = self._work
-        self._work = Work(
-            intervals=work.intervals + now.intervals,
-            totals=work.totals + now.totals,
-            events=work.events + now.events,
-            config=work.config or now.config,
-            manual=work.manual + now.manual,
-        )
-
     async def _begin_anew(self) -> None:
         """Begin a new history in place of a damaged one; what the journal still has goes into it."""
         try:
@@ -384,7 +286,3 @@ class Deriver:
 
 def _text(site: Site) -> str:
     return orjson.dumps(dict(site.body), option=orjson.OPT_SORT_KEYS, default=str).decode()
-
-
-def _read_sums(store: Any, **asked: Any) -> Any:
-    return read_sums(store, **asked)

@@ -97,6 +97,8 @@ class Recorder:
         if checker is None:
             checker = self._checker(layout)
         time_ns = sample.time_ns // MS_NS * MS_NS
+        if time_ns > self._offset_ns + self._clock.monotonic() * NS + STEP_NS:
+            self.watch_clock()  # the clock was put forward while it was asked: its time is the next epoch's
         last_ns = self._last_ns.get(layout.meter, self._floor_ns)
         if time_ns <= last_ns:
             time_ns = self._later(layout.meter, time_ns, last_ns)

@@ -6,6 +6,7 @@ import json
 from collections import defaultdict
 from datetime import datetime
 from decimal import Decimal
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from gateway.feed import jws
@@ -15,24 +16,34 @@ from gateway.intervals.model import NOT_GOOD
 from gateway.model import NS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from gateway.feed.entries import Entry
     from gateway.intervals.model import Interval
+    from gateway.model import Event
     from tests.sim.destination import FakeDestination
     from tests.sim.plant import Result
 
 Key = tuple[str, int, int, int]  # meter, epoch, start, rev
 
 
-def hold(result: Result, folder: Path, *, is_whole: bool = True) -> None:
-    """Every oracle. is_whole: the journal still has every frame that was ever committed, so intervals can be compared with it."""
+def hold(result: Result, folder: Path, *, is_whole: bool = True, last_resorts: int = 0) -> None:
+    """Every oracle. is_whole: the journal still has every frame that was ever committed, so intervals can be compared with it.
+
+    last_resorts: how many due times may be accounted for without anything that explains them.
+    """
     with ReadOnlyHistory(folder / "history.db") as history:
         intervals = list(history.intervals(all_revisions=True))
         meta = history.meta()
         seq, chain_id = int(meta.get("seq", 0)), str(meta["chain"])
         kept = {entry.seq: entry.jws for entry in history.entries(1, seq + 1, 1 << 40)}
+        skipped = [e for e in history.events(kinds=("intervals_skipped",))]
+        found = history.state("intervals")["expectation"]["last_resorts"]
+    assert found <= last_resorts, found
     counts(intervals)
+    within_epochs(result, intervals)
+    without_holes(intervals, skipped)
     shared(intervals)
     if is_whole:
         received(result, intervals)
@@ -51,6 +62,30 @@ def counts(intervals: list[Interval]) -> None:
             assert 0 <= channel.good <= channel.received <= channel.expected, one
             if channel.opening is None or channel.closing is None:
                 assert channel.delta is None, one
+
+
+def within_epochs(result: Result, intervals: list[Interval]) -> None:
+    """No interval of an epoch lies behind the step of the clock that ended it: that time never was."""
+    ends = {
+        int(str(e.detail["epoch"])) - 1: e.time_ns - round(float(str(e.detail["step_s"])) * NS)
+        for e in result.events
+        if e.kind == "clock_step"
+    }
+    for one in intervals:
+        assert one.start_ns <= ends.get(one.epoch, one.start_ns), (one, ends)
+
+
+def without_holes(intervals: list[Interval], skipped: Sequence[Event] = ()) -> None:
+    """What follows an interval of a meter in an epoch begins at its end, but for stretches that were told to be skipped."""
+    told = {(int(str(e.detail["from_ns"])), int(str(e.detail["to_ns"]))) for e in skipped}
+    lines: dict[tuple[str, int], list[Interval]] = defaultdict(list)
+    for one in newest(intervals).values():
+        lines[one.meter, one.epoch].append(one)
+    for line in lines.values():
+        line.sort(key=lambda one: one.start_ns)
+        for one, after in pairwise(line):
+            hole = one.end_ns, after.start_ns
+            assert hole[0] == hole[1] or hole in told, (one, after)
 
 
 def newest(intervals: list[Interval]) -> dict[tuple[str, int, int], Interval]:

@@ -1,0 +1,157 @@
+"""What waits for the history, and how it gets there: one transaction carries all of it, whatever the disk says meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import structlog
+
+from gateway.clock import sleep_for
+from gateway.derive.place import Within, reader_body
+from gateway.derive.summaries import Words, read_sums
+from gateway.errors import StorageError
+from gateway.history.work import TotalRow, Work
+from gateway.journal.store import StorageDamaged
+
+if TYPE_CHECKING:
+    from gateway.config.models import Site
+    from gateway.derive.agenda import Agenda, Due
+    from gateway.derive.messenger import Messenger
+    from gateway.derive.summaries import Summed
+    from gateway.derive.telling import Teller
+    from gateway.history.history import History
+    from gateway.interfaces import Clock
+    from gateway.intervals.engine import Engine
+    from gateway.intervals.grid import Grid
+    from gateway.intervals.pieces import Steps
+    from gateway.journal.event_log import EventLog
+    from gateway.journal.reader import Reader
+
+RETRY_S = 2.0
+SUMS = (
+    24  # hours summed up in one commit: after a long stop there are many, and each commit stores the engine
+)
+
+T = TypeVar("T")
+log = structlog.get_logger("intervals")
+
+
+class Committing:
+    """Commits what was derived. Used by one task; `_begin_anew` is its heir's."""
+
+    grid: Grid
+    _engine: Engine
+    _reader: Reader
+    _agenda: Agenda
+    _within: Within | None
+    _teller: Teller
+
+    def __init__(
+        self, site: Site, history: History, clock: Clock, events: EventLog, messenger: Messenger | None
+    ) -> None:
+        """messenger: None where nothing is signed."""
+        self._site, self._history, self._clock = site, history, clock
+        self._events, self._messenger = events, messenger
+        self._work = Work()
+        self._saved_s = clock.monotonic()
+        self._changed = False
+        self._stopping = asyncio.Event()
+
+    async def _through(self, steps: Steps[T]) -> T:
+        """Return the result of work, with everything else that is due between two pieces of it."""
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                result: T = end.value
+                return result
+            await sleep_for(self._clock, 0.0)
+
+    async def _commit(self) -> None:
+        """Make durable what was derived, then sum up what is over; tries again for ever while the disk refuses."""
+        while True:
+            try:
+                await self._commit_once()
+                if not await self._sum_due():
+                    return
+            except StorageDamaged:
+                await self._begin_anew()
+            except StorageError as error:
+                log.warning("history cannot be written; intervals wait", error=str(error))
+                await sleep_for(self._clock, RETRY_S)
+
+    async def _sum_due(self) -> bool:
+        """Sum up what is over, hours several together; return whether there was any. Raises StorageError."""
+        for number in range(SUMS):
+            due = self._agenda.due()
+            if due is None or (number and due.period != "hour"):
+                return number > 0
+            ask = partial(read_sums, grid=self.grid, due=due, settings=self._site.intervals)
+            self._sum_up(due, await self._history.read(ask))
+            if due.period != "hour":
+                break
+        return True
+
+    def _sum_up(self, due: Due, found: Summed) -> None:
+        self._changed = True
+        self._agenda.done(due, again=found.has_open_end)
+        if due.period == "interval":
+            self._teller.anew(found.together)
+            return
+        words = Words(self.grid, due, found)
+        if not words.is_news:
+            return
+        now_ns = self._clock.wall_ns()
+        self._work.totals.append(
+            TotalRow(due.period, due.span.start_ns, found.rev, due.span.end_ns, now_ns, words.row())
+        )
+        if self._messenger is not None:
+            for body in words.messages(self._site.aggregates):
+                self._messenger.say("summary", body)
+
+    async def _commit_once(self) -> None:
+        """Commit what waits in one transaction. Raises StorageError: it still waits."""
+        stored = await self._through(self._engine.storing())
+        work, self._work = self._work, Work()
+        self._teller.flush()
+        said = [] if self._messenger is None else self._messenger.take()
+        states: dict[str, Any] = {
+            "intervals": stored,
+            "reader": reader_body(self._reader.snapshot(), self._within),
+            "agenda": self._agenda.body(),
+        }
+        sealed = None
+        if self._messenger is not None:
+            sealed = self._messenger.seal(said)
+            work.entries, work.chain = sealed.entries, sealed.sealer.chain
+            work.kid, work.topics_gone = sealed.kid, sealed.topics_gone
+            states["feed"] = self._messenger.state(sealed)
+        work.states = states
+        try:
+            dropped = await self._history.commit(work)
+        except StorageError:
+            self._put_back(work)
+            if self._messenger is not None:
+                self._messenger.put_back(said)
+            raise
+        self._saved_s = self._clock.monotonic()
+        self._changed = False
+        if self._messenger is not None and sealed is not None:
+            self._messenger.committed(sealed)
+        if dropped:
+            self._events.note("history_dropped", self._site.gateway.id, **dropped.detail())
+
+    def _put_back(self, work: Work) -> None:
+        now = self._work
+        self._work = Work(
+            intervals=work.intervals + now.intervals,
+            totals=work.totals + now.totals,
+            events=work.events + now.events,
+            config=work.config or now.config,
+            manual=work.manual + now.manual,
+        )
+
+    async def _begin_anew(self) -> None:
+        raise NotImplementedError
