@@ -31,6 +31,7 @@ OFF: Mapping[Reason, tuple[str, ...]] = {
 }
 
 Missing = dict["Reason", int]
+Dues = tuple[int, ...] | range
 Layer = tuple["Reason", list[Span]]
 
 
@@ -38,13 +39,14 @@ class Account(NamedTuple):
     """What was due of one period of one meter in a stretch of one epoch.
 
     due: due times, ns. there: how many of them have a frame. missing: those without, by reason; sums to len(due) - there.
-    channels: only those that fared otherwise than the period: key -> (due, missing).
+    channels: only those that fared otherwise than the period: key -> (due times, missing). named: all that were due.
     """
 
-    due: tuple[int, ...] | range
+    due: Dues
     there: int
     missing: Mapping[Reason, int]
-    channels: Mapping[str, tuple[int, Mapping[Reason, int]]]
+    channels: Mapping[str, tuple[Dues, Mapping[Reason, int]]]
+    named: frozenset[str] = frozenset()
 
 
 class Window(NamedTuple):
@@ -141,11 +143,12 @@ class Judge:
         """Return the channels of which the meter may have had no value in a window, or was found to have none after it."""
         turns = self._target.own.absent
         told = {key for row in self._target.told if row[3] for key in row[3]}
-        return {key for key in window.plan.keys if key in turns or key in told}
+        return {key for key in window.plan.named if key in turns or key in told}
 
-    def elsewhere(self, key: str, others: Iterable[Target]) -> list[Span]:
-        """Return the slots at which a channel was read with another period of its meter."""
-        return self._slots(plan.span for other in others for plan in other.plans if key in plan.keys)
+    def early(self) -> list[tuple[int, list[str]]]:
+        """Return slots whose frame was taken under the plan that came after them, and the channels it reports."""
+        begin, shift, period_ns = self._stretch.begin, self._stretch.shift, self._target.period_ns
+        return [((line + shift) // period_ns, keys) for line, keys in self._target.early if line >= begin]
 
     def reasons(self, plan: Plan, missing: list[Span], key: str = "") -> Missing:
         """Return why due times under a plan have no frame. key: of a channel that is told of on its own; "": all others."""
@@ -183,11 +186,8 @@ def windows(target: Target, stretch: Stretch, start_ns: int, end_ns: int, now: i
     return found
 
 
-def account_of(
-    target: Target, others: Sequence[Target], judge: Judge, asked: Sequence[Window], current: int
-) -> Account:
-    """Return the account of one target. others: its meter's other periods. current: the epoch in force."""
-    period_ns = target.period_ns
+def account_of(target: Target, judge: Judge, asked: Sequence[Window], current: int) -> Account:
+    """Return the account of one target. current: the epoch in force."""
     received, missing, parts = 0, Counter[str](), []
     for window in asked:
         here = target.there(judge.epoch, current, window.first, window.until)
@@ -196,33 +196,40 @@ def account_of(
         reasons = judge.reasons(window.plan, gone)
         missing.update(reasons)
         parts.append((window, gone, reasons))
-    channels = _channels(target, others, judge, parts)
-    if all(a.until == b.first for a, b in pairwise(asked)):
-        due: tuple[int, ...] | range = range(
-            asked[0].first * period_ns, asked[-1].until * period_ns, period_ns
-        )
-    else:
-        due = tuple(slot * period_ns for window in asked for slot in range(window.first, window.until))
-    return Account(due, received, dict(missing), channels)  # type: ignore[arg-type]
+    named = frozenset(key for window in asked for key in window.plan.named)
+    channels = _channels(target, judge, parts, named)
+    return Account(_due(asked, target.period_ns), received, dict(missing), channels, named)  # type: ignore[arg-type]
+
+
+def _due(windows: Sequence[Window], period_ns: int) -> Dues:
+    """Return the due times of windows of one target, ns."""
+    if all(a.until == b.first for a, b in pairwise(windows)):
+        return range(windows[0].first * period_ns, windows[-1].until * period_ns, period_ns)
+    return tuple(slot * period_ns for window in windows for slot in range(window.first, window.until))
 
 
 def _channels(
-    target: Target, others: Sequence[Target], judge: Judge, parts: list[tuple[Window, list[Span], Missing]]
-) -> dict[str, tuple[int, Mapping[Reason, int]]]:
-    """Return channel -> (due, missing) of those that were not in every plan, or of which the meter had no value."""
-    named = {key for window, _, _ in parts for key in window.plan.keys}
-    special = {key for key in named if any(key not in window.plan.keys for window, _, _ in parts)}
-    special |= {key for window, gone, _ in parts if gone for key in judge.absent(window)}
-    found: dict[str, tuple[int, Mapping[Reason, int]]] = {}
+    target: Target,
+    judge: Judge,
+    parts: list[tuple[Window, list[Span], Missing]],
+    named: frozenset[str],
+) -> dict[str, tuple[Dues, Mapping[Reason, int]]]:
+    """Return channel -> (due, missing) of those that were not in every plan, that a frame left out, or the meter had no value of."""
+    special = {key for window, gone, _ in parts if gone for key in judge.absent(window)}
+    if len(parts) > 1:
+        special |= {key for key in named if any(key not in window.plan.named for window, _, _ in parts)}
+    early = judge.early() if target.early else []
+    special |= {key for _, keys in early for key in named.difference(keys)}
+    found: dict[str, tuple[Dues, Mapping[Reason, int]]] = {}
     for key in special:
-        due, missing = 0, Counter[str]()
+        due, missing = [], Counter[str]()
         for window, gone, reasons in parts:
-            if key not in window.plan.keys:
-                slots = without([(window.first, window.until)], judge.elsewhere(key, others))
-                due += count(slots)
-                missing["config_off"] += count(slots)
+            if key not in window.plan.named:
                 continue
-            due += window.until - window.first
+            due.append(window)
             missing.update(judge.reasons(window.plan, gone, key) if gone else reasons)
-        found[key] = due, {reason: n for reason, n in missing.items() if n}  # type: ignore[misc]
+            left_out = [slot for slot, keys in early if key not in keys]
+            missing["config_off"] += sum(window.first <= slot < window.until for slot in left_out)
+        gaps = {reason: n for reason, n in missing.items() if n}
+        found[key] = _due(due, target.period_ns), gaps  # type: ignore[assignment]
     return found

@@ -166,6 +166,15 @@ class Tally:
         self.settle()
         return _ROUNDED.plus(_QUOTIENT.divide(self.total, Decimal(self.number))) if self.number else None
 
+    def add(self, other: Tally) -> None:
+        """Count another's readings too."""
+        self.settle()
+        other.settle()
+        self.number += other.number
+        self.total = _EXACT.add(self.total, other.total)
+        self.low = min((x for x in (self.low, other.low) if x is not None), default=None)
+        self.high = max((x for x in (self.high, other.high) if x is not None), default=None)
+
     def row(self) -> list[Any]:
         """Return everything as plain JSON values."""
         self.settle()

@@ -211,20 +211,23 @@ class Engine(Intake):
         cells: Mapping[float, Cell] = stretch.cells.get(meter, {})
         if not (accounts or cells or self._is_seldom(meter, stretch)):
             return  # it has left, or is not there yet
-        reports = self.expectation.reports(meter)
+        reports = self._reports(meter, stretch)
         facts = facts_of(reports, self.learned.get(meter, {}), cells, accounts)
         stretch.set_made(meter, self.facts.same(facts), 0)
         self.made.append(self._interval(meter, stretch, accounts, closed_ns, ""))
 
     def _is_seldom(self, meter: str, stretch: Stretch) -> bool:
         """Return whether a meter of which nothing was due is in its place: all its periods are longer than an interval."""
-        periods_s = [period_s for _, _, period_s, _ in self.expectation.reports(meter).values()]
+        periods_s = [period_s for _, _, period_s, _ in self._reports(meter, stretch).values()]
         periods_s += self.learned.get(meter, {})
         longest_ns = round(max(periods_s, default=0) * NS)
         if longest_ns <= self.grid.length_ns:
             return False
         until_ns = stretch.end_ns + longest_ns
         return bool(self.expectation.account(meter, stretch.epoch, stretch.start_ns, until_ns, until_ns))
+
+    def _reports(self, meter: str, stretch: Stretch) -> Mapping[str, tuple[str, str, float, str]]:
+        return self.expectation.reports(meter, stretch.epoch, stretch.start_ns, stretch.end_ns)
 
     def _accounts(self, meter: str, stretch: Stretch, now_ns: int) -> dict[float, Account]:
         return self.expectation.account(meter, stretch.epoch, stretch.start_ns, stretch.end_ns, now_ns)
@@ -269,7 +272,7 @@ class Engine(Intake):
             facts, rev = stretch.made[meter]
             stretch.set_made(meter, self.facts.same(with_late(facts, cells)), rev + 1)
         else:
-            reports = self.expectation.reports(meter)
+            reports = self._reports(meter, stretch)
             facts = facts_of(reports, self.learned.get(meter, {}), cells, accounts)
             stretch.set_made(meter, self.facts.same(facts), 0)
         rev = stretch.made[meter][1]

@@ -78,6 +78,8 @@ class Expectation:
             return
         target.last = at
         slot = time_ns // target.period_ns
+        if target.is_fresh:
+            target.take_fresh(slot, line.shift)
         runs = target.runs
         until = runs[-1]
         if slot == until:
@@ -178,15 +180,17 @@ class Expectation:
         if target is None:
             target = self._targets[meter, period_s] = Target(meter, period_s, own, at)
             self._of_meter.setdefault(meter, []).append(target)
-        told = reports.items() if isinstance(reports, dict) else ()
-        kinds = {str(key): [str(row.get("unit", "")), str(row.get("kind", ""))] for key, row in told}
+        kinds = None
+        if isinstance(reports, dict):
+            kinds = {
+                str(key): [str(row.get("unit", "")), str(row.get("kind", ""))] for key, row in reports.items()
+            }
         channels = [str(key) for key in keys]
         kind = str(detail.get("energy_kind", ""))
         plan = Plan(at, None, link, detail.get("enabled") is not False, channels, kinds, kind)
         now = target.plan
         if now is None or now.row()[2:] != plan.row()[2:]:
-            target.end_plan(at)
-            target.plans.append(plan)
+            target.begin_plan(plan)
 
     def _link_up(self, at: int, event: Event) -> None:
         self._facts.links.setdefault(event.subject, Turns()).turn(at, "up")
@@ -277,14 +281,29 @@ class Expectation:
         """Return the epochs not forgotten, in order, the one in force last."""
         return self._line.spans()
 
-    def reports(self, meter: str) -> Mapping[str, tuple[str, str, float, str]]:
-        """Return reported channel -> (unit, kind, period_s, energy_kind) as the newest `plan` events tell."""
-        plans = [(plan, target) for target in self._of_meter.get(meter, ()) for plan in target.plans]
+    def reports(
+        self, meter: str, epoch: int, start_ns: int, end_ns: int
+    ) -> Mapping[str, tuple[str, str, float, str]]:
+        """Return reported channel -> (unit, kind, period_s, energy_kind).
+
+        As the newest plans tell that were in force at some time of start_ns <= time < end_ns of an epoch.
+        """
+        stretch = self._line.find(epoch)
+        if stretch is None:
+            return {}
+        first = max(start_ns - stretch.shift, stretch.begin)
+        until = min(end_ns - stretch.shift, EVER if stretch.end is None else stretch.end)
+        plans = [
+            (plan, target)
+            for target in self._of_meter.get(meter, ())
+            for plan in target.plans
+            if plan.begin < until and plan.span[1] > first
+        ]
         plans.sort(key=lambda pair: (pair[0].end is None, pair[0].begin))
         return {
             key: (unit, kind, target.period_s, plan.energy_kind)
             for plan, target in plans
-            for key, (unit, kind) in plan.reports.items()
+            for key, (unit, kind) in (plan.reports or {}).items()
         }
 
     def account(
@@ -298,13 +317,12 @@ class Expectation:
         stretch = line.find(epoch)
         if stretch is None:
             return {}
-        targets, now = self._of_meter.get(meter, []), now_ns - line.shift
-        for target in targets:
+        now = now_ns - line.shift
+        for target in self._of_meter.get(meter, ()):
             asked = windows(target, stretch, start_ns, end_ns, now)
             if asked:
                 judge = Judge(target, self._facts, stretch, now, self.is_away)
-                others = [other for other in targets if other is not target]
-                found[target.period_s] = account_of(target, others, judge, asked, line.current)
+                found[target.period_s] = account_of(target, judge, asked, line.current)
                 self.last_resorts += judge.last_resorts
         return found
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from gateway.intervals.amounts import between
+from gateway.intervals.amounts import Tally, between
 from gateway.intervals.collecting import Fact, Facts
 from gateway.intervals.model import ChannelInterval
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from gateway.intervals.amounts import Split
     from gateway.intervals.collecting import Candidate, Cell
@@ -26,20 +26,22 @@ def facts_of(
 ) -> Facts:
     """Return which channels an interval of a meter reports, and how.
 
-    reports: as the plans say; without them those of the newest layouts. learned: period -> facts of its newest layout.
+    reports: as its plans say; where one does not, those of its newest layout. learned: period -> facts of its newest layout.
     Channels that came in the interval are in it, whatever the plans say by now.
     """
     newest = {fact.key: fact for facts in learned.values() for fact in facts.channels}
     chosen: dict[str, Fact] = {}
-    if not reports:
-        chosen |= {key: fact for key, fact in newest.items() if fact.period_s in accounts}
+    for period_s, account in accounts.items():
+        known = learned[period_s].channels if period_s in learned else ()
+        chosen |= {fact.key: fact for fact in known if fact.key in account.named}
     kinds = [facts.energy_kind for facts in learned.values()]
     for cell in cells.values():
         for facts in cell.facts:
             chosen |= {fact.key: fact for fact in facts.channels}
             kinds.append(facts.energy_kind)
     for key, (unit, kind, period_s, energy_kind) in reports.items():
-        modulus = newest[key].modulus if key in newest else None
+        as_read = chosen.get(key, newest.get(key))  # one that has left is not in the newest layout
+        modulus = None if as_read is None else as_read.modulus
         chosen[key] = Fact(key, unit, "gauge" if kind == "gauge" else "counter", period_s, modulus)
         kinds.append(energy_kind)
     energy_kind = next((kind for kind in reversed(kinds) if kind), "")
@@ -74,16 +76,15 @@ class Maker:
         expected = missing = bad = flags = 0
         gaps: dict[Reason, int] = {}
         for period_s, account in self._accounts.items():
-            cell = self._cells.get(period_s)
-            own = account.channels.get(fact.key)
-            if own is None and period_s != fact.period_s and not (cell and cell.brings(fact.key)):
+            if fact.key not in account.named:
                 continue
-            due, reasons = own or (len(account.due), account.missing)
-            expected += due
+            cell = self._cells.get(period_s)
+            due, reasons = account.channels.get(fact.key, (account.due, account.missing))
+            expected += len(due)
             for reason, number in reasons.items():
                 missing += number
                 gaps[reason] = gaps.get(reason, 0) + number
-            for reason, number in cell.bad_of(fact.key, account.due) if cell else ():
+            for reason, number in cell.bad_of(fact.key, due) if cell else ():
                 bad += number
                 gaps[reason] = gaps.get(reason, 0) + number
         for cell in self._cells.values():
@@ -110,10 +111,19 @@ class Maker:
         return {"opening": opening, "closing": closing, "delta": amount.delta, "how": amount.how}
 
     def _averaged(self, fact: Fact) -> dict[str, Any]:
-        tally = next((c.tallies[fact.key] for c in self._cells.values() if fact.key in c.tallies), None)
-        if tally is None:
-            return {}
+        tally = tally_of(fact.key, self._cells.values())
         return {"mean": tally.mean(), "low": tally.low, "high": tally.high}
+
+
+def tally_of(key: str, cells: Iterable[Cell]) -> Tally:
+    """Return the readings of a gauge in all periods it was read with in an interval."""
+    tallies = [cell.tallies[key] for cell in cells if key in cell.tallies]
+    if len(tallies) == 1:
+        return tallies[0]
+    tally = Tally()
+    for one in tallies:
+        tally.add(one)
+    return tally
 
 
 def _boundary(candidate: Candidate | None) -> Boundary | None:

@@ -16,9 +16,12 @@ if TYPE_CHECKING:
 
 
 class Plan:
-    """A plan in force from `begin` until `end` (None: still). reports: reported channel -> (unit, kind)."""
+    """A plan in force from `begin` until `end` (None: still).
 
-    __slots__ = ("begin", "enabled", "end", "energy_kind", "keys", "link", "reports")
+    reports: reported channel -> (unit, kind), None: nobody said. named: those whose due times count, all it reads if nobody said.
+    """
+
+    __slots__ = ("begin", "enabled", "end", "energy_kind", "keys", "link", "named", "reports")
 
     def __init__(
         self,
@@ -27,12 +30,13 @@ class Plan:
         link: str,
         enabled: bool,
         keys: list[str],
-        reports: Mapping[str, list[str]],
+        reports: Mapping[str, list[str]] | None,
         energy_kind: str,
     ) -> None:
         """keys: channels it reads."""
         self.begin, self.end, self.link, self.enabled = begin, end, link, enabled
         self.keys, self.reports, self.energy_kind = keys, reports, energy_kind
+        self.named = frozenset(keys if reports is None else reports)
 
     @property
     def span(self) -> Span:
@@ -97,10 +101,13 @@ class Target:
     runs: slots with a frame in the epoch in force, as [first, until, first, until, ...]; it begins with an empty run.
     last: line of the newest frame, or from just before the first plan. before: epoch -> its runs.
     told: [from, until, reason, channel keys or None]: an event at `until` speaks for due times without a frame before it.
+    is_fresh: no due time of the plan in force has a frame yet. early: [due time, channels of its frame], of due times before
+    a plan whose first frame came under it.
     """
 
     __slots__ = (
-        "before", "last", "meter", "off", "overruns", "own", "period_ns", "period_s", "plans", "runs", "told",
+        "before", "early", "is_fresh", "last", "meter", "off", "overruns", "own", "period_ns", "period_s", "plans",
+        "runs", "told",
     )  # fmt: skip
 
     def __init__(self, meter: str, period_s: float, own: Meter, line: int) -> None:
@@ -114,15 +121,23 @@ class Target:
         self.off = Turns()
         self.overruns: list[list[int]] = []
         self.told: list[list[Any]] = []
+        self.is_fresh = False
+        self.early: list[list[Any]] = []
 
     @property
     def plan(self) -> Plan | None:
         """Return the plan in force."""
         return self.plans[-1] if self.plans and self.plans[-1].end is None else None
 
+    def begin_plan(self, plan: Plan) -> None:
+        """Let a plan be in force in place of the one before."""
+        self.end_plan(plan.begin)
+        self.plans.append(plan)
+        self.is_fresh = True
+
     def end_plan(self, line: int) -> None:
         """End the plan in force."""
-        plan = self.plan
+        plan, self.is_fresh = self.plan, False
         if plan is not None:
             plan.end = max(line, plan.begin)
             if plan.end == plan.begin:
@@ -132,6 +147,14 @@ class Target:
         """Let none that was told go on: whoever is read from then on has another timetable."""
         for row in self.overruns:
             row[1] = min(row[1], line - 1)
+
+    def take_fresh(self, slot: int, shift: int) -> None:
+        """Take the first frames under a new plan: one may stand for a due time of the plan before, which read other channels."""
+        plan, line = self.plan, slot * self.period_ns - shift
+        if plan is None or line >= plan.begin:
+            self.is_fresh = False
+        elif self.runs[-1] <= slot and not any(row[0] == line for row in self.early):
+            self.early.append([line, sorted(plan.named)])
 
     def take_late(self, runs: list[int], slot: int) -> None:
         """Put a slot into runs it does not extend at the end."""
@@ -187,6 +210,7 @@ class Target:
             plan.end = None if plan.end is None else min(plan.end, line)
         for row in self.overruns:
             row[:] = [min(time, line) for time in row]
+        self.early = [row for row in self.early if row[0] < line]
         for told in self.told:
             told[:2] = [min(time, line) for time in told[:2]]
 
@@ -200,6 +224,7 @@ class Target:
         del self.runs[2:keep]
         self.off.forget(before)
         self.plans = [plan for plan in self.plans if plan.end is None or plan.end > before]
+        self.early = [row for row in self.early if row[0] >= before]
         self.overruns = [row for row in self.overruns if row[1] >= before]
         self.told = [row for row in self.told if row[1] > before]
 
@@ -210,12 +235,13 @@ class Target:
         overruns, told = [row.copy() for row in self.overruns], [row.copy() for row in self.told]
         return [
             self.meter, self.period_s, self.last, plans, self.runs.copy(), older, self.off.row(), overruns, told,
+            self.is_fresh, [row.copy() for row in self.early],
         ]  # fmt: skip
 
 
 def target_of(row: list[Any], meters: Mapping[str, Meter]) -> Target:
     """Return the target a row stands for. Rows are not shared with it."""
-    meter, period_s, last, plans, runs, older, off, overruns, told = row
+    meter, period_s, last, plans, runs, older, off, overruns, told, is_fresh, early = [*row, False, []][:11]
     found = Target(meter, period_s, meters[meter], 0)
     found.last = last
     found.plans = [Plan(*plan) for plan in plans]
@@ -224,4 +250,5 @@ def target_of(row: list[Any], meters: Mapping[str, Meter]) -> Target:
     found.off = Turns(*off)
     found.overruns = [list(row) for row in overruns]
     found.told = [list(row) for row in told]
+    found.is_fresh, found.early = is_fresh, [list(row) for row in early]
     return found

@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, cast
 
 from gateway.intervals.amounts import between, lies_between, split_of
+from gateway.intervals.making import tally_of
 from gateway.model import NS
 
 if TYPE_CHECKING:
@@ -142,8 +143,8 @@ class Remaker:
             flags |= cell.flags.get(channel.key, 0)
         more: dict[str, Any] = {}
         if channel.kind == "gauge":
-            tally = next((cell.tallies[channel.key] for cell in cells if channel.key in cell.tallies), None)
-            if tally is not None:
+            tally = tally_of(channel.key, cells)
+            if cells:
                 more = {"mean": tally.mean(), "low": tally.low, "high": tally.high}
         unit = self._new.facts[channel.key].unit
         return replace(channel, unit=unit, good=good, flags=flags, gaps=dict(sorted(gaps.items())), **more)

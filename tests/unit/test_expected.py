@@ -9,7 +9,6 @@ from gateway.intervals.expected import Account, EpochSpan, Expectation
 from gateway.model import NS, Event, Gap
 
 T0 = 1_700_000_000 * NS
-KWH = {"unit": "kWh", "kind": "counter"}
 
 
 class Rig:
@@ -294,22 +293,6 @@ def test_a_late_frame_is_found_when_it_is_asked_again() -> None:
     assert (rig.ask(10, 60, 65).there, rig.ask(10, 60, 65).missing) == (5, {})
 
 
-def test_reports_are_those_of_the_newest_plans() -> None:
-    rig = Rig(plan=False)
-    rig.plan(0, ("a", "b"), reports={"a": KWH}, energy_kind="electricity")
-    rig.plan(0, ("c",), 60, reports={"c": KWH | {"kind": "gauge"}}, energy_kind="electricity")
-    assert rig.expectation.reports("m-1") == {
-        "a": ("kWh", "counter", 10, "electricity"),
-        "c": ("kWh", "gauge", 60, "electricity"),
-    }
-    rig.note(20, "start", "plant-1")
-    rig.plan(20, ("a",), 60, reports={"a": KWH}, energy_kind="heat")
-    assert rig.expectation.reports("m-1")["a"] == ("kWh", "counter", 60, "heat")
-    assert rig.expectation.reports("m-9") == {}
-    rig.plan(21, ("z",), meter="m-2")
-    assert rig.expectation.reports("m-2") == {}
-
-
 def test_a_meter_that_left_is_there_until_it_is_forgotten() -> None:
     rig = Rig()
     rig.read(10)
@@ -319,17 +302,6 @@ def test_a_meter_that_left_is_there_until_it_is_forgotten() -> None:
     assert rig.ask(0, 900, 900).due == range(T0, T0 + 30 * NS, 10 * NS)
     rig.expectation.forget(T0 + 31 * NS)
     assert rig.expectation.meters() == ["m-2"]
-
-
-def test_channels_in_only_one_of_two_plans_are_off_for_the_rest() -> None:
-    rig = Rig()
-    rig.plan(0, ("a", "b"))
-    rig.read(0, 10, 20)
-    rig.plan(25, ("a", "c"))
-    rig.read(30)
-    account = rig.ask(0, 40, 45)
-    assert (len(account.due), account.there, account.missing) == (4, 4, {})
-    assert account.channels == {"b": (4, {"config_off": 1}), "c": (4, {"config_off": 3})}
 
 
 def test_memory_does_not_grow_with_time() -> None:
