@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import orjson
 
 from gateway.derive.consistency import Consistency, boundary_error_s, consistency
+from gateway.derive.declarations import declared_around
 from gateway.derive.stand_ins import with_stand_ins
 from gateway.derive.sums import of_day, of_intervals, of_month, of_row
 from gateway.feed.jws import Malformed, parse
@@ -75,10 +76,11 @@ def report(
         chosen = found if meters is None else {m: own for m, own in found.items() if m in meters}
         days.append(chosen)
         advance((day.end_ns - span.start_ns) / (span.end_ns - span.start_ns))
-    sums = of_month(days, grid, span)
+    splits = declared_around(store, span)
+    sums = of_month(days, span, splits)
     until_ns = int((store.state("agenda") or {}).get("closed_ns", 0))
     if period == "month" and until_ns >= span.end_ns:
-        sums = with_stand_ins(store, span, sums)
+        sums = with_stand_ins(store, span, sums, splits)
     found_meters = {meter: own.completeness for meter, own in sums.items()}
     site = summed(found_meters.values())
     oldest = next(iter(store.intervals()), None)
@@ -108,9 +110,11 @@ def _day(store: Queries, grid: Grid, settings: IntervalsConfig, day: Span, span:
     """Return the sums of as much of a day as lies in the period: as they were summed up, or of its intervals."""
     part = Span(max(day.start_ns, span.start_ns), min(day.end_ns, span.end_ns))
     if part != day:
-        return of_intervals(store.intervals(*part), part)
+        return of_intervals(store.intervals(*part), part, declared_around(store, part))
     row = store.total("day", day.start_ns)
-    return of_day(store, grid, day, settings) if row is None else of_row(row.body["meters"])
+    if row is None or row.end_ns != day.end_ns:  # summed up before days began at another hour
+        return of_day(store, grid, day, settings)
+    return of_row(row.body["meters"])
 
 
 # -- what the destinations have ------------------------------------------------------------------------------

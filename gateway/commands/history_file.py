@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from gateway.errors import MetergateError, StorageError
+from gateway.model import NS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from gateway.history.read import ReadOnlyHistory
 
 FILE = "history.db"
+LONGEST_NS = 3600 * NS  # no interval is longer
 
 
 @contextmanager
@@ -33,6 +35,17 @@ def opened(site: Site) -> Iterator[ReadOnlyHistory]:
         )
     with ReadOnlyHistory(path) as store:
         yield store
+
+
+def is_between_intervals(site: Site, meter: str, at_ns: int) -> bool:
+    """Return whether a meter had no interval at a time that is closed; false if nobody can tell."""
+    try:
+        with opened(site) as store:
+            closed_ns = int((store.state("agenda") or {}).get("closed_ns", 0))
+            around = store.intervals(max(at_ns - LONGEST_NS, 0), at_ns + 1, [meter])
+            return at_ns < closed_ns and not any(at_ns < one.end_ns for one in around)
+    except MetergateError:
+        return False
 
 
 @contextmanager

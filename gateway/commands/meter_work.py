@@ -12,6 +12,7 @@ import typer
 from gateway import assembly
 from gateway.clock import SystemClock, local
 from gateway.commands.grid import Grid, figures, words
+from gateway.commands.history_file import is_between_intervals
 from gateway.commands.loop import run
 from gateway.commands.options import duration_s, meter_of, one_of, print_json, reason
 from gateway.commands.tables import console, maintenance_table
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 PATIENCE_S = ERRAND_MAX_S + 15  # one read of the meter, and a commit
 UNKNOWN = "unknown"
+FIRST_YEAR, LAST_YEAR = 1971, 2199  # what a clock may show; nanoseconds since 1970 end in 2262
 OPTIONS = {
     "closing": "--closing",
     "opening": "--opening",
@@ -84,6 +86,18 @@ def warn_if_not_durable(answer: Mapping[str, Any]) -> None:
         typer.echo(f"{text} (see `metergate status`). If it stops before, declare it again", err=True)
 
 
+def warn_if_between_intervals(site: Site, answer: Mapping[str, Any]) -> None:
+    """Say on stderr that a change took effect while the meter was in no site file: no interval shows it, totals count with it."""
+    meter, at_ns = answer["meter"], answer["effective_ns"]
+    if is_between_intervals(site, meter, at_ns):
+        when = local(at_ns, site.site.timezone)
+        text = f"{meter} has no interval at {when}: it was in no site file then. Totals across that time count with both readings"
+        typer.echo(
+            f"{text}; if that is not when it was exchanged, take it back (--undo) and record it again",
+            err=True,
+        )
+
+
 def time_ns(text: str, zone: str, option: str) -> int:
     """Return a time as typed in nanoseconds since 1970; without an offset it is the site's. Raises BadParameter."""
     if text == "now":
@@ -93,6 +107,9 @@ def time_ns(text: str, zone: str, option: str) -> int:
     except ValueError as error:
         hint = f'"{text}" is no time: write 2026-11-22, 2026-11-22T14:30 or 2026-11-22T14:30:00+08:00'
         raise typer.BadParameter(hint, param_hint=option) from error
+    if not FIRST_YEAR <= found.year <= LAST_YEAR:
+        hint = f'"{text}" is out of range: write a year from {FIRST_YEAR} to {LAST_YEAR}'
+        raise typer.BadParameter(hint, param_hint=option)
     if found.tzinfo is None:
         found = found.replace(tzinfo=ZoneInfo(zone))
     return round(found.timestamp() * 1000) * (NS // 1000)
@@ -228,6 +245,7 @@ def record_swap(path: Path, meter_id: str, serial: str, what: Declaration, *, as
     meter = _read_meter(site, meter_id)
     answer = ask_gateway(site, "swap", serial=serial, **what.request(site, meter))
     warn_if_not_durable(answer)
+    warn_if_between_intervals(site, answer)
     if as_json:
         print_json(answer)
         return
@@ -304,6 +322,8 @@ def record_reading(
     when = past_ns(at, zone, "--at")
     answer = ask_gateway(site, "reading", meter=meter.id, readings=found, time_ns=when, by=by, why=why)
     warn_if_not_durable(answer)
+    for doubt in answer.get("warnings", ()):
+        typer.echo(f"LOOK AGAIN 请核对: {doubt}. It is kept; if it is wrong, enter the right one with --at as below", err=True)
     if as_json:
         print_json(answer)
         return

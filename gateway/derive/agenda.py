@@ -5,16 +5,19 @@ Pure; plain JSON in and out.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from gateway.config.periods import clock_time_s
 from gateway.derive.stand_ins import TOLERANCE_NS
+from gateway.intervals.remaking import DECLARED
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable
 
     from gateway.config.periods import IntervalsConfig
     from gateway.intervals.grid import Grid, Span
+    from gateway.model import Event
 
 Period = Literal["interval", "hour", "day", "month"]
 PERIODS: tuple[Period, ...] = ("interval", "hour", "day", "month")
@@ -108,6 +111,24 @@ class Agenda:
             ends = (span.start_ns, span.end_ns)
             if span.end_ns <= self.closed_ns and any(abs(time_ns - end) <= TOLERANCE_NS for end in ends):
                 self._add("month", at_ns)
+
+    def declared(self, events: Iterable[Event]) -> None:
+        """Note swaps and changed ratios among events: what they lie in is summed up anew, also where no interval is made anew."""
+        for event in events:
+            if event.kind in DECLARED:
+                undone = event.detail.get("undoes")
+                at_ns = (undone if isinstance(undone, Mapping) else event.detail).get("effective_ns")
+                if isinstance(at_ns, int) and 0 < at_ns <= event.time_ns:
+                    self._anew(at_ns)
+
+    def _anew(self, at_ns: int) -> None:
+        for period in PERIODS[1:]:
+            self._add(period, at_ns)
+        if self._reaches_back:
+            self._add("day", self.span("day", at_ns).end_ns)
+        for time_ns in (at_ns - TOLERANCE_NS, at_ns + TOLERANCE_NS):  # a reading may stand in across it
+            if self.span("month", time_ns).end_ns <= self.closed_ns:
+                self._add("month", time_ns)
 
     def _add(self, period: Period, time_ns: int) -> None:
         ranges = self._todo[period]

@@ -6,6 +6,7 @@ from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
+from gateway.derive.declarations import of_meter
 from gateway.intervals.model import Boundary
 from gateway.intervals.totals import Run, run_of
 from gateway.model import NS
@@ -13,9 +14,11 @@ from gateway.model import NS
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
+    from gateway.derive.declarations import Splits
     from gateway.derive.sums import MeterSums, Sums
     from gateway.history.read import Queries
     from gateway.history.work import ManualReading
+    from gateway.intervals.amounts import Split
     from gateway.intervals.grid import Span
     from gateway.intervals.model import Interval
 
@@ -31,6 +34,7 @@ class _Near(NamedTuple):
 
     found: Boundary
     layouts: tuple[str, ...] = ()
+    epoch: int | None = None  # None: of a reading by hand; that of the run it stands in at
 
 
 def has_open_end(sums: Sums) -> bool:
@@ -38,14 +42,17 @@ def has_open_end(sums: Sums) -> bool:
     return any(not run.closes for own in sums.values() for run in own.runs.values())
 
 
-def with_stand_ins(store: Queries, span: Span, sums: Sums) -> Sums:
-    """Return a month's sums with the nearest reading within a day where an end has none. Raises StorageError."""
+def with_stand_ins(store: Queries, span: Span, sums: Sums, splits: Splits) -> Sums:
+    """Return a month's sums with the nearest reading within a day where an end has none. Raises StorageError.
+
+    splits: what was declared around the month.
+    """
     opening = {name for name, run in _named(sums) if not run.opens}
     closing = {name for name, run in _named(sums) if not run.closes}
     if not opening and not closing:
         return sums
-    before = _last(_intervals(store, span.start_ns - TOLERANCE_NS, span.start_ns, opening))
-    after = _first(_intervals(store, span.end_ns, span.end_ns + TOLERANCE_NS, closing))
+    before = _last(_intervals(store, span.start_ns - TOLERANCE_NS, span.start_ns, opening), splits)
+    after = _first(_intervals(store, span.end_ns, span.end_ns + TOLERANCE_NS, closing), splits)
     first_by_hand = _by_hand(store, span.start_ns, opening)
     last_by_hand = _by_hand(store, span.end_ns, closing)
     found: Sums = {}
@@ -55,9 +62,18 @@ def with_stand_ins(store: Queries, span: Span, sums: Sums) -> Sums:
             name = meter, key
             made = run
             if name in opening:
-                made = _opened(made, [*first_by_hand[name], *_some(before.get(name))], span.start_ns)
+                near = _near(
+                    made.first,
+                    made.opened_by,
+                    [*first_by_hand[name], *_some(before.get(name))],
+                    span.start_ns,
+                )
+                made = _opened(made, near, key, of_meter(splits, meter), span.start_ns)
             if name in closing:
-                made = _closed(made, [*last_by_hand[name], *_some(after.get(name))], span.end_ns)
+                near = _near(
+                    made.last, made.closed_by, [*last_by_hand[name], *_some(after.get(name))], span.end_ns
+                )
+                made = _closed(made, near, key, of_meter(splits, meter), span.end_ns)
             ends = ((made.first, made.opens and not run.opens), (made.last, made.closes and not run.closes))
             manual += sum(is_new and end is not None and end.source == "manual" for end, is_new in ends)
             runs[key] = made
@@ -81,30 +97,35 @@ def _nearest(candidates: Iterable[_Near], at_ns: int) -> _Near | None:
     return best[2] if best is not None and best[0] <= TOLERANCE_NS else None
 
 
-def _opened(run: Run, candidates: Sequence[_Near], at_ns: int) -> Run:
-    own = [] if run.first is None else [_Near(run.first, run.opened_by)]
-    near = _nearest([*own, *candidates], at_ns)
+def _near(
+    own: Boundary | None, layouts: tuple[str, ...], candidates: Sequence[_Near], at_ns: int
+) -> _Near | None:
+    return _nearest([*([] if own is None else [_Near(own, layouts)]), *candidates], at_ns)
+
+
+def _alone(run: Run, near: _Near, at_ns: int, epoch: int) -> Run:
+    """Return the run of nothing but one reading. epoch: of what it is joined to."""
+    own = epoch if near.epoch is None else near.epoch
+    by, found = near.layouts, near.found
+    return Run(run.unit, at_ns, at_ns, found, found, opened_by=by, closed_by=by, opened_in=own, closed_in=own)
+
+
+def _opened(run: Run, near: _Near | None, key: str, splits: Sequence[Split], at_ns: int) -> Run:
     if near is None:
         return run
     if near.found is run.first:
         return replace(run, opens=True)
-    alone = Run(
-        run.unit, at_ns, at_ns, near.found, near.found, opened_by=near.layouts, closed_by=near.layouts
-    )
-    return replace(alone.then(run), start_ns=run.start_ns, opens=True)
+    alone = _alone(run, near, at_ns, run.opened_in)
+    return replace(alone.then(run, key, splits), start_ns=run.start_ns, opens=True)
 
 
-def _closed(run: Run, candidates: Sequence[_Near], at_ns: int) -> Run:
-    own = [] if run.last is None else [_Near(run.last, run.closed_by)]
-    near = _nearest([*own, *candidates], at_ns)
+def _closed(run: Run, near: _Near | None, key: str, splits: Sequence[Split], at_ns: int) -> Run:
     if near is None:
         return run
     if near.found is run.last:
         return replace(run, closes=True)
-    alone = Run(
-        run.unit, at_ns, at_ns, near.found, near.found, opened_by=near.layouts, closed_by=near.layouts
-    )
-    return replace(run.then(alone), end_ns=run.end_ns, closes=True)
+    alone = _alone(run, near, at_ns, run.closed_in)
+    return replace(run.then(alone, key, splits), end_ns=run.end_ns, closes=True)
 
 
 def _intervals(
@@ -119,31 +140,33 @@ def _intervals(
     return found
 
 
-def _last(intervals: Mapping[str, list[Interval]]) -> dict[Name, _Near]:
+def _last(intervals: Mapping[str, list[Interval]], splits: Splits) -> dict[Name, _Near]:
     """Return the last reading of each counter after which nothing is unknown for good."""
     found: dict[Name, _Near] = {}
     for meter, own in intervals.items():
         for interval in own:
             for channel in interval.channels:
-                run, name = run_of(channel, interval), (meter, channel.key)
+                name = meter, channel.key
+                run = run_of(channel, interval, of_meter(splits, meter))
                 if run.is_broken and not run.closes:
                     found.pop(name, None)
                 elif run.last is not None:
-                    found[name] = _Near(run.last, interval.layouts)
+                    found[name] = _Near(run.last, interval.layouts, interval.epoch)
     return found
 
 
-def _first(intervals: Mapping[str, list[Interval]]) -> dict[Name, _Near]:
+def _first(intervals: Mapping[str, list[Interval]], splits: Splits) -> dict[Name, _Near]:
     """Return the first reading of each counter before which nothing is unknown for good."""
     found: dict[Name, _Near | None] = {}
     for meter, own in intervals.items():
         for interval in own:
             for channel in interval.channels:
-                run, name = run_of(channel, interval), (meter, channel.key)
+                name = meter, channel.key
+                run = run_of(channel, interval, of_meter(splits, meter))
                 if run.is_broken and not run.opens:
                     found.setdefault(name, None)
                 elif run.first is not None:
-                    found.setdefault(name, _Near(run.first, interval.layouts))
+                    found.setdefault(name, _Near(run.first, interval.layouts, interval.epoch))
     return {name: near for name, near in found.items() if near is not None}
 
 

@@ -6,8 +6,9 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gateway.derive.consistency import consistency
+from gateway.derive.declarations import declared_around
 from gateway.derive.stand_ins import has_open_end, with_stand_ins
-from gateway.derive.sums import of_day, of_intervals, of_month, of_row, to_row
+from gateway.derive.sums import of_day, of_intervals, of_month, parts_of_month, to_row
 from gateway.feed import bodies
 from gateway.intervals.aggregates import Term, value
 from gateway.intervals.completeness import summed
@@ -49,12 +50,13 @@ def read_sums(store: Queries, grid: Grid, due: Due, settings: IntervalsConfig) -
     newest = store.total(due.period, span.start_ns)
     rev, before = (0, None) if newest is None else (newest.rev + 1, newest.body)
     if due.period == "hour":
-        return Summed(rev, of_intervals(store.intervals(*span), span), before=before)
+        sums = of_intervals(store.intervals(*span), span, declared_around(store, span))
+        return Summed(rev, sums, before=before)
     if due.period == "day":
         return Summed(rev, of_day(store, grid, span, settings), before=before)
-    days = [of_row(row.body["meters"]) for row in store.totals("day", span.start_ns, span.end_ns)]
-    month = of_month(days, grid, span)
-    return Summed(rev, with_stand_ins(store, span, month), days, before, has_open_end(month))
+    days, splits = parts_of_month(store, grid, span, settings), declared_around(store, span)
+    month = of_month(days, span, splits)
+    return Summed(rev, with_stand_ins(store, span, month, splits), days, before, has_open_end(month))
 
 
 class Words:

@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gateway.config.periods import clock_time_s, tariff_spans
+from gateway.derive.declarations import declared_around, of_meter
 from gateway.intervals.completeness import Completeness, completeness_of_row, of_interval, summed
 from gateway.intervals.grid import Span
 from gateway.intervals.totals import Parted, Run, joined, parted, run_of_row, runs
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from gateway.config.periods import IntervalsConfig
+    from gateway.derive.declarations import Splits
     from gateway.history.read import Queries
+    from gateway.intervals.amounts import Split
     from gateway.intervals.grid import Grid
     from gateway.intervals.model import Interval
 
@@ -37,26 +40,27 @@ Sums = dict[str, MeterSums]
 """By meter."""
 
 
-def of_intervals(intervals: Iterable[Interval], span: Span) -> Sums:
-    """Return the sums of a period over its intervals, in any order."""
+def of_intervals(intervals: Iterable[Interval], span: Span, splits: Splits) -> Sums:
+    """Return the sums of a period over its intervals, in any order. splits: what was declared around it."""
     return {
-        meter: MeterSums(summed(map(of_interval, own)), _over(own, span), {}, {})
+        meter: MeterSums(summed(map(of_interval, own)), _over(own, span, of_meter(splits, meter)), {}, {})
         for meter, own in _by_meter(intervals).items()
     }
 
 
 def of_day(store: Queries, grid: Grid, day: Span, settings: IntervalsConfig) -> Sums:
-    """Return the sums of a day, with the shifts that end on it and tariffs. Raises StorageError."""
+    """Return the sums of a day or a part of one, with the shifts that end on it and tariffs. Raises StorageError."""
     shifts = list(shift_spans(grid, day, settings))
     tariffs = list(tariff_stretches(grid, day, settings))
     from_ns = min([day.start_ns, *(span.start_ns for _, span in shifts)])
+    splits = declared_around(store, Span(from_ns, day.end_ns))
     found: Sums = {}
-    for meter, own in _by_meter(store.intervals(from_ns, day.end_ns)).items():
-        in_day = _within(own, day)
+    for meter, intervals in _by_meter(store.intervals(from_ns, day.end_ns)).items():
+        in_day, own = _within(intervals, day), of_meter(splits, meter)
         if in_day:
-            by_shift = {name: _over(_within(own, span), span) for name, span in shifts}
-            sums, by_tariff = summed(map(of_interval, in_day)), _by_tariff(in_day, tariffs)
-            found[meter] = MeterSums(sums, _over(in_day, day), by_shift, by_tariff)
+            by_shift = {name: _over(_within(intervals, span), span, own) for name, span in shifts}
+            sums, by_tariff = summed(map(of_interval, in_day)), _by_tariff(in_day, tariffs, own)
+            found[meter] = MeterSums(sums, _over(in_day, day, own), by_shift, by_tariff)
     return found
 
 
@@ -95,8 +99,8 @@ def _within(intervals: Iterable[Interval], span: Span) -> list[Interval]:
     return [one for one in intervals if span.start_ns <= one.start_ns < span.end_ns]
 
 
-def _over(intervals: Iterable[Interval], span: Span) -> dict[str, Run]:
-    return {key: run.over(span) for key, run in runs(intervals).items()}
+def _over(intervals: Iterable[Interval], span: Span, splits: Sequence[Split]) -> dict[str, Run]:
+    return {key: run.over(span) for key, run in runs(intervals, splits).items()}
 
 
 def _by_meter(intervals: Iterable[Interval]) -> dict[str, list[Interval]]:
@@ -109,13 +113,13 @@ def _by_meter(intervals: Iterable[Interval]) -> dict[str, list[Interval]]:
 
 
 def _by_tariff(
-    in_day: Sequence[Interval], stretches: Sequence[tuple[str, Span]]
+    in_day: Sequence[Interval], stretches: Sequence[tuple[str, Span]], splits: Sequence[Split]
 ) -> dict[str, dict[str, Parted]]:
     """Return tariff period -> counter -> its amount. A gap inside one stretch does not matter, one across two is in neither."""
     found: dict[str, dict[str, Parted]] = defaultdict(dict)
     units = {key: run.unit for key, run in runs(in_day).items()}
     for kind, span in stretches:
-        own = _over(_within(in_day, span), span)
+        own = _over(_within(in_day, span), span, splits)
         for key, unit in units.items():
             part = parted(own[key]) if key in own else Parted(unit, None)
             before = found[kind].get(key)
@@ -123,25 +127,50 @@ def _by_tariff(
     return dict(found)
 
 
-def of_month(days: Iterable[Sums], grid: Grid, span: Span) -> Sums:
-    """Return the sums of a month's days, in order; a shift is a day's own and is not summed."""
-    parts: dict[str, list[MeterSums]] = defaultdict(list)
-    for day in days:
-        for meter, own in day.items():
-            parts[meter].append(own)
-    due = sum(1 for _ in _days(grid, span))
-    return {meter: _joined(each, span, due) for meter, each in sorted(parts.items())}
+def parts_of_month(store: Queries, grid: Grid, span: Span, settings: IntervalsConfig) -> list[Sums]:
+    """Return the sums of parts that make up a month and do not overlap, in order: its days as they were summed up.
+
+    After another begin of the day or another timezone days of the grid of their time serve as well, where they lie in the month
+    and in no day of the present grid; what is left between is summed up anew. Raises StorageError.
+    """
+    rows = [row for row in store.totals("day", *span) if row.end_ns <= span.end_ns]
+    own = [row for row in rows if grid.day(row.start_ns) == (row.start_ns, row.end_ns)]
+    chosen = list(own)
+    for row in rows:
+        if all(row.end_ns <= one.start_ns or one.end_ns <= row.start_ns for one in chosen):
+            chosen.append(row)
+    found, begin_ns = [], span.start_ns
+    for row in sorted(chosen, key=lambda row: row.start_ns):
+        found += _between(store, grid, Span(begin_ns, row.start_ns), settings)
+        found.append(of_row(row.body["meters"]))
+        begin_ns = row.end_ns
+    return found + _between(store, grid, Span(begin_ns, span.end_ns), settings)
 
 
-def _days(grid: Grid, span: Span) -> Iterator[Span]:
-    day = grid.day(span.start_ns)
-    while day.start_ns < span.end_ns:
-        yield day
-        day = grid.day(day.end_ns)
+def _between(store: Queries, grid: Grid, span: Span, settings: IntervalsConfig) -> list[Sums]:
+    """Return the sums of a stretch that no day covers, cut at the days of the grid."""
+    found, begin_ns = [], span.start_ns
+    while begin_ns < span.end_ns:
+        end_ns = min(grid.day(begin_ns).end_ns, span.end_ns)
+        found.append(of_day(store, grid, Span(begin_ns, end_ns), settings))
+        begin_ns = end_ns
+    return found
 
 
-def _joined(each: Sequence[MeterSums], span: Span, due: int) -> MeterSums:
-    """Return the sums of a meter's days. due: days of the month; a tariff period is known if a counter has them all."""
+def of_month(parts: Sequence[Sums], span: Span, splits: Splits) -> Sums:
+    """Return the sums of a month. parts: in order, all of it; a shift is a day's own and is not summed. splits: around the month."""
+    by_meter: dict[str, list[MeterSums]] = defaultdict(list)
+    for part in parts:
+        for meter, own in part.items():
+            by_meter[meter].append(own)
+    return {
+        meter: _joined(each, span, len(parts), of_meter(splits, meter))
+        for meter, each in sorted(by_meter.items())
+    }
+
+
+def _joined(each: Sequence[MeterSums], span: Span, due: int, splits: Sequence[Split]) -> MeterSums:
+    """Return the sums of a meter's parts. due: parts of the month; a tariff period is known if a counter has them all."""
     tariffs: dict[str, dict[str, Parted]] = defaultdict(dict)
     there = Counter(key for one in each for key in one.runs)
     for one in each:
@@ -151,7 +180,7 @@ def _joined(each: Sequence[MeterSums], span: Span, due: int) -> MeterSums:
                 own = part if there[key] >= due else replace(part, amount=None)
                 tariffs[kind][key] = own if before is None else before.plus(own)
     complete = summed(one.completeness for one in each)
-    whole = {key: run.over(span) for key, run in joined(one.runs for one in each).items()}
+    whole = {key: run.over(span) for key, run in joined((one.runs for one in each), splits).items()}
     return MeterSums(complete, whole, {}, dict(tariffs))
 
 

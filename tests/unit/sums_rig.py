@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from gateway.config.periods import IntervalsConfig
 from gateway.intervals.grid import Grid
 from gateway.intervals.model import Boundary, ChannelInterval, Interval
-from gateway.model import NS
+from gateway.model import NS, Event
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -91,12 +91,36 @@ def steady(
     return [interval(t, reading(t), reading(t + LENGTH_NS), meter) for t in range(from_ns, to_ns, LENGTH_NS)]
 
 
+def swap(effective_ns: int, closing: object, opening: object, meter: str = "m-1", **more: Any) -> Event:
+    """Return the swap of a meter, told an hour after it; a side that is None is known to nobody."""
+
+    def side(reading: object) -> dict[str, object]:
+        row = None if reading is None else {"reading": str(reading), "time_ns": effective_ns, "from": "typed"}
+        return {KEY: row}
+
+    detail = {"serial": "S2", "by": "Li", "why": "broken", "effective_ns": effective_ns, "closing": side(closing), "opening": side(opening)}  # fmt: skip
+    return Event(effective_ns + 3600 * NS, "meter_swap", meter, detail | more)
+
+
 class Kept:
     """A history in memory: what `Queries` is asked for sums."""
 
     def __init__(self, intervals: Iterable[Interval] = (), manual: Iterable[ManualReading] = ()) -> None:
         self.kept, self.entered = list(intervals), list(manual)
         self.summaries: list[TotalRow] = []
+        self.told: list[Event] = []
+
+    def events(
+        self,
+        from_ns: int = 0,
+        to_ns: int = 1 << 62,
+        kinds: Collection[str] | None = None,
+        subjects: Collection[str] | None = None,
+    ) -> Iterator[Event]:
+        for one in self.told:
+            is_wanted = (kinds is None or one.kind in kinds) and (subjects is None or one.subject in subjects)
+            if is_wanted and from_ns <= one.time_ns < to_ns:
+                yield one
 
     def intervals(
         self, from_ns: int, to_ns: int, meters: Collection[str] | None = None

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.derive.agenda import RANGES_MAX, Agenda, Due
-from gateway.model import NS
-from tests.unit.sums_rig import LENGTH_NS, at, grid, settings
+from gateway.model import NS, Event
+from tests.unit.sums_rig import LENGTH_NS, at, grid, settings, swap
 
 if TYPE_CHECKING:
     from gateway.intervals.grid import Grid
@@ -204,3 +204,24 @@ def test_what_a_clock_set_back_left_unfinished_is_summed_up_and_the_new_time_wai
     assert work(agenda) == left, "it never will be; and the new hour is not over either"
     close(agenda, T0 + LENGTH_NS, T0 + 4 * LENGTH_NS, epoch=1)
     assert work(agenda) == [("hour", T0)]
+
+
+def test_what_is_declared_of_a_time_without_intervals_is_summed_up_anew() -> None:
+    agenda, swapped_ns = Agenda(grid()), at("2026-08-31T12:34")
+    close(agenda, at("2026-08-30T00:00"), at("2026-09-02T00:00"))
+    work(agenda)
+    agenda.declared([swap(swapped_ns, 10, 0), Event(swapped_ns, "commissioned", "m-1", {})])
+    due = [
+        ("hour", at("2026-08-31T12:00")),
+        ("day", at("2026-08-31T00:00")),
+        ("month", at("2026-08-01T00:00")),
+    ]
+    assert work(again(agenda)) == due
+    agenda = Agenda(grid())
+    close(agenda, at("2026-08-30T00:00"), at("2026-09-02T00:00"))
+    work(agenda)
+    undone = {"undoes": {"serial": "S2", "effective_ns": swapped_ns}, "effective_ns": swapped_ns}
+    agenda.declared([Event(at("2026-09-01T23:00"), "meter_swap", "m-1", undone)])
+    assert work(agenda) == due
+    agenda.declared([Event(0, "meter_swap", "m-1", {"effective_ns": "now"})])
+    assert work(agenda) == []

@@ -35,7 +35,7 @@ def month_of(own: Grid, kept: list[Interval], span: Span, given: IntervalsConfig
     while day.start_ns < span.end_ns:
         days.append(of_row(orjson.loads(orjson.dumps(to_row(of_day(store, own, day, given))))))
         day = own.day(day.end_ns)
-    return of_month(days, own, span)
+    return of_month(days, span, {})
 
 
 @pytest.mark.parametrize(("date", "length_h"), [("2026-03-08", 23), ("2026-11-01", 25), ("2026-11-02", 24)])
@@ -171,7 +171,7 @@ def test_a_month_that_began_before_the_meter_has_no_amount_nor_have_its_tariffs(
 
 def test_an_hour_is_that_of_the_clock() -> None:
     span = grid().hour(at("2026-08-01T10:30"))
-    found = of_intervals(reversed(steady(*span)), span)["m-1"]
+    found = of_intervals(reversed(steady(*span)), span, {})["m-1"]
     assert seen(found.completeness.due, found.runs[KEY].amount) == (4, 4)
 
 
@@ -193,7 +193,7 @@ def by_hand(time_ns: int, reading: str, entered_ns: int = 0) -> ManualReading:
 
 def stood_in(intervals: list[Interval], *manual: ManualReading) -> Sums:
     month = month_of(grid(), intervals, SPAN)
-    return with_stand_ins(Kept(intervals, manual).store, SPAN, month)
+    return with_stand_ins(Kept(intervals, manual).store, SPAN, month, {})
 
 
 def ends(found: Sums) -> tuple[int, int, str, str]:
