@@ -36,7 +36,7 @@ def read(payload: bytes) -> dict[str, Any]:
     if is_deep(payload, found):
         raise Malformed(f"the payload is nested deeper than {DEPTH_MAX}")
     if orjson.dumps(found) != payload:  # made by another program, or a name comes twice
-        json.loads(payload, object_pairs_hook=_once)
+        json.loads(payload.decode(), object_pairs_hook=_once, parse_int=len, parse_float=len)
     return found
 
 

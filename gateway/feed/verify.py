@@ -23,7 +23,7 @@ from gateway.feed.verify_run import Held, Outcome
 from gateway.feed.verify_state import Announced, Gateway, Links
 
 CHAINS_MAX = STATES_MAX = 10_000
-WAITING_MAX = 1000  # rotations signed with a key that is not known yet
+WAITING_MAX = 100  # rotations signed with a key that is not known yet
 WAITING_BYTES_MAX = 16 << 10  # of one of them
 HELD_BYTES_MAX = 32 << 20  # of messages whose signature was not looked at, or has no key yet
 TOPIC_MAX = 1000  # characters
@@ -164,6 +164,7 @@ class Verifier:
             return None
         for key in announced:
             self._rotate(gateway, links, held, key)
+        self._try_again(gateway)
         if is_known:
             self._look_into(gateway, links, body, held)
         return Accepted(site, body, links.chain, held)
@@ -221,6 +222,7 @@ class Verifier:
                 links.chain.refuse(held, Verdict.BAD)
                 return False
             gateway.trust.believe(key)
+            gateway.fresh.append(key)
             self._try_again(gateway)
         return True
 
@@ -254,26 +256,27 @@ class Verifier:
                 text = f"key {kid} is replaced here; chain {other} was signed with it too, before or after"
                 links.chain.notice("unknown_key", text, held)
         if is_new:
-            self._try_again(gateway)
+            gateway.fresh.append(key)
 
     def _try_again(self, gateway: Gateway) -> None:
-        """Look again at what had no key until now."""
-        newest = gateway.trust.keys[-1].key
-        for links in gateway.chains.values():
-            named = [
-                held
-                for run in links.chain.runs
-                for held in run.pending
-                if newest.is_named(held.parsed.header.kid)
-            ]
-            links.chain.prove_all()
-            for held in named:
-                if links.chain.is_proved(held):
-                    self._look_into(gateway, links, orjson.loads(held.parsed.payload), held)
-        waiting, gateway.waiting = gateway.waiting, []
-        self._room.waiting -= len(waiting)
-        for links, held, key in waiting:
-            self._rotate(gateway, links, held, key.body)
+        """Look again at what had no key until now, until that tells of no other key."""
+        while gateway.fresh:
+            fresh, gateway.fresh = gateway.fresh, []
+            for links in gateway.chains.values():
+                named = [
+                    held
+                    for run in links.chain.runs
+                    for held in run.pending
+                    if any(key.is_named(held.parsed.header.kid) for key in fresh)
+                ]
+                links.chain.prove_all()
+                for held in named:
+                    if links.chain.is_proved(held):
+                        self._look_into(gateway, links, orjson.loads(held.parsed.payload), held)
+            waiting, gateway.waiting = gateway.waiting, []
+            self._room.waiting -= len(waiting)
+            for links, held, key in waiting:
+                self._rotate(gateway, links, held, key.body)
 
     def _order_chains(self, gateway: Gateway, links: Links, held: Held, outcome: Outcome) -> None:
         """Notice that a chain begins or that one goes on that another had followed."""

@@ -69,13 +69,15 @@ class Links:
 
 @dataclass
 class Gateway:
-    """One gateway. waiting: rotations signed with a key that is not known yet. live: newest chain of which more than births came."""
+    """One gateway. waiting: rotations signed with a key that is not known yet."""
 
     id: str
     trust: Trust
     chains: dict[str, Links] = field(default_factory=dict)
     memory: Memory = field(default_factory=Memory)
     orders: int = 0
-    live: int = 0
+    fresh: list[PublicKey] = field(
+        default_factory=list
+    )  # became known; what waits for them is to be looked at
     waiting: list[tuple[Links, Held, PublicKey]] = field(default_factory=list)
     state_seq: tuple[str, int, int] = ("", 0, 0)  # chain, seq, line of the newest state

@@ -137,6 +137,26 @@ def test_strange_chains_leave_room_for_the_real_one() -> None:
     assert len(report["chains"]) <= 1001
 
 
+@pytest.mark.parametrize(("count", "proved"), [(40, 81), (300, 0)])
+def test_rotations_that_come_backwards_end_nothing(count: int, proved: int) -> None:
+    """The plant's operator holds the key, and may not end the verifier either; some are followed."""
+    feed = Feed(meters=["m-1"])
+    messages = [feed.birth()]
+    for n in range(count):
+        messages += feed.rotate(key_of(str(n)))
+    sent = [one._replace(topic=feed.backfill) for one in reversed(messages)]
+    report = verified(sent, [key_of()])
+    assert report["verified"] == bool(proved)
+    assert report["authentic"] >= proved
+
+
+def test_what_came_before_its_key_is_looked_into_once_the_key_comes() -> None:
+    feed = Feed(meters=["m-1"])
+    lie = feed.seal("checkpoint", {"covers": "7", "head": ELSEWHERE})
+    assert ("bad_checkpoint", 1, 1) in found(verified([lie, feed.birth()]))
+    assert verified([feed.intervals(), feed.birth()])["intervals"] == 1
+
+
 @pytest.mark.parametrize("name", ["blank.jsonl", "blank.jsonl.gz"])
 def test_blank_lines_are_passed_over_quickly_and_counted(tmp_path: Path, name: str) -> None:
     lines = (
