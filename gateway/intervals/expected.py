@@ -79,7 +79,7 @@ class Expectation:
         target.last = at
         slot = time_ns // target.period_ns
         if target.is_fresh:
-            target.take_fresh(slot, line.shift)
+            target.take_fresh(slot, line.stretches[-1])
         runs = target.runs
         until = runs[-1]
         if slot == until:

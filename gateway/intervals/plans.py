@@ -14,6 +14,8 @@ from gateway.model import NS
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from gateway.intervals.timeline import Stretch
+
 
 class Plan:
     """A plan in force from `begin` until `end` (None: still).
@@ -148,12 +150,14 @@ class Target:
         for row in self.overruns:
             row[1] = min(row[1], line - 1)
 
-    def take_fresh(self, slot: int, shift: int) -> None:
+    def take_fresh(self, slot: int, stretch: Stretch) -> None:
         """Take the first frames under a new plan: one may stand for a due time of the plan before, which read other channels."""
-        plan, line = self.plan, slot * self.period_ns - shift
+        plan, line = self.plan, slot * self.period_ns - stretch.shift
         if plan is None or line >= plan.begin:
             self.is_fresh = False
-        elif self.runs[-1] <= slot and not any(row[0] == line for row in self.early):
+        elif (
+            line >= stretch.begin and self.runs[-1] <= slot and not any(row[0] == line for row in self.early)
+        ):
             self.early.append([line, sorted(plan.named)])
 
     def take_late(self, runs: list[int], slot: int) -> None:

@@ -71,7 +71,7 @@ class History:
 
     def account(
         self, meter: str, period_s: float, epoch: int, start_ns: int, end_ns: int
-    ) -> tuple[list[int], int, Counter[str], dict[str, tuple[int, Counter[str]]]]:
+    ) -> tuple[list[int], int, Counter[str], dict[str, tuple[list[int], Counter[str]]]]:
         """Return due times, how many have a frame, reasons, and channel -> (due, reasons)."""
         period_ns = round(period_s * NS)
         dues = []
@@ -84,26 +84,56 @@ class History:
             self.reason(meter, period_s, due[0], due[1], due[2], "") for due in dues if not due[3]
         )
         channels = {}
-        for key in {key for due in dues for key in names(due[2])}:
-            count, gaps = 0, Counter[str]()
+        for key in {key for due in dues for key in reported(due[2])}:
+            own, gaps = [], Counter[str]()
             for due_ns, at, plan, there in dues:
-                if key in names(plan):
-                    count += 1
-                    if not there:
-                        told = (
-                            key if key in self.absent else ""
-                        )  # nobody told of it: it fares like the others
-                        gaps[self.reason(meter, period_s, due_ns, at, plan, told)] += 1
-                elif not self.is_elsewhere(meter, period_s, at, key):
-                    count += 1
+                if key not in reported(plan):
+                    continue
+                own.append(due_ns)
+                if not there:
+                    told = key if key in self.absent else ""  # nobody told of it: it fares like the others
+                    gaps[self.reason(meter, period_s, due_ns, at, plan, told)] += 1
+                elif not self.is_carried(meter, period_s, due_ns, epoch, key):
                     gaps["config_off"] += 1
-            channels[key] = count, gaps
+            channels[key] = own, gaps
         return [due[0] for due in dues], sum(due[3] for due in dues), missing, channels
 
-    def is_elsewhere(self, meter: str, period_s: float, at: int, key: str) -> bool:
-        periods = {e.what.detail["period_s"] for e in self.entries if is_of(e.what, "plan", meter)}
-        plans = [self.plan(meter, float(str(other)), at) for other in periods if other != period_s]
-        return any(plan is not None and key in names(plan) for plan in plans)
+    def is_carried(self, meter: str, period_s: float, due_ns: int, epoch: int, key: str) -> bool:
+        """Return whether the first frame of a due time was taken under a plan that reports a channel."""
+        plan, period_ns = None, round(period_s * NS)
+        for entry in self.entries:
+            if is_of(entry.what, "start", ""):
+                plan = None
+            elif is_of(entry.what, "plan", meter) and entry.what.detail["period_s"] == period_s:
+                plan = entry.what
+            is_read = entry.what == Read(meter, period_s) and entry.epoch == epoch
+            if is_read and due_ns <= entry.wall_ns < due_ns + period_ns:
+                return plan is None or key in reported(plan)
+        raise AssertionError("there is a frame")
+
+    def reports(self, meter: str, epoch: int, start_ns: int, end_ns: int) -> set[str]:
+        """Return what plans that were in force at some time of an interval report, of those that say so."""
+        begin, offset = self.begins[epoch]
+        following = self.begins.get(epoch + 1)
+        first = max(start_ns - offset, begin)
+        until = end_ns - offset if following is None else min(end_ns - offset, following[0])
+        found, open_plans = set[str](), dict[object, tuple[int, Event]]()
+
+        def end(period_s: object, at: int) -> None:
+            since, plan = open_plans.pop(period_s, (at, None))
+            if plan is not None and since < at and since < until and at > first and "reports" in plan.detail:
+                found.update(reported(plan))
+
+        for entry in self.entries:
+            if is_of(entry.what, "start", ""):
+                for period_s in list(open_plans):
+                    end(period_s, entry.at)
+            elif is_of(entry.what, "plan", meter):
+                end(entry.what.detail["period_s"], entry.at)
+                open_plans[entry.what.detail["period_s"]] = entry.at, entry.what
+        for period_s in list(open_plans):
+            end(period_s, 1 << 62)
+        return found
 
     def reason(self, meter: str, period_s: float, due_ns: int, at: int, plan: Event, key: str) -> str:
         if not plan.detail["enabled"]:
@@ -238,6 +268,12 @@ def names(event: Event) -> list[str]:
     keys = event.detail["channels"]
     assert isinstance(keys, list)
     return keys
+
+
+def reported(plan: Event) -> list[str]:
+    """Return the channels whose due times count: all it reads if nobody says."""
+    reports = plan.detail.get("reports")
+    return names(plan) if reports is None else list(reports)  # type: ignore[call-overload]
 
 
 def with_kills(entries: list[Entry]) -> list[Entry]:

@@ -20,11 +20,16 @@ HALF_NS = NS // 2
 LINK_KINDS = ("link_up", "link_down", "silent", "crash")
 METER_KINDS = ("meter_on", "meter_off", "channels_off", "channels_on", "channel_absent", "channel_found")
 
+PlanRow = tuple[
+    list[str], bool, list[str] | None
+]  # channels, whether it is enabled, those to report (None: nobody says)
+
 waits = st.integers(0, 40)  # half seconds
 meters = st.sampled_from(sorted(METERS))
 keys = st.lists(st.sampled_from(KEYS), max_size=2, unique=True).map(sorted)
+reports = st.none() | keys
 plans = st.dictionaries(
-    st.tuples(meters, st.sampled_from(PERIODS)), st.tuples(keys, st.booleans()), max_size=4
+    st.tuples(meters, st.sampled_from(PERIODS)), st.tuples(keys, st.booleans(), reports), max_size=4
 )
 reads = st.tuples(st.just("read"), waits, meters, st.sampled_from(PERIODS))
 trains = st.tuples(st.just("train"), st.integers(1, 6), meters, st.sampled_from(PERIODS))
@@ -44,7 +49,7 @@ acts = st.one_of(
     st.tuples(st.just("stop"), waits),
     st.tuples(st.just("start"), waits, plans),
     st.tuples(st.just("start_behind"), st.integers(2, 200), plans),
-    st.tuples(st.just("plan"), waits, meters, st.sampled_from(PERIODS), keys, st.booleans()),
+    st.tuples(st.just("plan"), waits, meters, st.sampled_from(PERIODS), keys, st.booleans(), reports),
     st.tuples(st.just("step"), waits, st.integers(-300, 300).filter(bool)),
     st.tuples(st.just("overrun"), waits, meters, st.sampled_from(PERIODS), waits, waits),
     st.tuples(st.just("begin"), waits, st.sampled_from(["m-1", "link-1"]), st.integers(0, 300)),
@@ -71,8 +76,8 @@ class World:
         self.newest: dict[tuple[str, int], int] = {}
         self.floor = BASE_NS  # true time before which it was told to forget
         self.is_running = False
-        self.planned: dict[tuple[str, float], tuple[list[str], bool]] = {}
-        self.start(0, dict.fromkeys(((m, p) for m in METERS for p in PERIODS), (list(KEYS), True)))
+        self.planned: dict[tuple[str, float], PlanRow] = {}
+        self.start(0, dict.fromkeys(((m, p) for m in METERS for p in PERIODS), (list(KEYS), True, None)))
         for link in ("link-1", "link-2"):
             self.about_link("link_up", link)
         for meter in METERS:
@@ -88,12 +93,12 @@ class World:
         self.entries.append(Entry(self.at, self.wall_ns, self.epoch, event))
         self.heard = self.at
 
-    def start(self, halves: int, plans_: dict[tuple[str, float], tuple[list[str], bool]]) -> None:
+    def start(self, halves: int, plans_: dict[tuple[str, float], PlanRow]) -> None:
         self.at += halves * HALF_NS
         self.event("start", "plant-1")
         self.is_running, self.planned = True, {}
-        for (meter, period_s), (channels, enabled) in plans_.items():
-            self.plan(0, meter, period_s, channels, enabled)
+        for (meter, period_s), row in plans_.items():
+            self.plan(0, meter, period_s, *row)
 
     def start_behind(self, seconds: int, plans_: Any) -> None:
         self.at = self.heard  # how long it was away nobody can tell
@@ -102,11 +107,22 @@ class World:
         self.begins[self.epoch] = self.at, self.offset
         self.start(0, plans_)
 
-    def plan(self, halves: int, meter: str, period_s: float, channels: list[str], enabled: bool) -> None:
+    def plan(
+        self,
+        halves: int,
+        meter: str,
+        period_s: float,
+        channels: list[str],
+        enabled: bool,
+        reported: list[str] | None,
+    ) -> None:
         self.at += halves * HALF_NS
-        self.planned[meter, period_s] = channels, enabled
-        link = METERS[meter]
-        self.event("plan", meter, link=link, period_s=period_s, channels=channels, enabled=enabled)
+        self.planned[meter, period_s] = channels, enabled, reported
+        detail: dict[str, object] = {"link": METERS[meter], "period_s": period_s, "channels": channels}
+        if reported is not None:
+            rows = {key: {"unit": "kWh", "kind": "counter"} for key in channels if key in reported}
+            detail["reports"] = rows
+        self.event("plan", meter, **detail, enabled=enabled)
 
     def read(self, halves: int, meter: str, period_s: float) -> None:
         self.at += halves * HALF_NS
@@ -185,9 +201,12 @@ class World:
             assert (list(account.due), account.there, account.missing) == (due, there, missing), where
             assert sum(account.missing.values()) == len(due) - there
             for key, told in channels.items():
-                found = account.channels.get(key, (len(due), account.missing))
-                assert found == told, (key, *where)
+                own, gaps = account.channels.get(key, (account.due, account.missing))
+                assert (list(own), gaps) == told, (key, *where)
+            assert not due or account.named == channels.keys(), where
         assert not accounts
+        told_of = self.expectation.reports(meter, epoch, start_ns, end_ns)
+        assert told_of.keys() == history.reports(meter, epoch, start_ns, end_ns)
 
     def do(self, act: tuple[Any, ...]) -> None:
         kind, *rest = act
