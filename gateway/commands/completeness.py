@@ -47,7 +47,7 @@ def completeness(
     known, what each destination of the feed acknowledged, against 90 %; days against month, times of day boundaries.
     """
     from gateway.commands.completeness_report import report
-    from gateway.commands.history_file import opened, scale
+    from gateway.commands.history_file import opened, refuse_damage, scale
     from gateway.config.sinks import FEED_KINDS
     from gateway.config.site_file import load
     from gateway.derive.deriver import grid_of
@@ -69,6 +69,7 @@ def completeness(
         print_json(body(found, grid, period))
     else:
         show(found, site, grid)
+    refuse_damage(found.unreadable)
 
 
 def chosen_span(site: Site, grid: Grid, *, day: str, month: str, from_: str, to: str) -> tuple[str, Span]:
@@ -110,6 +111,7 @@ def body(found: Report, grid: Grid, period: str) -> dict[str, Any]:
         "is_running": found.is_running,
         "until": grid.iso(found.until_ns) if found.until_ns else None,
         "history_from": grid.iso(found.oldest_ns) if found.oldest_ns else None,
+        "unreadable_rows": found.unreadable,
         "target_percent": str(TARGET_PERCENT),
         "site": found.site.row() | {"is_ok": _is_ok(found.site.percent, TARGET_PERCENT, at_least=True)},
         "meters": {name: own.row() for name, own in found.meters.items()},

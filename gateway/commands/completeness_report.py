@@ -10,7 +10,7 @@ import orjson
 from gateway.derive.consistency import Consistency, boundary_error_s, consistency
 from gateway.derive.declarations import declared_around
 from gateway.derive.stand_ins import with_stand_ins
-from gateway.derive.sums import of_day, of_intervals, of_month, of_row
+from gateway.derive.sums import of_day, of_intervals, of_month, of_total
 from gateway.feed.jws import Malformed, parse
 from gateway.feed.lines import time_ms
 from gateway.intervals.completeness import Completeness, percent, summed
@@ -31,7 +31,10 @@ BATCH_BYTES = 8 << 20
 
 
 class Uploaded(NamedTuple):
-    """values: interval values in acknowledged messages. percent: of what was due. is_whole: the outbox still has every message of the period."""
+    """values: interval values in acknowledged messages. percent: of what was due. is_whole: the outbox still has every message of the period.
+
+    percent is None where rows of the history cannot be read: what was due is not known then. Else it is 100 at most.
+    """
 
     values: int
     percent: Decimal | None
@@ -41,7 +44,8 @@ class Uploaded(NamedTuple):
 class Report(NamedTuple):
     """Completeness of a period. until_ns: so far intervals have closed; before the end of the period it is still running.
 
-    oldest_ns: begin of the oldest interval of the history, 0: it has none.
+    oldest_ns: begin of the oldest interval of the history, 0: it has none. unreadable: rows that are damaged; the figures are of
+    the others.
     """
 
     span: Span
@@ -51,6 +55,7 @@ class Report(NamedTuple):
     meters: dict[str, Completeness]
     consistency: Consistency
     uploaded: dict[str, Uploaded]
+    unreadable: int = 0
 
     @property
     def is_running(self) -> bool:
@@ -92,6 +97,7 @@ def report(
         found_meters,
         consistency("month", sums, days) if period == "month" else Consistency(None, _boundary_error_s(days)),
         uploaded(store, grid, span, site.due, meters, destinations),
+        len(store.unreadable),
     )
 
 
@@ -114,7 +120,8 @@ def _day(store: Queries, grid: Grid, settings: IntervalsConfig, day: Span, span:
     row = store.total("day", day.start_ns)
     if row is None or row.end_ns != day.end_ns:  # summed up before days began at another hour
         return of_day(store, grid, day, settings)
-    return of_row(row.body["meters"])
+    found = of_total(store, row)
+    return of_day(store, grid, day, settings) if found is None else found
 
 
 # -- what the destinations have ------------------------------------------------------------------------------
@@ -187,7 +194,11 @@ def uploaded(
                 for name in owners:
                     values[name].take(interval, start_ns)
     is_whole = first > oldest or oldest <= 1
-    return {name: Uploaded(own.count, percent(own.count, due), is_whole) for name, own in values.items()}
+    counts = {name: own.count for name, own in values.items()}
+    return {
+        name: Uploaded(count, None if store.unreadable else percent(min(count, due), due), is_whole)
+        for name, count in counts.items()
+    }
 
 
 def _first_since(store: Queries, first: int, until: int, time_ns: int) -> int:

@@ -54,7 +54,7 @@ def export(
     times have their offset, what is unknown is empty.
     """
     from gateway.commands.export_rows import Asked, columns, rows
-    from gateway.commands.history_file import opened, scale
+    from gateway.commands.history_file import opened, refuse_damage, scale
     from gateway.commands.meter_work import time_ns
     from gateway.config.site_file import load
     from gateway.derive.deriver import grid_of
@@ -79,6 +79,7 @@ def export(
         count = _write(target, columns(what), _watched(found, first_ns, last_ns, advance), json=json, bom=bom)
     if out != STDOUT:
         typer.echo(f"{count:,} rows in {out}", err=True)
+    refuse_damage(len(store.unreadable))
 
 
 def _watched(

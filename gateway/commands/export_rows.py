@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
-from gateway.derive.sums import of_row
+from gateway.derive.sums import of_total
 from gateway.intervals.completeness import summed
 from gateway.intervals.model import Reason, worst
 from gateway.model import NS
@@ -149,7 +149,9 @@ def _summaries(
 ) -> Iterator[tuple[TotalRow, dict[str, MeterSums]]]:
     for period in periods:
         for row in store.totals(period, asked.from_ns, asked.to_ns, asked.revisions):
-            yield row, of_row(row.body["meters"])
+            sums = of_total(store, row)
+            if sums is not None:
+                yield row, sums
 
 
 def _head(row: TotalRow, grid: Grid) -> dict[str, Any]:

@@ -37,6 +37,16 @@ def opened(site: Site) -> Iterator[ReadOnlyHistory]:
         yield store
 
 
+def refuse_damage(rows: int) -> None:
+    """Raise MetergateError if rows of the history could not be read: what was shown or written is not all there was."""
+    if rows:
+        what = "1 row" if rows == 1 else f"{rows:,} rows"
+        raise MetergateError(
+            f"{what} of the history cannot be read: damaged; figures and files are of the others alone. A backup of {FILE} may "
+            "have them, and so may whoever receives the feed"
+        )
+
+
 def is_between_intervals(site: Site, meter: str, at_ns: int) -> bool:
     """Return whether a meter had no interval at a time that is closed; false if nobody can tell."""
     try:

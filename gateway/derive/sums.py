@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from gateway.config.periods import IntervalsConfig
     from gateway.derive.declarations import Splits
     from gateway.history.read import Queries
+    from gateway.history.work import TotalRow
     from gateway.intervals.amounts import Split
     from gateway.intervals.grid import Grid
     from gateway.intervals.model import Interval
@@ -141,8 +142,11 @@ def parts_of_month(store: Queries, grid: Grid, span: Span, settings: IntervalsCo
             chosen.append(row)
     found, begin_ns = [], span.start_ns
     for row in sorted(chosen, key=lambda row: row.start_ns):
+        sums = of_total(store, row)
+        if sums is None:
+            continue
         found += _between(store, grid, Span(begin_ns, row.start_ns), settings)
-        found.append(of_row(row.body["meters"]))
+        found.append(sums)
         begin_ns = row.end_ns
     return found + _between(store, grid, Span(begin_ns, span.end_ns), settings)
 
@@ -204,6 +208,12 @@ def to_row(sums: Sums) -> dict[str, Any]:
         }
         for meter, own in sums.items()
     }
+
+
+def of_total(store: Queries, row: TotalRow) -> Sums | None:
+    """Return the sums a summary of the history stands for, None if it is damaged."""
+    found: Sums | None = store.made(lambda one: of_row(one.body["meters"]), row)
+    return found
 
 
 def of_row(row: Mapping[str, Any]) -> Sums:

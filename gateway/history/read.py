@@ -62,10 +62,11 @@ class Queries:
     """The questions; every one raises StorageError when the disk or the file does not play along.
 
     Iterators read slice by slice, each its own short transaction, so nothing is held while somebody thinks.
-    A row that cannot be read is passed over and logged.
+    A row that cannot be read is passed over and logged. unreadable: these rows, of a history opened to be read.
     """
 
     path: Path
+    unreadable: Collection[Row] = ()
     _db: apsw.Connection
 
     def _rows(self, sql: str, bindings: tuple[Any, ...] = ()) -> list[Row]:
@@ -80,13 +81,16 @@ class Queries:
         rows = self._rows(sql, bindings)
         return rows[0][0] if rows else None
 
-    def _made(self, make: Callable[[Row], Any], row: Row) -> Any:
+    def made(self, make: Callable[[Any], Any], row: Row) -> Any:
         """Return what a row stands for, None if it is damaged."""
         try:
             return make(row)
-        except (ArithmeticError, KeyError, TypeError, ValueError) as error:
-            log.error("row of the history cannot be read", row=str(row[:4]), error=repr(error))
+        except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
+            self._passed_over(row, error)
             return None
+
+    def _passed_over(self, row: Row, error: Exception) -> None:
+        log.error("row of the history cannot be read", row=str(row[:4]), error=repr(error))
 
     # -- intervals ----------------------------------------------------------------------------------------
 
@@ -119,7 +123,7 @@ class Queries:
             yield from self._interval(waiting)
 
     def _interval(self, row: Row) -> Iterator[Interval]:
-        found = self._made(_interval_of, row)
+        found = self.made(_interval_of, row)
         if found is not None:
             yield found
 
@@ -154,7 +158,7 @@ class Queries:
             rows = self._rows(sql, (to_ns, *after, period, SLICE))
             for row in [*rows, None] if len(rows) < SLICE else rows:
                 if waiting is not None and (row is None or all_revisions or waiting[1] != row[1]):
-                    found = self._made(_total_of, waiting)
+                    found = self.made(_total_of, waiting)
                     if found is not None:
                         yield found
                 waiting = row
@@ -185,7 +189,7 @@ class Queries:
         while True:
             rows = self._rows(sql, (to_ns, *after, *wanted, SLICE))
             for row in rows:
-                found = self._made(_event_of, row)
+                found = self.made(_event_of, row)
                 if found is not None:
                     yield found
             if len(rows) < SLICE:
@@ -200,7 +204,7 @@ class Queries:
             'SELECT meter, channel, time_ns, reading, unit, "by", why, entered_ns FROM manual'
             " WHERE time_ns >= ? AND time_ns < ? ORDER BY time_ns, id"
         )
-        made = (self._made(_manual_of, row) for row in self._rows(sql, (from_ns, to_ns)))
+        made = (self.made(_manual_of, row) for row in self._rows(sql, (from_ns, to_ns)))
         return [one for one in made if one is not None and (meters is None or one.meter in meters)]
 
     def config(self, digest: str) -> SiteConfig | None:
@@ -218,12 +222,12 @@ class Queries:
     def state(self, name: str) -> Any:
         """Return a state as it was committed last, None if there is none or it cannot be read."""
         body = self._value("SELECT body FROM state WHERE name=?", (name,))
-        return None if body is None else self._made(lambda row: orjson.loads(row[1]), (name, body))
+        return None if body is None else self.made(lambda row: orjson.loads(row[1]), (name, body))
 
     def destinations(self) -> dict[str, dict[str, Any]]:
         """Return the positions of every destination by name; {} for one that cannot be read."""
         rows = self._rows("SELECT name, body FROM destinations ORDER BY name")
-        return {row[0]: self._made(_position_of, row) or {} for row in rows}
+        return {row[0]: self.made(_position_of, row) or {} for row in rows}
 
     def entries(self, first_seq: int, until_seq: int, bytes_max: int) -> list[Entry]:
         """Return messages first_seq <= seq < until_seq in order: at least one if there is one, then up to `bytes_max`."""
@@ -310,7 +314,10 @@ def _position_of(row: Row) -> dict[str, Any]:
 
 
 class ReadOnlyHistory(Queries):
-    """The file opened to be read, beside the running gateway or without one: it is not changed, nor migrated."""
+    """The file opened to be read, beside the running gateway or without one: it is not changed, nor migrated.
+
+    Rows that cannot be read are kept apart for whoever asked, each once.
+    """
 
     def __init__(self, path: Path) -> None:
         """path: `history.db`. Raises StorageError if it is not there, not readable or of another format.
@@ -318,6 +325,7 @@ class ReadOnlyHistory(Queries):
         Where there is no write-ahead log the file is opened so that SQLite puts nothing beside it.
         """
         self.path = path
+        self.unreadable: set[Row] = set()
         beside = [path.with_name(path.name + suffix) for suffix in ("-wal", "-shm")]
         try:
             used = beside[1].exists() or (beside[0].exists() and beside[0].stat().st_size > 0)
@@ -335,6 +343,9 @@ class ReadOnlyHistory(Queries):
         if found != FORMAT:
             self._db.close(True)
             raise StorageError(f"history {path} has format {found}, this version of Metergate reads {FORMAT}")
+
+    def _passed_over(self, row: Row, _: Exception) -> None:
+        self.unreadable.add(row[:4])
 
     def close(self) -> None:
         """Close the file; may be called twice."""

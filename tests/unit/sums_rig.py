@@ -13,7 +13,7 @@ from gateway.intervals.model import Boundary, ChannelInterval, Interval
 from gateway.model import NS, Event
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
     from gateway.history.read import Queries
     from gateway.history.work import ManualReading, TotalRow
@@ -147,6 +147,9 @@ class Kept:
     def total(self, period: str, start_ns: int) -> TotalRow | None:
         found = [one for one in self.summaries if (one.period, one.start_ns) == (period, start_ns)]
         return max(found, key=lambda one: one.rev, default=None)
+
+    def made(self, make: Callable[[Any], Any], row: Any) -> Any:
+        return make(row)
 
     @property
     def store(self) -> Queries:

@@ -112,6 +112,51 @@ def test_what_cannot_be_meant_is_refused(here: HistorySite, words: list[str]) ->
     assert answer.exit_code == 2
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(["completeness", "--day", day] for day in ("0001-01-01", "1969-12-31", "9999-12-31")),
+        *(["completeness", "--month", month] for month in ("0001-01", "9999-12")),
+        ["completeness", "--from", "0001-01-01", "--to", "9999-12-31"],
+        ["export", "intervals", "--out", "-", "--from", "0001-01-01"],
+        ["export", "totals", "--out", "-", "--to", "9999-12-31T00:00:00+00:00"],
+    ],
+)
+def test_a_date_no_clock_shows_is_refused_with_what_to_write(here: HistorySite, words: list[str]) -> None:
+    answer = CliRunner().invoke(app, [*words, "--config", str(here.file)])
+    assert answer.exit_code == 2
+    assert "out of range" in answer.output
+
+
+def refused(site: HistorySite, *words: str) -> tuple[str, str]:
+    """Return what is shown of a damaged history, and the error."""
+    answer = CliRunner().invoke(app, [*words, "--config", str(site.file)])
+    assert isinstance(answer.exception, MetergateError)
+    return answer.stdout, str(answer.exception)
+
+
+def test_rows_that_cannot_be_read_are_counted_and_nothing_is_above_100_percent(here: HistorySite) -> None:
+    here.store._db.execute("UPDATE intervals SET body='{' WHERE rowid % 3 = 0")
+    here.store._db.execute("UPDATE totals SET body='[1]' WHERE period = 'day'")
+    shown, error = refused(here, "completeness", "--day", "2026-08-30", "--json")
+    found = json.loads(shown)
+    assert found["unreadable_rows"] > 50
+    assert f"{found['unreadable_rows']:,} rows of the history cannot be read" in error
+    assert found["uploaded"][DESK] == {"values": 187, "percent": None, "is_ok": None, "is_whole": True}
+    text, _ = refused(here, "completeness", "--day", "2026-08-30")
+    assert "uploaded 上传率 regulator: unknown" in text
+    rows, error = refused(here, "export", "intervals", "--out", "-")
+    assert len(table(rows)) == 2 * 192 * 2 // 3
+    assert "128 rows" in error
+    assert "2 rows" in refused(here, "export", "totals", "--out", "-")[1]
+
+
+def test_more_values_than_were_due_are_no_more_than_all(here: HistorySite) -> None:
+    here.store._db.execute("DELETE FROM intervals WHERE rowid % 3 = 0")
+    here.store._db.execute("DELETE FROM totals")
+    assert told(here, "--day", "2026-08-30")["uploaded"][DESK]["percent"] == "100.00"
+
+
 def test_without_a_history_it_says_what_to_look_at(here: HistorySite) -> None:
     here.close()
     here.path.unlink()
