@@ -16,6 +16,7 @@ import structlog
 from gateway.backoff import Backoff
 from gateway.clock import sleep_for
 from gateway.errors import SinkUnavailable, StorageError
+from gateway.feed.entries import Board, place_of
 from gateway.feed.positions import Positions
 from gateway.interfaces import unnoticed
 from gateway.log import Seldom, Turns
@@ -23,7 +24,7 @@ from gateway.log import Seldom, Turns
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from gateway.feed.entries import Destination, Entry
+    from gateway.feed.entries import Destination, Entry, Former
     from gateway.feed.positions import Taken
     from gateway.health import SinkHealth
     from gateway.interfaces import Clock, Notice
@@ -91,18 +92,22 @@ class Dispatcher:
         backlog_rate: float = 50.0,
         pause_max_s: float = PAUSE_MAX_S,
         notice: Notice = unnoticed,
+        place: str = "",
+        former: Sequence[Former] = (),
     ) -> None:
         """body: the position as it was saved, None for a destination that has none yet; then it begins at seq `first`, None: at what is signed next.
 
         backlog_rate: messages/s while catching up. notice: told of `message_refused`.
+        place: what its messages say they are from, "": any. former: places before.
         """
         self.id = id_
         self._destination, self._outbox, self._clock, self._health = destination, outbox, clock, health
         self._notice = notice
-        self._backlog_rate = backlog_rate
+        self._backlog_rate, self._place, self._former = backlog_rate, place, former
         self._chain = outbox.chain
         if body is None:
             self.positions = Positions(outbox.following if first is None else max(first, outbox.oldest))
+            self.positions.cleared = former[-1].number if former else 0
         else:
             self.positions = Positions.from_json(
                 body, outbox.chain, oldest=outbox.oldest, following=outbox.following
@@ -180,12 +185,27 @@ class Dispatcher:
         is_late = self._failing_s() > OUTAGE_S or following - self.positions.live > LAG_MAX
         live = following if is_late else self.positions.live
         # What is still to go live is not announced before its turn: each topic is in order of seq.
-        retained = [entry for entry in await self._outbox.retained() if entry.seq < live]
+        retained = [
+            entry for entry in await self._outbox.retained() if entry.seq < live and self._is_own(entry)
+        ]
         await self._destination.open(retained, chain=self._chain, seq=following - 1)
+        await self._leave_former()
         if not self.pending:
             self._up()
         if is_late:
             self.positions.shift(following)
+
+    def _is_own(self, entry: Entry) -> bool:
+        """Return whether a message is from where the gateway is now: its region, enterprise or id may have been others."""
+        return not self._place or place_of(entry.jws) in {"", self._place}
+
+    async def _leave_former(self) -> None:
+        """Take away, once, what is retained at places the gateway had before. Raises SinkUnavailable."""
+        for former in self._former:
+            if former.number > self.positions.cleared:
+                if isinstance(self._destination, Board):
+                    await self._destination.leave_place(former)
+                self.positions.cleared = former.number
 
     def _follow(self) -> None:
         """Keep up with what became of the outbox: messages that are gone, a chain that began anew."""

@@ -96,6 +96,8 @@ class Derivation:
                     first=1 if is_new else None,
                     backlog_rate=config.backlog_rate,
                     notice=events.note,
+                    place=self._messenger.place if self._messenger else "",
+                    former=self._messenger.former if self._messenger else (),
                 )
             )
         await self.history.forget_other_destinations([config.id for config in feeds])

@@ -11,7 +11,8 @@ import structlog
 from gateway.derive import births
 from gateway.feed import bodies
 from gateway.feed.chain import Place, Sealer
-from gateway.feed.contract import topic
+from gateway.feed.contract import RETAINED, topic
+from gateway.feed.entries import Former
 from gateway.model import Event
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from gateway.intervals.grid import Grid
 
 CHAIN_BYTES = 16
+FORMER_KEPT = 8
 
 log = structlog.get_logger("feed")
 
@@ -62,17 +64,21 @@ class Messenger:
         self._chain = ""
         self._rotation: Event | None = None
         self.adopted = asyncio.Event()
+        self.place = "/".join((site.site.region, site.site.enterprise, site.gateway.id))
+        self.former: list[Former] = []  # places before this one
         self._sealer: Sealer
 
     def begin(self, history: History, body: Mapping[str, Any] | None) -> Event | None:
         """Go on with the chain of the history, or begin a new one; return the event that says why. body: as `state` gave it."""
-        known = body or {}
+        is_back, known = self._moved(body or {})
         reason = ""
         if not history.chain or history.is_new:
             reason = "first_start" if self.keys.is_new and not history.damage else "history_lost"
         elif history.kid != self.keys.current.kid and (history.kid or self.keys.is_new):
             # else the key was lost, or the history is a copy from before another key
             reason = "gateway_renamed" if self.keys.current.known.is_named(history.kid) else "key_lost"
+        elif is_back:  # the chain went on elsewhere: here it would have a hole
+            reason = "place_again"
         place = Place(history.chain, history.seq, history.head)
         if reason:
             place = Place(secrets.token_hex(CHAIN_BYTES))
@@ -87,6 +93,23 @@ class Messenger:
         log.warning("a new chain of the feed begins", chain=place.chain, reason=reason, before=before)
         detail = {"chain": place.chain, "reason": reason, "before": before}
         return Event(self._clock.wall_ns(), "chain_begins", self._site.gateway.id, detail)
+
+    def _moved(self, body: Mapping[str, Any]) -> tuple[bool, Mapping[str, Any]]:
+        """Return whether the gateway is back at a former place, and the state.
+
+        If that is of another place, it becomes a former one, and everything is announced anew.
+        """
+        self.former = [Former(*one) for one in body.get("former", ())]
+        before, births_ = body.get("place", self.place), body.get("births", {})
+        if before == self.place:
+            return False, body
+        is_back = any(one.place == self.place for one in self.former)
+        number = max((one.number for one in self.former), default=0) + 1
+        topics = [*births_, *(topic(kind) for kind in RETAINED if kind not in {"birth", "meter"})]
+        others = [one for one in self.former if one.place not in {self.place, before}]
+        self.former = [*others[1 - FORMER_KEPT :], Former(number, before, topics)]
+        log.warning("the feed has another place", before=before, after=self.place)
+        return is_back, {"births": dict.fromkeys(births_, "")}
 
     def _made(self, place: Place) -> Sealer:
         site = self._site
@@ -179,7 +202,12 @@ class Messenger:
 
     def state(self, sealed: Sealed) -> dict[str, Any]:
         """Return what goes on after a restart, as plain JSON values, once these messages are committed."""
-        return {"births": sealed.births, "checkpoint_ns": sealed.checkpoint_ns}
+        return {
+            "births": sealed.births,
+            "checkpoint_ns": sealed.checkpoint_ns,
+            "place": self.place,
+            "former": [list(one) for one in self.former],
+        }
 
     @property
     def is_rotating(self) -> bool:

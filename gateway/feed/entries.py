@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+import binascii
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
+
+import orjson
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +24,14 @@ class Entry(NamedTuple):
     jws: bytes
 
 
+class Former(NamedTuple):
+    """A place the gateway had before: `region/enterprise/gateway`. number: rises with each. topics: retained there, below it."""
+
+    number: int
+    place: str
+    topics: list[str]
+
+
 class Destination(Protocol):
     """Where signed messages go. Taking one twice has the effect of once."""
 
@@ -32,3 +43,30 @@ class Destination(Protocol):
 
     async def close(self) -> None:
         """Say goodbye and disconnect; never raises, may be called twice."""
+
+
+@runtime_checkable
+class Board(Protocol):
+    """A destination where what is retained stays until it is taken away."""
+
+    async def leave_place(self, former: Former) -> None:
+        """Take away what is retained at a former place, and say offline there, as far as it may. Raises SinkUnavailable."""
+
+
+_HEAD_BYTES = 1024
+"""So much of a payload has the place in it, which `chain.Sealer` writes first."""
+
+
+def place_of(jws: bytes) -> str:
+    """Return the place a signed message names, `region/enterprise/gateway`; "": it names none."""
+    begin = jws.find(b".") + 1
+    text = jws[begin : begin + _HEAD_BYTES].partition(b".")[0]
+    try:
+        head = binascii.a2b_base64(text.translate(_URL_SAFE)[: len(text) // 4 * 4])
+        body = orjson.loads(head.partition(b',"chain":')[0] + b"}")
+        return "/".join((body["region"], body["enterprise"], body["gateway"]))
+    except (ValueError, KeyError, TypeError):
+        return ""
+
+
+_URL_SAFE = bytes.maketrans(b"-_", b"+/")

@@ -36,14 +36,14 @@ class Positions:
     live: first seq that was never handed over live. backlog: ranges below it that are still to go, the one that was begun first.
     delivered, refused, missed, resent: messages; what `add` brings back is `resent` and counts a second time in the others,
     so delivered + refused + missed + pending is what there was since the destination is known, plus `resent`.
-    refusals: the newest (seq, reason).
+    refusals: the newest (seq, reason). cleared: number of the newest former place that has been left there.
     """
 
     def __init__(self, live: int) -> None:
         """live: where it begins."""
         self.live = live
         self.backlog: list[Span] = []
-        self.delivered = self.refused = self.missed = self.resent = 0
+        self.delivered = self.refused = self.missed = self.resent = self.cleared = 0
         self.refusals: list[tuple[int, str]] = []
         self._begun = False  # the first backlog range: nothing may come before it
         self._taken: Taken | None = None
@@ -145,6 +145,7 @@ class Positions:
             "missed": self.missed,
             "resent": self.resent,
             "refusals": [list(row) for row in self.refusals],
+            "cleared": self.cleared,
         }
 
     @classmethod
@@ -160,6 +161,7 @@ class Positions:
             found.delivered, found.refused = int(body["delivered"]), int(body["refused"])
             found.missed, found.resent = int(body["missed"]), int(body["resent"])
             found.refusals = [(int(seq), str(reason)) for seq, reason in body["refusals"]]
+            found.cleared = int(body.get("cleared", 0))
             if body["chain"] != chain:
                 return found
             live = min(int(body["live"]), following)

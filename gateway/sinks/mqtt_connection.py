@@ -46,6 +46,7 @@ GOODBYE_S = 2.0
 PACKET_MAX = 8 * 1024  # bytes of a packet from the broker: acknowledgements and the 3.1.1 probe
 SHORT_S = 10.0  # a connection that lives less
 SHORT_LIVES = 3  # such connections in a row look like another client with the same id
+_NOT_AUTHORISED = 0x87
 _PUBLISH_SPARE = 10  # type 1, length 4, length of the topic 2, message id 2, properties 1
 _SILENT = logging.getLogger("gateway.sinks.mqtt.paho")
 _SILENT.setLevel(logging.CRITICAL)  # whatever goes wrong is raised, and logged once by the task that delivers
@@ -179,6 +180,7 @@ class Connection:
 
     packet_max: bytes of the longest packet the broker accepts, None if it did not say. lost: the other side just closed it.
     is_ended: it did, or something on the wire ended it: no decision of ours.
+    denied: topic of a message it refused because we may not write there.
     told: what the broker said, if it did, when it ended the connection; code: its number. advice: where a permission is missing.
     """
 
@@ -193,7 +195,7 @@ class Connection:
         self._in_flight_max = IN_FLIGHT_MAX
         self._pending: dict[int, str] = {}  # message id -> topic
         self._fault = ""
-        self.told = ""
+        self.told = self.denied = ""
         self._progress = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
@@ -306,10 +308,12 @@ class Connection:
         self, _c: Any, _u: Any, mid: int, code: ReasonCode, properties: Properties | None
     ) -> None:
         topic = self._pending.pop(mid, "")
+        if code.value == _NOT_AUTHORISED:
+            self.denied = self.denied or topic
         if code.value >= FAILURE and not self._fault:
             text = getattr(properties, "ReasonString", "")
             told = f"reason 0x{code.value:02x} {code}" + (f", {text}" if text else "")
-            advice = f"; {self.advice}" if code.value == 0x87 else ""
+            advice = f"; {self.advice}" if code.value == _NOT_AUTHORISED else ""
             self._fault = f"the broker refused a message on {topic} ({told}){advice}"
         self._progress.set()
 

@@ -56,7 +56,7 @@ class Rig:
 async def _mqtt(folder: Path, port: int) -> AsyncIterator[Rig]:
     with Mosquitto(folder, port) as broker:
         feed = FeedMqtt(
-            id="reg", host="127.0.0.1", port=port, gateway="plant-1", region="330100", enterprise="9133",
+            id="reg", host="127.0.0.1", port=port, gateway="plant-1", region="330100", enterprise="91330000MA27XXXX0A",
             zone="Asia/Shanghai", clock=SystemClock(), timeout_s=5,
         )  # fmt: skip
         seen: set[int] = set()
@@ -66,7 +66,7 @@ async def _mqtt(folder: Path, port: int) -> AsyncIterator[Rig]:
             session: Any = {"identifier": "watch", "clean_session": False}
             async with aiomqtt.Client("127.0.0.1", port, **session) as client:
                 for topic in ("data", "backfill"):
-                    await client.subscribe(f"emc/v1/330100/9133/plant-1/{topic}", qos=1)
+                    await client.subscribe(f"emc/v1/330100/91330000MA27XXXX0A/plant-1/{topic}", qos=1)
                 await asyncio.sleep(0.05)
                 while len(client.messages):
                     message = await anext(aiter(client.messages))

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from gateway.clock import sleep_for
 from gateway.errors import SinkUnavailable
 from gateway.feed.contract import topic
+from gateway.feed.entries import place_of
 from gateway.feed.recording import Message
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from gateway.feed.entries import Entry
+    from gateway.feed.entries import Entry, Former
     from gateway.interfaces import Clock
     from gateway.model import Refusal
     from simulators.fakes import Trouble
@@ -38,13 +39,19 @@ class FakeDestination:
         self.messages: list[Message] = []
         self._open = False
         self.root = ROOT
+        self.left: list[Former] = []
 
     async def open(self, retained: Sequence[Entry], *, chain: str, seq: int) -> None:
         await sleep_for(self._clock, 0.01)
         self._away()
         self._open = True
         for entry in retained:
+            assert self.root.endswith(place_of(entry.jws)), "announced what is from another place"
             self._keep(entry, topic(entry.kind, entry.subject))
+
+    async def leave_place(self, former: Former) -> None:
+        self._away()
+        self.left.append(former)
 
     async def write(self, entries: Sequence[Entry], *, late: bool) -> list[Refusal]:
         assert self._open, "write to a destination that is not open"
@@ -66,7 +73,8 @@ class FakeDestination:
 
     def _keep(self, entry: Entry, place: str) -> None:
         """Note a message as a subscriber receives it who has been there from the start: nothing is retained for him."""
-        self.messages.append(Message(f"{self.root}/{place}", entry.jws, False, entry.time_ns // 1_000_000))
+        root = f"emc/v1/{place_of(entry.jws)}"
+        self.messages.append(Message(f"{root}/{place}", entry.jws, False, entry.time_ns // 1_000_000))
 
     def _away(self) -> None:
         if self._find("away"):

@@ -1,0 +1,69 @@
+"""Another region, another name: what is announced says so, at the place it is from, and the place of before is left."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.sim import feed_oracles
+from tests.sim.lives import play, verified
+from tests.sim.plant import Act, Plan
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.sim.lives import Edit
+
+BEFORE = "350100/91350100M000100Y43/plant-1"
+CHANGES = {
+    "350200/91350100M000100Y43/plant-1": ('region = "350100"', 'region = "350200"'),
+    "350100/91350100M000200Y4T/plant-1": ("91350100M000100Y43", "91350100M000200Y4T"),
+    "350100/91350100M000100Y43/plant-2": ('id = "plant-1"', 'id = "plant-2"'),
+}
+
+
+def plan(*acts: Act) -> Plan:
+    return Plan(
+        1300,
+        meters=2,
+        channels=3,
+        links=1,
+        interval="1min",
+        sink_troubles={},
+        feed_troubles={"feed": []},
+        acts=acts,
+    )
+
+
+@pytest.mark.parametrize("after", CHANGES)
+def test_another_place_is_announced_anew_and_the_former_one_is_left_once(after: str, tmp_path: Path) -> None:
+    """From the second life on; a third one leaves nothing again."""
+    edits: list[Edit] = [str, lambda text: text.replace(*CHANGES[after])]
+    acts = (Act(700, "stop", away_s=20), Act(1000.5, "kill", away_s=20))
+    result = play(plan(*acts), tmp_path, edits)
+    feed = result.destinations["feed"]
+    report = verified(feed)
+    assert (report["verified"], [one for one in report["findings"] if one["severity"] == "finding"]) == (
+        True,
+        [],
+    )
+    topics = {message.topic for message in feed.messages if message.topic.startswith(f"emc/v1/{after}/")}
+    own = ("birth", "birth/m-001", "birth/m-002", "checkpoint", "data", "event")
+    assert topics >= {f"emc/v1/{after}/{name}" for name in own}
+    assert [one.place for one in feed.left] == [BEFORE]
+    assert set(feed.left[0].topics) == {"birth", "birth/m-001", "birth/m-002", "checkpoint", "fitting"}
+
+
+def test_back_again_is_another_change(tmp_path: Path) -> None:
+    """The place that is in force again is not left, and a new chain begins there: the one of before went on elsewhere."""
+    acts = (Act(400, "stop", away_s=20), Act(700, "stop", away_s=20), Act(1000, "stop", away_s=20))
+    change = CHANGES["350200/91350100M000100Y43/plant-1"]
+    edits: list[Edit] = [str, lambda text: text.replace(*change), str, lambda text: text.replace(*change)]
+    feed = play(plan(*acts), tmp_path, edits).destinations["feed"]
+    after = BEFORE.replace("350100/", "350200/", 1)
+    assert [one.place for one in feed.left] == [BEFORE, after, BEFORE]
+    assert [one for one in verified(feed)["findings"] if one["severity"] == "finding"] == []
+    reasons = [told["detail"]["reason"] for told in feed_oracles.events(feed, "chain_begins")]
+    assert reasons == ["first_start", "place_again", "place_again"]
+    assert {payload["region"] for payload in feed_oracles.payloads(feed)} == {"350100", "350200"}
