@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from drivers.profiles import Library
     from gateway.config.models import MeterConfig
 
+_GROUPED = re.compile(
+    r"\s*[+-]?[0-9]{1,3}(?:[ \u202f'’,，_][0-9]{3})+(?:\.[0-9]+)?(?![0-9])|.*[0-9][,，'’_][0-9]"
+)
 _NUMBER = re.compile(r"\s*([+-]?[0-9]{1,30}(?:\.[0-9]{1,15})?)\s*(.*?)\s*")
 
 
@@ -36,6 +39,10 @@ def shown(text: str, quantity: str) -> Shown:
     """Return a number with or without its unit (without: the canonical one). Raises MetergateError."""
     found = _NUMBER.fullmatch(text)
     kind = QUANTITIES[quantity]
+    if _GROUPED.match(text):
+        raise MetergateError(
+            f'"{text}": no thousands separators, and a point before the decimals: write 1234.5 or "1234.5 {kind.unit}"'
+        )
     if found is None:
         raise MetergateError(
             f'"{text}" is no number as a display shows it, such as 1234.5 or "1234.5 {kind.unit}"'
@@ -44,7 +51,8 @@ def shown(text: str, quantity: str) -> Shown:
     try:
         scale = conversion(unit or kind.unit, kind)
     except UnitError as error:
-        raise MetergateError(f'"{text}": {error}') from error
+        meant = f"did you mean {error.suggestion}? " if error.suggestion and not error.is_of_another else ""
+        raise MetergateError(f'"{text}": {meant}{error}') from error
     value = Decimal(digits)
     digit = Decimal(1).scaleb(int(value.as_tuple().exponent))
     return Shown(value * scale.factor + scale.offset, digit * scale.factor)

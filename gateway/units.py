@@ -25,12 +25,15 @@ _WIDE = Context(prec=120, rounding=ROUND_HALF_EVEN)
 
 
 class UnitError(ValueError):
-    """The unit is unknown, or measures something else than the quantity; suggestion: nearest fitting unit, or ""."""
+    """The unit is unknown, or measures something else than the quantity; suggestion: nearest fitting unit, or "".
 
-    def __init__(self, message: str, suggestion: str = "") -> None:
+    is_of_another: it is a unit, of something else: whoever wrote it did not misspell it.
+    """
+
+    def __init__(self, message: str, suggestion: str = "", *, is_of_another: bool = False) -> None:
         """message: names unit and quantity and lists what would do."""
         super().__init__(message)
-        self.suggestion = suggestion
+        self.suggestion, self.is_of_another = suggestion, is_of_another
 
 
 class Conversion(NamedTuple):
@@ -185,4 +188,5 @@ def _refused(unit: str, plain: str, quantity: Quantity) -> UnitError:
     elsewhere = sorted(dimension for dimension in _FACTORS if _plain(unit, dimension) in _FACTORS[dimension])
     what = f"measures {' or '.join(elsewhere)}" if elsewhere else "is unknown"
     fitting = ", ".join(factors)
-    return UnitError(f"unit {unit!r} {what}; {quantity.name} takes {fitting}", suggestion)
+    text = f"unit {unit!r} {what}; {quantity.name} takes {fitting}"
+    return UnitError(text, suggestion, is_of_another=bool(elsewhere))

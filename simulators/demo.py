@@ -6,6 +6,7 @@ Everything listens on free loopback ports, lives in one folder and is stopped by
 from __future__ import annotations
 
 import contextlib
+import shlex
 import signal
 import sys
 import tempfile
@@ -133,8 +134,23 @@ def summary_of(figures: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def refuse_used(file: Path) -> None:
+    """Raise MetergateError if a recording has something in it already: another run signs with another key."""
+    try:
+        used = file.exists() and (not file.is_file() or file.stat().st_size > 0)
+    except OSError as error:
+        raise MetergateError(f"--record {file}: {error.strerror}") from error
+    if used:
+        raise MetergateError(
+            f"--record {file}: is there already. Each demo has a key of its own, so two in one file would look like a forgery: "
+            "name a new file, or remove that one"
+        )
+
+
 def main(options: Options) -> int:
     """Run the demo; return the exit code: 0 if nothing was lost and every sink has everything."""
+    if options.record is not None:
+        refuse_used(options.record)
     console = Console(stderr=options.json)
     with demo_folder(options.keep) as folder:
         stage = Stage(folder, console)
@@ -183,4 +199,11 @@ def report(result: dict[str, Any], console: Console, options: Options) -> int:
     if options.json:
         sys.stdout.write(orjson.dumps(result).decode() + "\n")
         sys.stdout.flush()
+    if options.record is not None:
+        console.print(
+            f"now: metergate verify {shlex.quote(str(options.record))}",
+            soft_wrap=True,
+            highlight=False,
+            markup=False,
+        )
     return 0 if complete else 1

@@ -87,13 +87,14 @@ def check(config: Config = None, json: Json = False) -> None:
     """
     from gateway.assembly import library
     from gateway.config import site_file
+    from gateway.config.certificate_files import certificate_findings
     from gateway.config.summary import summary
     from gateway.planning.findings import assumed_warnings, certain_findings
 
     try:
         site = site_file.load(config_path(config))
         known = library(site)
-        if findings := certain_findings(site, known):
+        if findings := [*certain_findings(site, known), *certificate_findings(site)]:
             raise ConfigError(findings)
     except ConfigError as error:
         if json:
@@ -278,7 +279,8 @@ def demo(
     record_to: Annotated[
         Path | None,
         typer.Option(
-            "--record", help="Record the regulators' feed into this file; then try `metergate verify FILE`."
+            "--record",
+            help="Record the regulators' feed into this new file; then try `metergate verify FILE`.",
         ),
     ] = None,
 ) -> None:

@@ -147,7 +147,12 @@ def reading(
     """Enter a reading taken by eye (人工抄表), also of a meter that is disabled: its own source, with who and why.
 
     It takes the place of no reading of the meter; a month that lacks one at its end may use it, marked as manual. Values are as the
-    gateway counts, ratios included. Needs the running gateway, which alone writes the journal.
+    gateway counts, ratios included; one that is negative, or less than the last one known, is kept and warned of. Needs the running
+    gateway, which alone writes the journal.
+
+    `metergate reading feeder-1 energy_active_import_total="12345.6 kWh" --why "line is cut"`
+
+    `metergate reading canteen-gas volume="4821.6 m3" --at 2026-11-30T23:55 --by "Li Wei" --why "month's end"`
     """
     from gateway.commands.meter_work import record_reading
 

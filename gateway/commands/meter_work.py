@@ -323,7 +323,10 @@ def record_reading(
     answer = ask_gateway(site, "reading", meter=meter.id, readings=found, time_ns=when, by=by, why=why)
     warn_if_not_durable(answer)
     for doubt in answer.get("warnings", ()):
-        typer.echo(f"LOOK AGAIN 请核对: {doubt}. It is kept; if it is wrong, enter the right one with --at as below", err=True)
+        typer.echo(
+            f"LOOK AGAIN 请核对: {doubt}. It is kept; if it is wrong, enter the right one with --at as below",
+            err=True,
+        )
     if as_json:
         print_json(answer)
         return

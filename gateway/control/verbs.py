@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from gateway.control.changes import Changes, counters_of
 from gateway.control.errands import Errands
 from gateway.control.history import History
+from gateway.control.last_readings import Lasts
 from gateway.control.maintenance import Maintenance
 from gateway.control.readings import Entered
 from gateway.declared import Declared, ratios_of
@@ -54,6 +55,7 @@ class Verbs:
         self.errands = Errands({poller.id: poller for poller in pollers}, targets, clock)
         self.history = History(journal, clock)
         counters = counters_of(site, library)
+        declared = Declared(site.gateway.state_dir)
         self.changes = Changes(
             recorder,
             events,
@@ -62,10 +64,10 @@ class Verbs:
             self.errands.read_meter,
             ratios_of(site.meters),
             counters,
-            Declared(site.gateway.state_dir),
+            declared,
             site.site.timezone,
         )
-        self.entered = Entered(site, library, events, clock)
+        self.entered = Entered(site, library, events, clock, Lasts(journal, self.history, declared, clock))
         self.replays = Replays(site, library, journal, events, clock, directory, new_sink, readers, rules)
 
     def answers(self) -> dict[str, Answer]:

@@ -113,6 +113,8 @@ def test_messages_go_again_as_they_were(rig: Rig) -> None:
     first = {one.body["seq"]: one for one in found if one.topic != f"{ROOT}/backfill" and one.kind != "state"}
     assert all(again[seq].payload == first[seq].payload and not again[seq].retain for seq in ("1", "2", "3"))
     assert "no sink of the feed" in rig.metergate("feed", "resend", "1", "3", "--sink", "other", code=1)
+    refused = rig.metergate("feed", "resend", "1000000", "1000001", code=1)
+    assert "none of the messages 1000000 to 1000001: there are 1 to " in refused
 
 
 def test_a_reading_entered_by_hand_is_its_own_source_everywhere(rig: Rig) -> None:
@@ -121,6 +123,7 @@ def test_a_reading_entered_by_hand_is_its_own_source_everywhere(rig: Rig) -> Non
     words = ("reading", "feeder-1", f"{key}=12345.6 kWh", "--why", "line is cut", "--by", "Li Wei")
     answer = rig.metergate(*words)
     assert (answer["durable"], answer["readings"][0]["reading"]) == (True, "12345.6")
+    assert not answer["warnings"], "none before it"
     upto(rig, found, lambda: any(b.get("readings") for b in bodies(found, "data")), "the reading comes")
     (told,) = next(b["readings"] for b in bodies(found, "data") if b.get("readings"))
     assert {k: told[k] for k in ("meter", "channel", "value", "unit", "by", "why")} == {
@@ -130,6 +133,9 @@ def test_a_reading_entered_by_hand_is_its_own_source_everywhere(rig: Rig) -> Non
         (kept,) = history.manual()
         assert (kept.meter, str(kept.reading), kept.by) == ("feeder-1", "12345.6", "Li Wei")
     assert "no counter" in rig.metergate("reading", "feeder-1", "voltage_ln_l1=230", "--why", "x", code=1)
+    (doubt,) = rig.metergate("reading", "feeder-1", f"{key}=1234.56", "--why", "x")["warnings"]
+    assert f"{key} 1234.56 kW·h is less than the last reading known, 12345.6 kW·h at 20" in doubt
+    assert ", by hand" in doubt
     events = rig.metergate("status")
     assert events["feed"]["kid"].startswith("plant-1-")
 

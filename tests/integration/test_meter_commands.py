@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import stat
 import sys
 import tomllib
@@ -101,6 +102,24 @@ async def test_a_swap_keeps_read_and_typed_readings(plant: Plant) -> None:
     closing, opening = event["closing"][KEY], event["opening"][KEY]
     assert (float(closing["reading"]), closing["unit"], closing["from"]) == (NOW_KWH, "kW·h", "journal")
     assert (float(opening["reading"]), opening["from"]) == (500, "typed")
+
+
+async def test_a_reading_that_cannot_be_is_kept_and_never_silently(plant: Plant) -> None:
+    words = ("--why", "month's end", "--by", "Li")
+    async with plant.running(readings=3) as gateway:
+        code, out, err = await called(plant, "reading", "m-001", f"{KEY}={NOW_KWH - 1}", *words)
+        assert (code, KEY in out) == (0, True)
+        assert "LOOK AGAIN" in err
+        assert f"{NOW_KWH - 1}" in err, "what was typed"
+        assert re.search(rf"the last reading known, {NOW_KWH:.0f}\S* kW·h at 20", err), "what there was"
+        assert ", by hand" not in err
+        first = json.loads((await called(plant, "reading", "m-001", f"{KEY}=-5", *words, "--json"))[1])
+        assert any("is negative" in text for text in first["warnings"])
+        at = first["readings"][0]["time_ns"]
+        more = await told(plant, "reading", "m-001", f"{KEY}={NOW_KWH + 1}", *words)
+        assert more["warnings"] == []
+        assert more["readings"][0]["time_ns"] > at
+        assert len(events(gateway, "manual_reading")) == 3
 
 
 async def test_a_ratio_is_recorded_and_what_is_left_is_said(plant: Plant) -> None:

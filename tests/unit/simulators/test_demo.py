@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 from pymodbus.client import AsyncModbusTcpClient
+from rich.console import Console
 
 from gateway.config.site_file import load
+from gateway.errors import MetergateError
 from gateway.quantity import QUANTITIES
+from simulators import demo
 from simulators.faults import KINDS, LOOPBACK
 from simulators.plan import load_plan
 from simulators.run import DEMO_FAULTS_FILE, DEMO_FILE, serve
@@ -111,3 +114,31 @@ def test_the_bad_day_tries_many_troubles() -> None:
         if link.id == fault.link
     )
     assert all(link.proxy for link in plan.links if link.kind != "serial")
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_a_recording_that_is_there_is_not_gone_on_with(tmp_path: Path, as_json: bool) -> None:
+    """Each demo has a key of its own: the second run in one file would look like a forgery."""
+    file = tmp_path / "feed.jsonl"
+    file.write_text("{}\n")
+    options = demo.Options(1.0, json=as_json, file=None, seed=1, keep=None, record=file)
+    with pytest.raises(MetergateError, match=r"feed\.jsonl: is there already.*look like a forgery"):
+        demo.main(options)
+    assert file.read_text() == "{}\n"
+    file.write_text("")
+    demo.refuse_used(file)
+    with pytest.raises(MetergateError):
+        demo.refuse_used(tmp_path)
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_the_demo_ends_with_what_to_do_next(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], as_json: bool
+) -> None:
+    result = {"meters": 1, "readings": 1, "frames": 1, "journaled": 1, "lost": 0, "sinks": {}}
+    file = tmp_path / f"{'long-' * 20}feed.jsonl"
+    options = demo.Options(1.0, json=as_json, file=None, seed=1, keep=None, record=file)
+    assert demo.report(result, Console(stderr=as_json), options) == 0
+    said = capsys.readouterr()
+    assert (said.err if as_json else said.out).splitlines()[-1] == f"now: metergate verify {file}"
+    assert len(said.out.splitlines()) == (1 if as_json else 2)
