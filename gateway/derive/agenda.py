@@ -13,7 +13,7 @@ from gateway.derive.stand_ins import TOLERANCE_NS
 from gateway.intervals.remaking import DECLARED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from gateway.config.periods import IntervalsConfig
     from gateway.intervals.grid import Grid, Span
@@ -45,11 +45,11 @@ class Agenda:
         body: Mapping[str, Any] | None = None,
         settings: IntervalsConfig | None = None,
         *,
-        has_aggregates: bool = False,
+        aggregates: Collection[str] = (),
     ) -> None:
         """body: as `body` gave it; None: nothing was summed up yet. settings: for shifts that end on the day after.
 
-        has_aggregates: reported quantities of an interval are due anew when it closes again.
+        aggregates: those that are told; they are due anew when an interval closes again.
         """
         self._grid = grid
         body = body or {}
@@ -60,7 +60,10 @@ class Agenda:
         self._later: list[int] = list(body.get("later", ()))
         self.closed_ns, self._epoch = int(body.get("closed_ns", 0)), int(body.get("epoch", 0))
         self._before_ns = int(body.get("before_ns", 0))  # so far epochs before this one reached
-        self._has_aggregates = has_aggregates
+        self._aggregates = tuple(aggregates)
+        self._told = {
+            name: [(begin, end) for begin, end in ranges] for name, ranges in body.get("told", {}).items()
+        }
         shifts = () if settings is None else settings.shifts
         self._reaches_back = any(clock_time_s(one.end) <= clock_time_s(one.start) for one in shifts) or (
             grid.day_start_s > 0 and bool(shifts)
@@ -75,6 +78,7 @@ class Agenda:
             "closed_ns": self.closed_ns,
             "epoch": self._epoch,
             "before_ns": self._before_ns,
+            "told": {name: [list(one) for one in ranges] for name, ranges in self._told.items()},
         }
 
     def span(self, period: Period, time_ns: int) -> Span:
@@ -89,13 +93,24 @@ class Agenda:
         self._turn(end_ns, epoch)
         is_first = not rev and epoch == self._epoch and start_ns >= self._before_ns
         for period in PERIODS:
-            if period != "interval" or (self._has_aggregates and not is_first):
+            if period != "interval" or (self._aggregates and not is_first):
                 self._add(period, start_ns)
         if self._reaches_back:  # a shift that ends on the next day may have begun before this interval
             day = self.span("day", self.span("day", start_ns).end_ns)
             if day.end_ns <= self.closed_ns:
                 self._add("day", day.start_ns)
+        if is_first:
+            self._tell(start_ns, end_ns)
         return is_first
+
+    def _tell(self, start_ns: int, end_ns: int) -> None:
+        for name in self._aggregates:
+            if not self.was_told(name, start_ns):
+                self._told[name] = _tidy([*self._told.get(name, ()), (start_ns, end_ns)])
+
+    def was_told(self, aggregate: str, start_ns: int) -> bool:
+        """Return whether a reported quantity of an interval was told when that closed first."""
+        return any(begin <= start_ns < end for begin, end in reversed(self._told.get(aggregate, [])))
 
     def _turn(self, end_ns: int, epoch: int) -> None:
         if epoch > self._epoch:

@@ -10,7 +10,7 @@ import structlog
 
 from gateway.clock import sleep_for
 from gateway.derive.place import Within, reader_body
-from gateway.derive.summaries import Words, read_sums
+from gateway.derive.summaries import Words, read_sums, retold_state
 from gateway.errors import StorageError
 from gateway.history.work import TotalRow, Work
 from gateway.journal.store import StorageDamaged
@@ -59,6 +59,10 @@ class Committing:
         self._changed = False
         self._stopping = asyncio.Event()
 
+    def forget(self, destinations: list[str]) -> None:
+        """Forget destinations in the commit that tells so."""
+        self._work.destinations_gone += destinations
+
     async def _through(self, steps: Steps[T]) -> T:
         """Return the result of work, with everything else that is due between two pieces of it."""
         while True:
@@ -98,9 +102,11 @@ class Committing:
         self._changed = True
         self._agenda.done(due, again=found.has_open_end)
         if due.period == "interval":
-            self._teller.anew(found.together)
+            retold = self._teller.anew(found.together, found.retold, self._agenda.was_told)
+            if retold:
+                self._work.states[retold_state(due.span.start_ns)] = retold
             return
-        words = Words(self.grid, due, found)
+        words = Words(self.grid, due, found, () if self._messenger is None else self._site.aggregates)
         if not words.is_news:
             return
         now_ns = self._clock.wall_ns()
@@ -108,7 +114,7 @@ class Committing:
             TotalRow(due.period, due.span.start_ns, found.rev, due.span.end_ns, now_ns, words.row())
         )
         if self._messenger is not None:
-            for body in words.messages(self._site.aggregates):
+            for body in words.messages():
                 self._messenger.say("summary", body)
 
     async def _commit_once(self) -> None:
@@ -128,7 +134,7 @@ class Committing:
             work.entries, work.chain = sealed.entries, sealed.sealer.chain
             work.kid, work.topics_gone = sealed.kid, sealed.topics_gone
             states["feed"] = self._messenger.state(sealed)
-        work.states = states
+        work.states = work.states | states
         try:
             dropped = await self._history.commit(work)
         except StorageError:
@@ -151,6 +157,7 @@ class Committing:
             events=work.events + now.events,
             config=work.config or now.config,
             manual=work.manual + now.manual,
+            destinations_gone=work.destinations_gone + now.destinations_gone,
         )
 
     async def _begin_anew(self) -> None:

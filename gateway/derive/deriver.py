@@ -99,11 +99,9 @@ class Deriver(Committing):
 
     def _go_on(self, states: Mapping[str, Any]) -> None:
         """Go on with these states; those that are None begin."""
-        own, has_aggregates = (
-            self._site.intervals,
-            self._messenger is not None and bool(self._site.aggregates),
-        )
-        self._agenda = Agenda(self.grid, states["agenda"], own, has_aggregates=has_aggregates)
+        own = self._site.intervals
+        told = () if self._messenger is None else [one.id for one in self._site.aggregates]
+        self._agenda = Agenda(self.grid, states["agenda"], own, aggregates=told)
         self._engine = self._restored(states["intervals"])
         self._reader = self._journal.reader_at("intervals", reader_state(states["reader"]))
         self._within = within(states["reader"])

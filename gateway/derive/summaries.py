@@ -32,6 +32,7 @@ class Summed(NamedTuple):
     """A period read from the history. rev: of the summary to be made. days: of a month. together: intervals of an interval.
 
     before: the newest summary there is, None if there is none. has_open_end: a reading that comes later may still close it.
+    retold: of an interval; what `Teller.anew` gave the last time.
     """
 
     rev: int
@@ -40,13 +41,20 @@ class Summed(NamedTuple):
     before: Mapping[str, Any] | None = None
     has_open_end: bool = False
     together: Sequence[Interval] = ()
+    retold: Mapping[str, Sequence[int]] = {}
+
+
+def retold_state(start_ns: int) -> str:
+    """Return the name of the history's state that says which reported quantities of an interval were told anew."""
+    return f"aggregates {start_ns}"
 
 
 def read_sums(store: Queries, grid: Grid, due: Due, settings: IntervalsConfig) -> Summed:
     """Return the sums of a period. Raises StorageError."""
     span = due.span
     if due.period == "interval":
-        return Summed(0, {}, together=list(store.intervals(*span)))
+        retold = store.state(retold_state(span.start_ns)) or {}
+        return Summed(0, {}, together=list(store.intervals(*span)), retold=retold)
     newest = store.total(due.period, span.start_ns)
     rev, before = (0, None) if newest is None else (newest.rev + 1, newest.body)
     if due.period == "hour":
@@ -62,22 +70,26 @@ def read_sums(store: Queries, grid: Grid, due: Due, settings: IntervalsConfig) -
 class Words:
     """What a summary says: lists for its message."""
 
-    def __init__(self, grid: Grid, due: Due, found: Summed) -> None:
-        """found: as `read_sums` gave it."""
+    def __init__(
+        self, grid: Grid, due: Due, found: Summed, aggregates: Sequence[AggregateConfig] = ()
+    ) -> None:
+        """found: as `read_sums` gave it. aggregates: those it tells."""
         self._grid, self._due = grid, due
         self.rev, self._sums, self._days = found.rev, found.sums, found.days
-        self._before = found.before
+        self._before, self._own = found.before, () if due.period == "hour" else tuple(aggregates)
+        told: Mapping[str, int] = {} if found.before is None else found.before.get("aggregates", {})
+        self._revs = {**told, **{one.id: told.get(one.id, -1) + 1 for one in self._own}}
 
     def row(self) -> dict[str, Any]:
-        """Return what the history keeps of it."""
-        return {"meters": to_row(self._sums)}
+        """Return what the history keeps of it: with the newest rev of every aggregate it told, now or before."""
+        return {"meters": to_row(self._sums), "aggregates": self._revs}
 
     @property
     def is_news(self) -> bool:
         """Return whether it says anything else than the summary before it."""
-        return bool(self._sums) if self._before is None else dict(self._before) != self.row()
+        return bool(self._sums) if self._before is None else self._before.get("meters") != to_row(self._sums)
 
-    def messages(self, aggregates: Sequence[AggregateConfig]) -> Iterator[dict[str, Any]]:
+    def messages(self) -> Iterator[dict[str, Any]]:
         """Yield the bodies of the summary's messages, part by part."""
         meters = [
             {"meter": meter, **own.completeness.row(), "totals": list(self._totals(meter))}
@@ -96,7 +108,7 @@ class Words:
             body = {**head, "meters": [{k: v for k, v in one.items() if k != "totals"} for one in part]}
             body["totals"] = [total for one in part for total in one["totals"]]
             if number == 1 and self._due.period != "hour":
-                body["aggregates"] = self.aggregates(aggregates)
+                body["aggregates"] = self.aggregates()
                 body["consistency"] = self.consistency()
             yield {**body, "part": number, "parts": len(parts)}
 
@@ -106,13 +118,15 @@ class Words:
             (meter, key): run.amount for meter, own in self._sums.items() for key, run in own.runs.items()
         }
 
-    def aggregates(self, aggregates: Sequence[AggregateConfig]) -> list[dict[str, Any]]:
-        """Return the reported quantities of the period."""
+    def aggregates(self) -> list[dict[str, Any]]:
+        """Return the reported quantities of the period; the revisions of each begin at 0, also of one added later."""
         amounts = self.amounts()
         units = {(meter, key): run.unit for meter, own in self._sums.items() for key, run in own.runs.items()}
         return [
-            aggregate_body(one, self._due.period, self._due.span, self.rev, amounts, units, self._grid)
-            for one in aggregates
+            aggregate_body(
+                one, self._due.period, self._due.span, self._revs[one.id], amounts, units, self._grid
+            )
+            for one in self._own
         ]
 
     def consistency(self) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from gateway.intervals.grid import Span
 from gateway.model import Event, Gap
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from gateway.config.models import Site
     from gateway.derive.messenger import Messenger
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from gateway.intervals.model import Interval
     from gateway.intervals.pieces import Steps
     from gateway.model import Frame
+
+    Retold = Mapping[str, Sequence[int]]
+    """Aggregate -> its newest rev, and how many intervals and revisions of its meters that was made of."""
 
 TOLD = frozenset(
     {
@@ -33,6 +36,9 @@ TOLD = frozenset(
         "journal_damaged",
         "history_damaged",
         "history_dropped",
+        "destination_removed",
+        "feed_paused",
+        "intervals_skipped",
         "chain_begins",
         "certificate_expires",
         "commissioned",
@@ -125,17 +131,35 @@ class Teller:
             self._messenger.say("data", body)
             yield
 
-    def anew(self, together: Sequence[Interval]) -> None:
-        """Tell the reported quantities of an interval that closed again. together: its meters in every epoch, newest revisions."""
-        if self._messenger is not None:
-            for body in bodies.closed((), list(self.aggregates(together)), (), self._grid):
-                self._messenger.say("data", body)
+    def anew(
+        self, together: Sequence[Interval], retold: Retold, was_told: Callable[[str, int], bool]
+    ) -> Retold:
+        """Tell the reported quantities of an interval that closed again; return what to keep of that, as `retold` next time.
 
-    def aggregates(self, together: Sequence[Interval]) -> Iterable[dict[str, Any]]:
-        """Yield the reported quantities of one interval.
+        together: its meters in every epoch, newest revisions. was_told: aggregate and start -> whether it was told when the
+        interval closed first. Each begins at rev 0, also one that did not exist then, and rises by one.
+        """
+        if self._messenger is None or not together:
+            return {}
+        kept: dict[str, tuple[int, int]] = {name: (rev, made) for name, (rev, made) in retold.items()}
+        revs: dict[str, int] = {}
+        for config in self._aggregates:
+            terms = {term.meter for term in config.terms}
+            made = sum(one.rev + 1 for one in together if one.meter in terms)
+            before = kept.get(config.id, (0, -1) if was_told(config.id, together[0].start_ns) else None)
+            if before is None or before[1] != made:  # else none of its meters' intervals was made anew
+                revs[config.id] = 0 if before is None else before[0] + 1
+                kept[config.id] = revs[config.id], made
+        for body in bodies.closed((), list(self.aggregates(together, revs)), (), self._grid):
+            self._messenger.say("data", body)
+        return kept
 
-        A time that came in two epochs counts twice. Their rev is the sum of those of the meters, and one for each epoch more: it
-        rises with each.
+    def aggregates(
+        self, together: Sequence[Interval], revs: Mapping[str, int] | None = None
+    ) -> Iterable[dict[str, Any]]:
+        """Yield the reported quantities of one interval. revs: of those that are told, None: of all, for the first time.
+
+        A time that came in two epochs counts twice.
         """
         amounts: dict[tuple[str, str], Decimal | None] = {}
         units: dict[tuple[str, str], str] = {}
@@ -146,11 +170,9 @@ class Teller:
                 before, more = amounts.get(name, Decimal(0)), channel.delta
                 amounts[name] = None if before is None or more is None else EXACT.add(before, more)
         for config in self._aggregates:
-            if together:
+            if together and (revs is None or config.id in revs):
                 span = Span(together[0].start_ns, together[0].end_ns)
-                terms = {term.meter for term in config.terms}
-                own = [one for one in together if one.meter in terms]
-                rev = sum(one.rev + 1 for one in own) - len({one.meter for one in own})
+                rev = 0 if revs is None else revs[config.id]
                 yield aggregate_body(config, "interval", span, rev, amounts, units, self._grid)
 
 

@@ -113,7 +113,7 @@ class HistorySite:
             due.period, due.span.start_ns, words.rev, due.span.end_ns, due.span.end_ns, words.row()
         )
         self.agenda.done(due)
-        said = list(words.messages(()))
+        said = list(words.messages())
         self.summaries += said
         self.write(Work(totals=[row]), due.span.end_ns, [("summary", one) for one in said])
 

@@ -20,7 +20,7 @@ T0 = at("2026-08-01T00:00")
 HOUR_NS, DAY_NS = 3600 * NS, 86_400 * NS
 
 
-def again(agenda: Agenda, own: Grid | None = None, **more: bool) -> Agenda:
+def again(agenda: Agenda, own: Grid | None = None, **more: list[str]) -> Agenda:
     """Return it as a restart does."""
     return Agenda(own or grid(), orjson.loads(orjson.dumps(agenda.body())), settings(), **more)
 
@@ -106,7 +106,7 @@ def test_a_clock_that_was_years_ahead_for_an_hour_makes_no_years_of_summaries() 
 
 
 def test_time_that_comes_again_makes_its_periods_anew_once_they_are_over_again() -> None:
-    agenda = Agenda(grid(), has_aggregates=True)
+    agenda = Agenda(grid(), aggregates=["net"])
     close(agenda, T0, T0 + 3 * HOUR_NS)
     work(agenda)
     back_ns = T0 + HOUR_NS
@@ -123,10 +123,10 @@ def test_time_that_comes_again_makes_its_periods_anew_once_they_are_over_again()
 
 def test_reported_quantities_are_due_anew_only_where_there_are_some() -> None:
     for has in (True, False):
-        agenda = Agenda(grid(), has_aggregates=has)
+        agenda = Agenda(grid(), aggregates=["net"] * has)
         assert agenda.closed(T0, T0 + LENGTH_NS)
         assert not agenda.closed(T0, T0 + LENGTH_NS, rev=1)
-        assert [one[0] for one in work(again(agenda, has_aggregates=has))] == ["interval"] * has
+        assert [one[0] for one in work(again(agenda, aggregates=["net"] * has))] == ["interval"] * has
 
 
 def test_a_month_without_its_last_reading_is_made_again_a_day_later() -> None:
@@ -225,3 +225,16 @@ def test_what_is_declared_of_a_time_without_intervals_is_summed_up_anew() -> Non
     assert work(agenda) == due
     agenda.declared([Event(0, "meter_swap", "m-1", {"effective_ns": "now"})])
     assert work(agenda) == []
+
+
+def test_since_when_a_reported_quantity_is_told_survives_restarts_and_a_time_without_it() -> None:
+    agenda = Agenda(grid())
+    close(agenda, T0, T0 + HOUR_NS)
+    for n, ids in enumerate((["net"], [], ["net", "gross"]), 1):
+        agenda = again(agenda, aggregates=ids)
+        close(agenda, T0 + n * HOUR_NS, T0 + (n + 1) * HOUR_NS)
+        close(agenda, T0, T0 + HOUR_NS, rev=1)
+    agenda = again(agenda)
+    told = {name: [agenda.was_told(name, T0 + n * HOUR_NS) for n in range(5)] for name in ("net", "gross")}
+    assert told == {"net": [False, True, False, True, False], "gross": [False, False, False, True, False]}
+    assert agenda.body()["told"]["net"] == [[T0 + n * HOUR_NS, T0 + (n + 1) * HOUR_NS] for n in (1, 3)]

@@ -49,12 +49,12 @@ NET = AggregateConfig.model_validate(
 
 def words(store: Kept, period: Period, span: Span) -> Words:
     due = Due(period, span)
-    return Words(grid(), due, read_sums(store.store, grid(), due, SHIFTS))
+    return Words(grid(), due, read_sums(store.store, grid(), due, SHIFTS), [NET])
 
 
 def messages(made: Words) -> list[dict[str, Any]]:
     """Return the bodies, each valid and by way of JSON."""
-    found = [orjson.loads(orjson.dumps(body)) for body in made.messages([NET])]
+    found = [orjson.loads(orjson.dumps(body)) for body in made.messages()]
     for body in found:
         model = Summary.model_validate(HEAD | body)
         assert set(body) <= set(Summary.model_fields)
@@ -148,6 +148,31 @@ def test_a_summary_that_was_made_before_has_the_next_revision_and_is_news_only_i
     assert other.is_news
     assert [one["rev"] for one in messages(other)] == [1]
     assert not words(Kept(), "hour", span).is_news, "of nothing there is no summary"
+
+
+def test_a_reported_quantity_that_is_added_later_begins_at_rev_0_and_goes_on_where_it_was() -> None:
+    store, span = Kept(site(1)), grid().day(BEGIN)
+
+    def revs(*ids: str) -> list[tuple[str, int]]:
+        """Return what a gateway with these tells, once an interval has closed again."""
+        first = store.kept[0]
+        store.kept.append(replace(first, rev=max(one.rev for one in store.kept) + 1, cause="late"))
+        due = Due("day", span)
+        found = read_sums(store.store, grid(), due, SHIFTS)
+        store.kept[0] = replace(first, certificate=str(found.rev))
+        made = Words(grid(), due, found, [NET.model_copy(update={"id": one}) for one in ids])
+        (body,) = [orjson.loads(orjson.dumps(one)) for one in made.messages()]
+        row = TotalRow("day", span.start_ns, made.rev, span.end_ns, 0, orjson.loads(orjson.dumps(made.row())))
+        store.summaries.append(row)
+        return [(one["aggregate"], one["rev"]) for one in body["aggregates"]]
+
+    assert [revs(*ids) for ids in ((), ["net"], ["net", "two"], ["two"], ["net", "two"])] == [
+        [],
+        [("net", 0)],
+        [("net", 1), ("two", 0)],
+        [("two", 1)],
+        [("net", 2), ("two", 2)],
+    ]
 
 
 @pytest.mark.parametrize("period", ["day", "month"])

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+import orjson
 import pytest
 
 from gateway.config.site_file import from_toml
@@ -17,6 +18,7 @@ from tests.unit.sums_rig import KEY, LENGTH_NS, at, grid, interval
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from gateway.derive.messenger import Messenger
     from gateway.intervals.model import Interval
 
 T0 = at("2026-08-01T00:00")
@@ -57,28 +59,41 @@ def test_it_is_unknown_if_one_term_is_or_is_not_there(teller: Teller) -> None:
     assert (absent["value"], absent["missing"]) == (None, ["m-2"])
 
 
-def test_its_rev_rises_with_every_interval_that_closes_again(teller: Teller) -> None:
+class Said:
+    """Takes what is said in place of a messenger."""
+
+    def __init__(self) -> None:
+        self.revs: list[dict[str, int]] = []
+
+    def say(self, _: str, body: dict[str, Any]) -> None:
+        self.revs.append({one["aggregate"]: one["rev"] for one in body["aggregates"]})
+
+
+@pytest.mark.parametrize(("is_told", "revs"), [(True, [1, 2, 3]), (False, [0, 1, 2])])
+def test_its_rev_rises_by_one_each_time_its_meters_close_again_and_begins_at_0(
+    tmp_path: Path, is_told: bool, revs: list[int]
+) -> None:
+    said = Said()
+    teller = Teller(from_toml(SITE + NET, tmp_path / "site.toml"), grid(), cast("Messenger", said))
     first, other, foreign = interval(T0, 10, 11), interval(T0, 5, 6, "m-2"), interval(T0, 0, 1, "m-3", rev=7)
-    revs = [
-        told(teller, *together)["rev"]
-        for together in (
-            (first, other, foreign),
-            (replace(first, rev=1, cause="late"), other, foreign),
-            (replace(first, rev=1, cause="late"), replace(other, rev=2, cause="replay"), foreign),
-            (
-                replace(first, rev=1, cause="late"),
-                replace(other, rev=2, cause="replay"),
-                replace(first, epoch=1),
-            ),
-        )
-    ]
-    assert revs == [0, 1, 3, 4]
+    late, read = replace(first, rev=1, cause="late"), replace(other, rev=2, cause="replay")
+    kept: dict[str, Any] = {}
+    for together in (
+        [late, replace(other, rev=1, cause="late"), foreign],
+        [late, read, foreign],
+        [late, read, replace(foreign, rev=8, cause="late")],  # no term of it
+        [late, read, replace(first, epoch=1), foreign],
+    ):
+        kept = orjson.loads(orjson.dumps(teller.anew(together, kept, lambda *_: is_told)))
+    assert [one["net"] for one in said.revs] == revs
+    assert teller.anew([], kept, lambda *_: is_told) == {}
+    assert told(teller, first, other)["rev"] == 0
 
 
 def test_a_time_that_came_in_two_epochs_counts_twice(teller: Teller) -> None:
     again = interval(T0, 11, 14, epoch=1)
     body = told(teller, interval(T0, 10, 11), interval(T0, 5, 6, "m-2"), again)
-    assert (Decimal(body["value"]), body["rev"]) == (Decimal("3.5"), 1)
+    assert Decimal(body["value"]) == Decimal("3.5")
     assert (
         told(teller, interval(T0, 10, 11), interval(T0, 5, 6, "m-2"), interval(T0, 11, None, epoch=1))[
             "value"
