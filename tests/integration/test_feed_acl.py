@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 ACL = Path(__file__).resolve().parents[2] / "config" / "acl"
 A, A_ROOT = "91350100M000100Y43.plant-1", "emc/v1/350100/91350100M000100Y43/plant-1"
 B, B_ROOT = "91330100EXAMPLE00A.boiler-house", "emc/v1/330100/91330100EXAMPLE00A/boiler-house"
-WATCH, COLLECTOR = "regulator-watch", "regulator-collector-1"
+WATCH, RECORD, COLLECTOR = "regulator-watch", "regulator-record", "regulator-collector-1"
 LEVELS = [
     "birth",
     "birth/feeder-1",
@@ -52,7 +52,7 @@ class Example(Server):
 
     def __init__(self, folder: Path, port: int, changes: dict[str, str] | None = None) -> None:
         super().__init__(folder / "broker", port)
-        self.certificates = make_certificates(folder / "certs", clients=[A, B, WATCH, COLLECTOR])
+        self.certificates = make_certificates(folder / "certs", clients=[A, B, WATCH, RECORD, COLLECTOR])
         self.certs = folder / "certs"
         acl = self.folder / "metergate.acl"
         acl.write_text((ACL / "mosquitto.acl").read_text())
@@ -262,7 +262,7 @@ def test_the_last_will_is_the_sites_own_state(broker: Example) -> None:
         assert regulator.messages.empty()
 
 
-@pytest.mark.parametrize("who", [WATCH, COLLECTOR])
+@pytest.mark.parametrize("who", [WATCH, RECORD, COLLECTOR])
 def test_the_regulator_reads_all_and_writes_nothing(broker: Example, who: str) -> None:
     with broker.client(who) as regulator, broker.client(A) as site_a, broker.client(B) as site_b:
         assert regulator.subscribe("$share/group/emc/v1/#") < REFUSED
