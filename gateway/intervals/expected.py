@@ -174,8 +174,8 @@ class Expectation:
         own = self._own.get(meter)
         if own is None:
             own = self._own[meter] = Meter()
-            if link_turns.now == "up":
-                own.turn(at, "wait")
+        if link_turns.now == "up" and not any(other.plan for other in self._of_meter.get(meter, ())):
+            own.turn(at, "wait")  # nobody has asked it since; one that comes back like one that is new
         target = self._targets.get((meter, period_s))
         if target is None:
             target = self._targets[meter, period_s] = Target(meter, period_s, own, at)

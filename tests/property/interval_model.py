@@ -1,12 +1,11 @@
 """Intervals the naive way: every frame is kept in a list, and each interval is worked out of all of them.
 
 The rules are those of docs/specs/intervals.md, once more, without a thought for speed; only what was due is asked of an
-`Expectation` of its own. And random histories of a small site.
+`Expectation` of its own.
 """
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,7 @@ from gateway.counters import delta
 from gateway.intervals.expected import Account, Expectation
 from gateway.intervals.model import NOT_GOOD, Boundary, ChannelInterval, Interval
 from gateway.model import NS, Event, Flag, Frame, Gap
-from tests.unit.engine_rig import IN, OUT, POWER, T0, event, frame, layout, plan, start, swap
+from tests.unit.engine_rig import IN, OUT, POWER, T0
 
 if TYPE_CHECKING:
     from gateway.intervals.grid import Grid
@@ -186,7 +185,8 @@ class Naive:
         found = [
             (abs(f.time_ns - at_ns), f.time_ns, f)
             for f in self.frames.get((meter, epoch), ())
-            if not f.flags[i] & NOT_GOOD
+            if carries(f, key)
+            and not f.flags[i] & NOT_GOOD
             and -self.tolerance <= f.time_ns - at_ns <= min(self.tolerance, self.grace)
         ]
         if not found:
@@ -203,15 +203,20 @@ class Naive:
         account = next(iter(accounts.values()), Account((), 0, {}, {}))
         of_meter = [row for row, in_epoch in self.swaps if row.subject == meter and in_epoch == epoch]
         channels = []
-        for key in sorted(UNITS):
+        said = self.expectation.reports(meter, epoch, start_ns, end_ns)
+        for key in sorted(key for key in UNITS if key in said or any(carries(f, key) for f in frames)):
+            due, missing = account.channels.get(key, (account.due, account.missing))
+            if key not in account.named:
+                due, missing = (), {}
+            carrying = [f for f in frames if carries(f, key)]
             first: dict[int, tuple[int, Frame]] = {}
-            for f in frames:
+            for f in carrying:
                 slot, flags = slot_of(f), f.flags[place(key)]
                 if slot not in first or (first[slot][0] & NOT_GOOD and not flags & NOT_GOOD):
                     first[slot] = flags, f
-            gaps: dict[Any, int] = dict(account.missing)
+            gaps: dict[Any, int] = dict(missing)
             good = []
-            for slot in account.due:
+            for slot in due:
                 if slot not in first:
                     continue
                 flags, f = first[slot]
@@ -220,11 +225,11 @@ class Naive:
                 else:
                     good.append(f)
             all_flags = 0
-            for f in frames:
+            for f in carrying:
                 all_flags |= f.flags[place(key)]
             body: dict[str, Any] = {
                 "key": key, "unit": UNITS[key], "kind": "gauge" if key == POWER else "counter",
-                "expected": len(account.due), "received": len(first.keys() & set(account.due)), "good": len(good),
+                "expected": len(due), "received": len(first.keys() & set(due)), "good": len(good),
                 "flags": all_flags, "gaps": gaps,
             }  # fmt: skip
             if key == POWER:
@@ -286,92 +291,12 @@ def slot_of(of: Frame) -> int:
     return of.time_ns // period_ns * period_ns
 
 
+def carries(of: Frame, key: str) -> bool:
+    """Return whether a frame's layout reports a channel."""
+    return of.layout.channels[place(key)].report
+
+
 def why(flags: int) -> str:
     if flags & Flag.MAINTENANCE:
         return "maintenance"
     return "meter_off" if flags & Flag.COMMS else "rejected"
-
-
-FLAGS = (
-    Flag.COMMS | Flag.MISSING,
-    Flag.STALE,
-    Flag.CLOCK,
-    Flag.MAINTENANCE | Flag.COMMS,
-    Flag.JUMP,
-    Flag.DEVICE,
-)
-
-
-class History:
-    """A random history: meters that answer in time, late, twice or not at all, doubts, swaps, steps and stops."""
-
-    def __init__(self, seed: int, length: int, *, is_quiet: bool = False) -> None:
-        """is_quiet: nobody swaps a meter and no clock steps."""
-        self.rng, self.is_quiet = random.Random(seed), is_quiet
-        self.now, self.epoch = 0.0, 0
-        self.layouts = [layout("m-1", 10.0), layout("m-2", 60.0), layout("m-3", 30.0)]
-        self.others = [layout("m-1", 10.0, coefficient="0.02"), self.layouts[0]]
-        self.last = dict.fromkeys(("m-1", "m-2", "m-3"), -1e9)
-        self.taken = dict.fromkeys(self.last, 0)
-        self.swapped: list[float] = []
-        self.steps: list[Record | Idle] = [*self._begin(0.0)]
-        while len(self.steps) < length:
-            self._step()
-
-    def _begin(self, at: float) -> list[Record]:
-        return [*start(at), *(plan(at, of.meter, of.period_s) for of in self.layouts)]
-
-    def _step(self) -> None:
-        rng = self.rng
-        self.now += rng.choice((0.4, 3.0, 9.0, 10.0, 14.0, 30.0))
-        chance = rng.random()
-        if chance < 0.85:
-            self._answer(rng.choice(self.layouts))
-        elif chance < 0.88:
-            self.steps.append(Idle(T0 + round(self.now * NS)))
-        elif chance < 0.91:
-            self.steps.append(event(self.now, "meter_off", "m-1", reason="timeout"))
-        elif chance < 0.93:
-            self.steps.append(event(self.now, "stop"))
-            self.now += rng.choice((5.0, 400.0, 1700.0))
-            self.steps += self._begin(self.now)
-        elif chance < 0.95 and not self.is_quiet:
-            step_s = rng.choice((-700.0, -100.0, -4.0, 8.0, 900.0))
-            self.now += step_s
-            self.epoch += 1
-            self.last = dict.fromkeys(self.last, -1e9)
-            self.steps.append(event(self.now, "clock_step", step_s=step_s, epoch=self.epoch))
-        elif not self.is_quiet:
-            self._swap()
-
-    def _swap(self) -> None:
-        rng = self.rng
-        if rng.random() < 0.3:  # another ratio, and nobody says so
-            self.layouts[0], self.others = self.others[0], [*self.others[1:], self.others[0]]
-            return
-        if self.swapped and rng.random() < 0.3:
-            at = self.swapped.pop()
-            undoes = {"serial": "2", "effective_ns": T0 + round(at * NS)}
-            self.steps.append(swap(self.now, at, None, None, undoes=undoes))
-            return
-        at = max(self.now - rng.choice((0.0, 20.0, 200.0, 900.0)), 1.0, *(a + 1 for a in self.swapped))
-        if at <= self.now:
-            self.swapped.append(at)
-            readings = (None, "0", "5.00", "20.5")
-            self.steps.append(swap(self.now, at, rng.choice(readings), rng.choice(readings)))
-
-    def _answer(self, of: Any) -> None:
-        rng, meter = self.rng, of.meter
-        at = self.now - rng.choice((0.0, 0.0, 0.0, 0.0, 1.0, 25.0, 90.0, 700.0))
-        at = round(max(at, self.last[meter] + rng.choice((0.001, 1.0))), 3)
-        if at > self.now + 5:
-            return
-        self.last[meter] = at
-        self.taken[meter] += rng.choice((0, 1, 25, 300))
-        if not self.is_quiet and rng.random() < 0.02:
-            self.taken[meter] = rng.choice((0, 999_990))
-        flags = [int(rng.choice(FLAGS)) if rng.random() < 0.12 else 0 for _ in range(4)]
-        registers = self.taken[meter], rng.randrange(-900, 900), 2 * self.taken[meter]
-        self.steps.append(
-            frame(of, at, registers[0], registers[2], registers[1], epoch=self.epoch, flags=(flags[0], flags[1], flags[2], flags[3]))
-        )  # fmt: skip

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from gateway.intervals.engine import Engine
 from gateway.model import NS
-from tests.property.interval_model import History, Idle, Naive, Record
+from tests.property.interval_histories import History
+from tests.property.interval_model import Idle, Naive, Record
 from tests.unit.engine_rig import GRID, IN, OUT
 
 if TYPE_CHECKING:

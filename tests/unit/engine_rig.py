@@ -26,13 +26,19 @@ GRID = Grid("Asia/Shanghai", 300)  # tolerance 30 s
 IN, OUT, POWER, TEXT = "energy_active_import", "energy_active_export", "power_active", "voltage_l1"
 
 
-def layout(meter: str = "m-1", period_s: float = 10.0, *, coefficient: str = "0.01") -> Layout:
+def layout(
+    meter: str = "m-1",
+    period_s: float = 10.0,
+    *,
+    coefficient: str = "0.01",
+    reported: tuple[str, ...] = (IN, POWER, OUT),
+) -> Layout:
     """Return a layout of two counters (one with a modulus), a reported gauge and one that is not."""
     channels = (
         Channel(TEXT, "voltage", "V", "gauge"),
-        Channel(IN, "energy_active", "kWh", "counter", modulus="10000", report=True),
-        Channel(POWER, "power_active", "kW", "gauge", report=True),
-        Channel(OUT, "energy_active", "kWh", "counter", report=True),
+        Channel(IN, "energy_active", "kWh", "counter", modulus="10000", report=IN in reported),
+        Channel(POWER, "power_active", "kW", "gauge", report=POWER in reported),
+        Channel(OUT, "energy_active", "kWh", "counter", report=OUT in reported),
     )
     slots = tuple(
         Slot((Part(kind),), coefficient=scale)
@@ -62,15 +68,23 @@ def event(time_s: float, kind: str, subject: str = "gateway", **detail: object) 
     return Event(T0 + round(time_s * NS), kind, subject, detail)
 
 
-def plan(time_s: float, meter: str = "m-1", period_s: float = 10.0, *, told: bool = True) -> Event:
+def plan(
+    time_s: float,
+    meter: str = "m-1",
+    period_s: float = 10.0,
+    *,
+    told: bool = True,
+    reported: tuple[str, ...] = (IN, POWER, OUT),
+) -> Event:
     """Return the plan of a meter of `layout`. told: with what is reported."""
+    rows = {
+        IN: {"unit": "kWh", "kind": "counter"},
+        OUT: {"unit": "kWh", "kind": "counter"},
+        POWER: {"unit": "kW", "kind": "gauge"},
+    }
     more: dict[str, object] = {
         "energy_kind": "electricity",
-        "reports": {
-            IN: {"unit": "kWh", "kind": "counter"},
-            OUT: {"unit": "kWh", "kind": "counter"},
-            POWER: {"unit": "kW", "kind": "gauge"},
-        },
+        "reports": {key: rows[key] for key in rows if key in reported},
     }
     channels = [TEXT, IN, POWER, OUT]
     base = {"link": "l-1", "period_s": period_s, "channels": channels, "enabled": True}

@@ -170,3 +170,18 @@ def test_a_snapshot_from_before_frames_under_a_new_plan_were_told_apart_is_taken
     body["targets"] = [row[:9] for row in body["targets"]]
     rig.expectation = Expectation.restore(body)
     assert rig.ask(0, 20, 25).there == 2
+
+
+def test_a_meter_whose_plan_comes_after_its_link_is_waited_for_whether_it_was_known_or_not() -> None:
+    for keeps_in_mind in (True, False):
+        rig = Site()
+        rig.read(0, 10)
+        rig.again(12, 13)
+        rig.plan(13, meter="m-2")
+        if not keeps_in_mind:
+            rig.expectation.forget(T0 + 20 * NS)
+        rig.again(32, 33)
+        rig.note(33, "link_up", "link-1")
+        rig.plan(33)
+        rig.read(50)
+        assert rig.missing(40, 60, 400) == {"meter_off": 1}
