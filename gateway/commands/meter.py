@@ -82,7 +82,7 @@ def swap(
     config: Config = None,
     json: Json = False,
 ) -> None:
-    """Record that another meter hangs there now (换表), with closing and opening readings.
+    """Record that another meter hangs there now (换表), with its readings.
 
     Values are as the gateway counts, ratios included; a unit may follow: "12345.6 kWh". Alters no reading: intervals split
     at the event. Needs the running gateway, which alone writes the journal.

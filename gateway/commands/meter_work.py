@@ -86,9 +86,8 @@ def warn_if_not_durable(answer: Mapping[str, Any]) -> None:
         typer.echo(f"{text} (see `metergate status`). If it stops before, declare it again", err=True)
 
 
-def warn_if_between_intervals(site: Site, answer: Mapping[str, Any]) -> None:
+def warn_if_between_intervals(site: Site, meter: str, at_ns: int) -> None:
     """Say on stderr that a change took effect while the meter was in no site file: no interval shows it, totals count with it."""
-    meter, at_ns = answer["meter"], answer["effective_ns"]
     if is_between_intervals(site, meter, at_ns):
         when = local(at_ns, site.site.timezone)
         text = f"{meter} has no interval at {when}: it was in no site file then. Totals across that time count with both readings"
@@ -245,7 +244,7 @@ def record_swap(path: Path, meter_id: str, serial: str, what: Declaration, *, as
     meter = _read_meter(site, meter_id)
     answer = ask_gateway(site, "swap", serial=serial, **what.request(site, meter))
     warn_if_not_durable(answer)
-    warn_if_between_intervals(site, answer)
+    warn_if_between_intervals(site, meter.id, answer["effective_ns"])
     if as_json:
         print_json(answer)
         return
