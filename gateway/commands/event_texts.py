@@ -63,6 +63,14 @@ KINDS = {
     "commissioned": Kind("抄表比对", "the meter was compared with its display"),
     "manual_reading": Kind("人工抄表", "a reading was entered by hand"),
     "history_dropped": Kind("历史清理", "the history was full: its oldest entries went before their time"),
+    "intervals_skipped": Kind(
+        "区间略过",
+        "the gateway was away, or its clock wrong, for longer than the history is kept: intervals of that time were not made",
+    ),
+    "destination_removed": Kind(
+        "目的地移除", "a destination is not in the site file any more; messages were still to go to it"
+    ),
+    "feed_paused": Kind("上报中断", "no feed was configured for a time: its intervals were not told"),
     "message_refused": Kind("上报被拒", "a destination of the feed refused messages for good"),
 }
 AWAY = {

@@ -14,7 +14,9 @@ from gateway.control.requests import BadRequest, number, one_of, only, text
 from gateway.derive.deriver import Deriver, grid_of
 from gateway.dispatch import Dispatcher
 from gateway.errors import StorageError
+from gateway.feed.positions import Positions
 from gateway.history.history import History
+from gateway.model import Event
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -100,13 +102,36 @@ class Derivation:
                     former=self._messenger.former if self._messenger else (),
                 )
             )
-        await self.history.forget_other_destinations([config.id for config in feeds])
+        self._forget_others([config.id for config in feeds])
 
     async def _announced(self) -> list[str]:
         """Return the kids of the keys that were announced. Raises StorageError."""
         told = await self.history.read(lambda store: [*store.events(kinds=["key_rotated"])])
         keys = [event.detail.get("key") for event in told]
         return [str(key["kid"]) for key in keys if isinstance(key, dict) and "kid" in key]
+
+    def _forget_others(self, names: list[str]) -> None:
+        """Forget destinations that are not in the site file any more, and tell what was still to go to them."""
+        outbox = self.history
+        others = outbox.other_destinations(names)
+        for name, body in others.items():
+            positions = Positions.from_json(
+                body, outbox.chain, oldest=outbox.oldest, following=outbox.following
+            )
+            pending = positions.pending(outbox.following)
+            if not pending:
+                continue
+            first = min((positions.live, *(span.first for span in positions.backlog)))
+            last = outbox.following - 1
+            log.warning(
+                "a destination is removed; messages were still to go to it",
+                sink=name,
+                messages=pending,
+                advice=f"metergate feed resend {first} {last} --sink ID sends them to another one",
+            )
+            detail = {"messages": pending, "first_seq": str(first), "last_seq": str(last)}
+            self.deriver.tell(Event(self._clock.wall_ns(), "destination_removed", name, detail))
+        self.deriver.forget(list(others))
 
     def _hold(self, error: str, sinks: Sequence[SinkHealth]) -> None:
         """Derive nothing: what is not signed now would be missing from the feed for ever; the journal keeps it until the key is there."""

@@ -151,13 +151,9 @@ class History:
         kept = dict(body)
         await self._seen_through(self._run(lambda store: store.save_position(name, kept)))
 
-    async def forget_other_destinations(self, names: Collection[str]) -> None:
-        """Delete the positions of all destinations but these; a failure leaves them for now."""
-        gone = [name for name in self._store.positions if name not in names]
-        try:
-            await self._seen_through(self._run(lambda store: store.delete_positions(gone)))
-        except StorageError as error:
-            log.error("positions of removed destinations stay for now", destinations=gone, error=str(error))
+    def other_destinations(self, names: Collection[str]) -> dict[str, Mapping[str, Any]]:
+        """Return the positions of destinations that are none of these; a commit with `destinations_gone` forgets them."""
+        return {name: body for name, body in self._store.positions.items() if name not in names}
 
     async def _seen_through(self, work: Coroutine[Any, Any, T]) -> T:
         """Return what the work returns; it goes on to its end if the caller is cancelled."""
@@ -174,7 +170,9 @@ class History:
                 self._failed(error)
                 raise
             if sizes:
-                with contextlib.suppress(StorageError):  # it is durable all the same: the size stays as it was known
+                with contextlib.suppress(
+                    StorageError
+                ):  # it is durable all the same: the size stays as it was known
                     self.used_bytes = await self._thread.run(self._store.used_bytes)
             if self.error is not None:
                 log.warning("history is written again")

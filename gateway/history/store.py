@@ -115,6 +115,9 @@ class Store(Queries):
         except apsw.Error as error:
             raise failure("write", self.path, error) from error
         self.chain = chain
+        if work.destinations_gone:
+            kept = self.positions.items()
+            self.positions = {name: body for name, body in kept if name not in work.destinations_gone}
         return dropped
 
     def _continued(self, work: Work) -> Chain:
@@ -195,6 +198,8 @@ class Store(Queries):
             self._apply_entry(entry, chain.oldest)
         for gone in work.topics_gone:
             self._forget_topic(gone, chain.oldest)
+        for name in work.destinations_gone:
+            execute("DELETE FROM destinations WHERE name=?", (name,))
         for name, body in work.states.items():
             execute("INSERT OR REPLACE INTO state VALUES (?, ?)", (name, orjson.dumps(body)))
         meta = {
@@ -240,16 +245,6 @@ class Store(Queries):
         except apsw.Error as error:
             raise failure("write", self.path, error) from error
         self.positions = {**self.positions, name: body}
-
-    def delete_positions(self, names: Iterable[str]) -> None:
-        """Forget destinations that are no longer configured."""
-        gone = set(names)
-        try:
-            for name in gone:
-                self._db.execute("DELETE FROM destinations WHERE name=?", (name,))
-        except apsw.Error as error:
-            raise failure("write", self.path, error) from error
-        self.positions = {name: body for name, body in self.positions.items() if name not in gone}
 
     def close(self) -> None:
         """Close the file; the write-ahead log is merged. Raises StorageError; may be called twice."""

@@ -53,7 +53,7 @@ class Work:
     entries: new messages of the chain, in order. chain: "": the one there is; another one than that begins anew, and what
     the outbox still had of the old one goes. seq, head, kid: 0, "": as they follow from `entries`, or stay; given, seq
     and head must be those of the last entry. states: name -> JSON value. topics_gone: retained topics (as of
-    gateway.feed.contract.topic) that are announced no more.
+    gateway.feed.contract.topic) that are announced no more. destinations_gone: those whose positions go.
     """
 
     intervals: list[Interval] = field(default_factory=list)
@@ -68,6 +68,7 @@ class Work:
     kid: str = ""
     states: dict[str, Any] = field(default_factory=dict)
     topics_gone: list[str] = field(default_factory=list)
+    destinations_gone: list[str] = field(default_factory=list)
 
 
 class Dropped(NamedTuple):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from simulators.fakes import Trouble
 from tests.sim import feed_oracles
 from tests.sim.lives import play, verified
 from tests.sim.plant import Act, Plan
@@ -67,3 +68,20 @@ def test_back_again_is_another_change(tmp_path: Path) -> None:
     reasons = [told["detail"]["reason"] for told in feed_oracles.events(feed, "chain_begins")]
     assert reasons == ["first_start", "place_again", "place_again"]
     assert {payload["region"] for payload in feed_oracles.payloads(feed)} == {"350100", "350200"}
+
+
+def test_what_a_removed_destination_still_had_to_get_is_told(tmp_path: Path) -> None:
+    """Its sink got another name while messages waited: the new one begins behind them. Told once, also over another start."""
+    run = plan(Act(700, "stop", away_s=20), Act(1000, "kill", away_s=20))
+    run.feed_troubles["feed"] = [Trouble("away", 200, 720)]
+    edits: list[Edit] = [str, lambda text: text.replace('id = "feed"', 'id = "feed-b"')]
+    result = play(run, tmp_path, edits)
+    (told,) = feed_oracles.events(result.destinations["feed-b"], "destination_removed")
+    came = {one.entry.seq for feed in result.destinations.values() for one in feed.came}
+    missing = set(range(1, max(came) + 1)) - came
+    detail = told["detail"]
+    assert told["subject"] == "feed"
+    assert missing == set(range(int(detail["first_seq"]), int(detail["last_seq"]) + 1))
+    assert detail["messages"] == len(missing) > 0
+    (logged,) = [entry for entry in result.logs if "a destination is removed" in entry["event"]]
+    assert f"metergate feed resend {min(missing)} {max(missing)}" in logged["advice"]

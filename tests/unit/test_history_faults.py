@@ -15,6 +15,7 @@ import pytest
 
 from gateway.errors import StorageError
 from gateway.history.store import Store
+from gateway.history.work import Work
 from gateway.journal.store import StorageDamaged, StorageFull
 from simulators.virtual import VirtualClock, run
 from tests.unit.history_rig import (
@@ -249,8 +250,8 @@ def test_a_disk_that_refuses_leaves_nothing_half_done(tmp_path: Path) -> None:
             await history.commit(work_of(2, history.seq))
         with pytest.raises(StorageError):
             await history.save_position("a", position(1))
-        await history.forget_other_destinations(["b"])
-        assert history.destination("a") is None
+        with pytest.raises(StorageError):
+            await history.commit(Work(destinations_gone=["a"]))
         assert await history.read(whole) == before
         disk_refuses(history, False)
         await history.commit(work_of(2, history.seq))

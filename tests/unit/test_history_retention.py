@@ -103,7 +103,7 @@ def test_a_destination_that_is_gone_holds_nothing_and_one_without_a_position_eve
         await history.save_position("there", position(121))
         await history.commit(Work(events=[event(n) for n in range(60)]))
         assert history.oldest == 1
-        await history.forget_other_destinations(["there"])
+        await history.commit(Work(destinations_gone=["gone"]))
         await history.commit(Work(events=[event(n) for n in range(60)]))
         assert history.oldest == 120  # the newest message always stays
         assert [e.seq for e in await history.entries(1, 1000, 10**6)] == [120]
