@@ -78,7 +78,7 @@ class History:
         elif chance < 0.88:
             self.steps.append(Idle(T0 + round(self.now * NS)))
         elif chance < 0.91:
-            self.steps.append(event(self.now, "meter_off", "m-1", reason="timeout"))
+            self.steps.append(self._trouble())
         elif chance < 0.93:
             self.steps.append(event(self.now, "stop"))
             self.now += rng.choice((5.0, 400.0, 1700.0))
@@ -94,6 +94,14 @@ class History:
             self.steps.append(event(self.now, "clock_step", step_s=step_s, epoch=self.epoch))
         elif not self.is_quiet:
             self._swap()
+
+    def _trouble(self) -> Event:
+        """Return that a meter answers no more, goes to be verified, or is back."""
+        kind = self.rng.choice(("meter_off", "meter_off", "maintenance_begin", "maintenance_end"))
+        if kind == "meter_off":
+            return event(self.now, kind, "m-1", reason="timeout")
+        until_ns = T0 + round((self.now + self.rng.choice((50, 500, 5000))) * NS)
+        return event(self.now, kind, "m-1", until_ns=until_ns, removed=True)
 
     def _swap(self) -> None:
         rng = self.rng
