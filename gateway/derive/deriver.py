@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import structlog
 
-from gateway.clock import sleep_for
+from gateway.clock import iso, sleep_for
 from gateway.config.periods import clock_time_s
 from gateway.derive.agenda import Agenda
 from gateway.derive.committing import RETRY_S, Committing
 from gateway.derive.idle import IdleTime
-from gateway.derive.place import read_before, reader_state, within
+from gateway.derive.place import Within, read_before, reader_state, within
 from gateway.derive.redoing import Redoer
 from gateway.derive.telling import Teller
 from gateway.errors import StorageError
@@ -45,7 +45,7 @@ TOGETHER_S = 0.2  # what is journaled within is read together
 LOOK_S = 1.0  # intervals close by the wall clock too; looked at so often
 SAVE_S = 60.0  # the place in the journal is committed at least so often: what a restart reads again at most
 TELL_S = 2.0  # events wait so long for company
-WAITING_MAX = 20_000  # intervals that wait for a history that cannot be written
+PORTION = 2_000  # intervals of one commit, roughly: after a long stop there are a million
 STATES = ("intervals", "reader", "agenda", "feed")
 
 log = structlog.get_logger("intervals")
@@ -103,6 +103,7 @@ class Deriver(Committing):
         told = () if self._messenger is None else [one.id for one in self._site.aggregates]
         self._agenda = Agenda(self.grid, states["agenda"], own, aggregates=told)
         self._engine = self._restored(states["intervals"])
+        self._engine.keep_ns = round(self._site.history.keep_s * NS)
         self._reader = self._journal.reader_at("intervals", reader_state(states["reader"]))
         self._within = within(states["reader"])
         self._read_before = read_before(states["reader"], self._journal)
@@ -111,11 +112,15 @@ class Deriver(Committing):
         self._begin_chain(states["feed"])
 
     def _restored(self, body: Any) -> Engine:
-        """Return the engine that goes on; with open intervals given up where they are of another length or version."""
+        """Return the engine that goes on; with open intervals given up where they are of another version."""
         if body is None:
             return Engine(self.grid, self._grace_ns)
         try:
-            return Engine.restore(self.grid, self._grace_ns, body)
+            engine = Engine.restore(self.grid, self._grace_ns, body)
+            if engine.lengths.turns:
+                until_ns = engine.lengths.turns[-1].until_ns
+                log.info("intervals of another length or time zone run out first", until=iso(until_ns))
+            return engine
         except (ArithmeticError, KeyError, TypeError, ValueError) as error:
             reason = str(error)
         try:
@@ -124,7 +129,9 @@ class Deriver(Committing):
             expectation = Expectation()
         engine = Engine(self.grid, self._grace_ns, expectation)
         spans = expectation.epochs()
-        begin_ns = max(self._agenda.closed_ns, spans[-1].start_ns if spans else 0)
+        agenda = self._agenda  # of another epoch it says nothing: its times may come again
+        closed_ns = agenda.closed_ns if not spans or spans[-1].epoch == agenda.body()["epoch"] else 0
+        begin_ns = max(closed_ns, spans[-1].start_ns if spans else 0)
         if begin_ns:  # nothing has closed and nothing is known: begin with the first record
             engine.begin_at(begin_ns)
         log.warning("open intervals are given up; new ones begin at the next boundary", reason=reason)
@@ -151,8 +158,7 @@ class Deriver(Committing):
             # While the disk refuses the journal, or to read it, there is more: it will say what became of the readings.
             has_more = self._reader.live < self._journal.following or self._journal.has_unwritten
             is_idle = not has_read and not has_more
-            await self._through(self._engine.closing(self._idle.now_ns(), idle=is_idle))
-            await self._take(self._engine.close(0, idle=False))
+            await self._close(self._idle.now_ns(), idle=is_idle)
             if self._is_due(idle=not has_read):
                 await self._commit()
             if self._engine.redo and not self._stopping.is_set():
@@ -177,32 +183,68 @@ class Deriver(Committing):
 
     async def _read(self) -> bool:
         """Take the next groups of the journal; return whether there were any."""
-        if len(self._work.intervals) >= WAITING_MAX:
-            return False
         try:
-            groups = await self._reader.take_groups(backlog=True)
+            reader = self._reader
+            groups = await reader.take_groups(backlog=True)
         except StorageError as error:
             log.error("journal cannot be read; intervals wait", error=str(error))
             return False
         if groups is None:
             return False
         for group in groups:
-            self._miss(group)
-            for record in group.records:
-                if self._engine.behind:
-                    await self._through(self._engine.closing(0, idle=False))
-                self._engine.take(record)
-            if len(group.records) != len(group.frames):
-                for record in group.records:
-                    self._idle.told(record)
-                    self._teller.record(record, self._work)
-            await sleep_for(self._clock, 0.0)
-        for reading in self._work.manual:
-            self._agenda.entered(reading.time_ns)
-        self._agenda.declared(self._work.events)
+            await self._derive(group)
+            if self._reader is not reader:
+                return True  # the history was lost meanwhile: everything is derived anew
+        if self._within is not None and groups and self._within.group <= groups[-1].id + 1:
+            self._within = None
         self._reader.acknowledge(sum(group.readings for group in groups), 0)
         self._changed = True
         return True
+
+    async def _derive(self, group: Committed) -> None:
+        """Take a group of the journal, or the rest of it where the newest commit is in the midst of it."""
+        before, done, reader = self._read_before, 0, self._reader
+        if self._within is not None and group.id <= self._within.group:
+            if group.id < self._within.group:
+                return
+            done = self._within.records
+        self._miss(group)
+        for number, record in enumerate(group.records[done:] if done else group.records, done):
+            if self._engine.behind:
+                self._within = Within(group.id, number, before)
+                await self._close()
+                if self._reader is not reader:
+                    return
+            self._engine.take(record)
+        if len(group.records) != len(group.frames):
+            for record in group.records:
+                self._idle.told(record)
+                self._teller.record(record, self._work)
+            for reading in self._work.manual:
+                self._agenda.entered(reading.time_ns)
+            self._agenda.declared(self._work.events)
+        self._within = Within(group.id + 1, 0, self._read_before)
+        await sleep_for(self._clock, 0.0)
+
+    async def _close(self, now_ns: int = 0, *, idle: bool = False) -> None:
+        """Close what is due, a portion at a time; all but the last one is committed, with the place in the journal."""
+        while True:
+            limit = max(PORTION // max(len(self._engine.expectation.meters()), 1), 1)
+            await self._through(self._engine.closing(now_ns, idle=idle, limit=limit))
+            skipped, self._engine.skipped = self._engine.skipped, []
+            for epoch, from_ns, to_ns in skipped:
+                self._skipped(epoch, from_ns, to_ns)
+            await self._take(self._engine.close(0, idle=False, limit=0))
+            if not self._engine.behind:
+                return
+            idle = False
+            if len(self._work.intervals) >= PORTION:
+                await self._commit()
+
+    def _skipped(self, epoch: int, from_ns: int, to_ns: int) -> None:
+        log.warning("intervals older than history.keep are not made", first=iso(from_ns), until=iso(to_ns))
+        detail = {"epoch": epoch, "from_ns": from_ns, "to_ns": to_ns}
+        self.tell(Event(self._clock.wall_ns(), "intervals_skipped", self._site.gateway.id, detail))
 
     def _miss(self, group: Committed) -> None:
         """Let the engine know of readings that went before they were read, for the cap or with a file, before it reads on.

@@ -101,16 +101,16 @@ class Engine(Intake):
         if not spans or spans[-1].epoch == self.epoch:
             return
         ended = next((span for span in spans if span.epoch == self.epoch), None)
-        first_ns = self.grid.start_of(spans[-1].start_ns)
         if self.open_ns is None:
-            self.open_ns = first_ns
+            self.open_ns = self.lengths.span(spans[-1].start_ns).start_ns
         elif ended is not None:
             end_ns = time_ns if ended.end_ns is None else ended.end_ns
             while self.open_ns < end_ns:
                 through(self._seal(self.open_ns, time_ns))
             through(self._revise(time_ns))
             self.open.clear()
-            self.open_ns = first_ns
+            self.lengths.turns = []  # the epoch may repeat times for as long as it likes
+            self.open_ns = self.grid.start_of(spans[-1].start_ns)
         else:  # the epoch's number is only known now
             self._renumber(spans[-1].epoch)
             self.begins.pop(self.epoch, None)
@@ -147,19 +147,19 @@ class Engine(Intake):
         for key in self.kept:
             if key[0] == epoch and self._touches(split, meter, key):
                 self._revise_later(key, meter, split.kind)
-        first_ns = self.grid.start_of(at_ns - self.after_ns)
-        last_ns = self.grid.start_of(at_ns)
+        first_ns = self.lengths.span(at_ns - self.after_ns).start_ns
+        last_ns = self.lengths.span(at_ns).start_ns
         gone_ns = [s for s in dict.fromkeys((first_ns, last_ns)) if not self._is_there((epoch, s))]
         if gone_ns:
-            end_ns = gone_ns[-1] + self.grid.length_ns
+            end_ns = self.lengths.span(gone_ns[-1]).end_ns
             self.redo.append(Redo(split.kind, meter, gone_ns[0], end_ns, detail=dict(event.detail)))
 
     def _touches(self, split: Split, meter: str, key: tuple[int, int]) -> bool:
         """Return whether an interval is another one with a split than without."""
-        _, start_ns = key
-        if start_ns <= split.effective_ns < start_ns + self.grid.length_ns:
+        stretch = self.kept[key]
+        if stretch.start_ns <= split.effective_ns < stretch.end_ns:
             return True
-        opening, closing = self._neighbours(meter, key)
+        opening, closing = self._neighbours(meter, stretch)
         return any(
             lies_between(split, opening[name].boundary(), closing[name].boundary())
             for name in opening.keys() & closing.keys()
@@ -184,13 +184,26 @@ class Engine(Intake):
             return limit
         if self.progress_ns >= self.revise_ns:
             yield from self._revise(self.progress_ns)
-        until_ns = self.progress_ns - self.grace_ns - self.grid.length_ns
-        while self.open_ns is not None and self.open_ns <= until_ns and limit > 0:
-            yield from self._seal(self.open_ns, self.progress_ns)
-            limit -= 1
+        until_ns = self.progress_ns - self.grace_ns
+        while limit > 0 and self.open_ns is not None and self.lengths.span(self.open_ns).end_ns <= until_ns:
+            if not self._skip(self.open_ns):
+                yield from self._seal(self.open_ns, self.progress_ns)
+                limit -= 1
         self._release()
         self._set_alarm()
         return limit
+
+    def _skip(self, open_ns: int) -> bool:
+        """Begin again with the first interval that is worth it; return whether any was not."""
+        oldest_ns = self.progress_ns - self.keep_ns
+        if open_ns >= oldest_ns:
+            return False
+        begun = (start_ns for epoch, start_ns in self.open if epoch == self.epoch and start_ns >= open_ns)
+        self.open_ns = min(self.lengths.first(oldest_ns), *begun, NEVER)
+        if self.open_ns == open_ns:
+            return False
+        self.skipped.append((self.epoch, open_ns, self.open_ns))
+        return True
 
     def _seal(self, start_ns: int, closed_ns: int) -> Steps[None]:
         """Close an interval of the epoch in force for all meters."""
@@ -203,7 +216,7 @@ class Engine(Intake):
             yield
         del self.open[key]
         self.kept[key] = stretch
-        self.open_ns = start_ns + self.grid.length_ns
+        self.open_ns = stretch.end_ns
         yield from self._forget(closed_ns)
 
     def _seal_meter(self, meter: str, stretch: Stretch, closed_ns: int) -> None:
@@ -239,7 +252,7 @@ class Engine(Intake):
         facts, rev = stretch.made[meter]
         cells: Mapping[float, Cell] = stretch.cells.get(meter, {})
         splits = [split for split in self.splits.get(meter, ()) if split.epoch == stretch.epoch]
-        near = self._neighbours(meter, (stretch.epoch, stretch.start_ns))
+        near = self._neighbours(meter, stretch)
         maker = Maker(accounts, cells, near, splits)
         swaps = (split.effective_ns for split in splits if split.kind == "meter_swap")
         digests = dict.fromkeys(digest for _, cell in sorted(cells.items()) for digest in cell.layouts)
@@ -285,12 +298,10 @@ class Engine(Intake):
             if any(entry[:2] == oldest for entry in self.dirty):
                 yield from self._revise(closed_ns)
             del self.kept[oldest]
-        length_ns, first = self.grid.length_ns, min(self.kept)
-        self.edges = {
-            key: edge
-            for key, edge in self.edges.items()
-            if self._is_there(key) or self._is_there((key[0], key[1] - length_ns))
-        }
+        first = min(self.kept)
+        ends = {(stretch.epoch, stretch.end_ns) for stretch in self.kept.values()}
+        self.edges = {key: edge for key, edge in self.edges.items() if key in ends or self._is_there(key)}
+        self.lengths.passed(first[1])
         since = first[0], first[1] - self.grid.tolerance_ns
         self.splits = {
             meter: kept
@@ -314,7 +325,10 @@ class Engine(Intake):
 
     @classmethod
     def restore(cls, grid: Grid, grace_ns: int, body: Mapping[str, Any]) -> Engine:
-        """Return the engine a snapshot was taken of. Raises ValueError on one of another version or grid."""
+        """Return the engine a snapshot was taken of. Raises ValueError on one of another version.
+
+        Of another grid: its intervals go on until one begins by the new one and nothing was collected for it yet.
+        """
         engine = cls(grid, grace_ns, Expectation.restore(body["expectation"]))
         restore_into(engine, body)
         engine._set_alarm()

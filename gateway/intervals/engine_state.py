@@ -13,9 +13,12 @@ import orjson
 
 from gateway.intervals.amounts import Tally, split_from, split_row
 from gateway.intervals.collecting import Candidate, Cell, Edge, Fact, Facts, Stretch, Table
+from gateway.intervals.grid import Grid
 from gateway.intervals.model import interval_of, interval_row
 from gateway.intervals.pieces import pieces
 from gateway.intervals.redoing import redo_from
+from gateway.intervals.turns import turn_from
+from gateway.model import NS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -152,6 +155,8 @@ def snapshot_of(engine: Engine) -> Steps[dict[str, Any]]:
     body: dict[str, Any] = {
         "version": VERSION,
         "grid": [engine.grid.zone, engine.grid.length_ns],
+        "turns": engine.lengths.rows(),
+        "skipped": [list(one) for one in engine.skipped],
         "expectation": engine.expectation.snapshot(),
         "epoch": engine.epoch,
         "progress_ns": engine.progress_ns,
@@ -177,11 +182,9 @@ def snapshot_of(engine: Engine) -> Steps[dict[str, Any]]:
 
 
 def restore_into(engine: Engine, body: Mapping[str, Any]) -> None:
-    """Fill a new engine from a snapshot. Raises ValueError on one of another version or grid."""
+    """Fill a new engine from a snapshot. Raises ValueError on one of another version."""
     if body["version"] != VERSION:
         raise ValueError(f"intervals of version {body['version']}, this one knows {VERSION}")
-    if body["grid"] != [engine.grid.zone, engine.grid.length_ns]:
-        raise ValueError(f"intervals of another grid: {body['grid']}")
     engine.names = Table(body["names"])
     engine.facts = Table(
         Facts(kind, tuple(Fact(*fact) for fact in channels)) for kind, channels in body["facts"]
@@ -203,3 +206,9 @@ def restore_into(engine: Engine, body: Mapping[str, Any]) -> None:
     engine.redo = [redo_from(row) for row in body["redo"]]
     engine.too_late = [(meter, time_ns) for meter, time_ns in body["too_late"]]
     engine.made = [interval_of(*row) for row in body["made"]]
+    engine.skipped = [(epoch, from_ns, to_ns) for epoch, from_ns, to_ns in body.get("skipped", ())]
+    engine.lengths.turns = [turn_from(*row) for row in body.get("turns", ())]
+    zone, length_ns = body["grid"]
+    if engine.open_ns is not None and (zone, length_ns) != (engine.grid.zone, engine.grid.length_ns):
+        ends = (one.end_ns for one in engine.open.values() if one.epoch == engine.epoch)
+        engine.lengths.turn(Grid(zone, length_ns // NS), max(engine.open_ns, *ends, 0))

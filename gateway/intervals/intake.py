@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from gateway.intervals.collecting import NO_CELL, Candidate, Edge, Lane, Stretch, Table
 from gateway.intervals.expected import Expectation
 from gateway.intervals.model import NOT_GOOD
+from gateway.intervals.turns import Lengths
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,12 +28,16 @@ class Intake:
     """What is open, and what of the newest closed intervals is needed to make them anew.
 
     progress_ns: newest time of the epoch in force. redo: what only journal and history can make anew; take and clear.
-    too_late: (meter, time_ns) of frames for intervals that are kept no more; take and clear.
+    too_late: (meter, time_ns) of frames for intervals that are kept no more; take and clear. keep_ns: what is due further behind
+    the progress is not made unless something was collected for it. skipped: [epoch, from, to) of such; take and clear.
     """
 
     def __init__(self, grid: Grid, grace_ns: int, expectation: Expectation | None = None) -> None:
         """grace_ns: an interval closes so long after its end."""
         self.grid, self.grace_ns = grid, grace_ns
+        self.lengths = Lengths(grid)
+        self.keep_ns = NEVER
+        self.skipped: list[tuple[int, int, int]] = []
         self.expectation = Expectation() if expectation is None else expectation
         self.epoch, self.progress_ns = -1, 0
         self.redo: list[Redo] = []
@@ -93,13 +98,13 @@ class Intake:
 
     def _cell(self, lane: Lane, slot_ns: int, time_ns: int) -> Cell:
         """Return where a frame of that due time belongs; NO_CELL if nowhere any more. A closed interval is made anew."""
-        start_ns = self.grid.start_of(slot_ns)
+        start_ns = self.lengths.span(slot_ns).start_ns
         key = lane.epoch, start_ns
         begin_ns = self.begins.get(lane.epoch, -1)
         if slot_ns < begin_ns:
             return NO_CELL  # never due: the epoch had no such time
         stretch = self.kept.get(key)
-        if stretch is not None:
+        if stretch is not None and slot_ns < stretch.end_ns:
             cell = stretch.cell(lane.meter, lane.period_s)
             cell.from_ns = cell.end_ns
             stretch.text = None
@@ -115,23 +120,23 @@ class Intake:
 
     def _stretch(self, key: tuple[int, int]) -> Stretch:
         if key not in self.open:
-            self.open[key] = Stretch(*key, key[1] + self.grid.length_ns)
+            self.open[key] = Stretch(*key, self.lengths.span(key[1]).end_ns)
         return self.open[key]
 
     def _near_boundary(self, lane: Lane, frame: Frame) -> None:
         """Keep a frame's good counters if none was nearer to the boundary it is near to; else say how long it is calm."""
-        time_ns, length_ns = frame.time_ns, self.grid.length_ns
-        start_ns = self.grid.start_of(time_ns)
+        time_ns = frame.time_ns
+        start_ns, end_ns = self.lengths.span(time_ns)
         if time_ns - start_ns <= self.after_ns:
-            boundary_ns = start_ns
-        elif start_ns + length_ns - time_ns <= self.grid.tolerance_ns:
-            boundary_ns = start_ns + length_ns
+            boundary_ns, before_ns = start_ns, self.lengths.span(start_ns - 1).start_ns
+        elif end_ns - time_ns <= self.grid.tolerance_ns:
+            boundary_ns, before_ns = end_ns, start_ns
         else:
             lane.calm_from_ns = start_ns + self.after_ns
-            lane.calm_to_ns = start_ns + length_ns - self.grid.tolerance_ns
+            lane.calm_to_ns = end_ns - self.grid.tolerance_ns
             return
         key = lane.epoch, boundary_ns
-        before = lane.epoch, boundary_ns - length_ns
+        before = lane.epoch, before_ns
         edge = self.edges.get(key)
         if edge is None:
             if not (self._is_there(key) or self._is_there(before)):
@@ -160,10 +165,10 @@ class Intake:
         return is_open or key in self.kept
 
     def _neighbours(
-        self, meter: str, key: tuple[int, int]
+        self, meter: str, stretch: Stretch
     ) -> tuple[Mapping[str, Candidate], Mapping[str, Candidate]]:
         """Return the candidates at start and end of an interval."""
-        ends = (key, (key[0], key[1] + self.grid.length_ns))
+        ends = ((stretch.epoch, stretch.start_ns), (stretch.epoch, stretch.end_ns))
         first, last = (self.edges[end].known.get(meter, {}) if end in self.edges else {} for end in ends)
         return first, last
 
@@ -171,7 +176,7 @@ class Intake:
         """Set the time at which there is something to close or to make anew."""
         self._wake_ns = self.revise_ns
         if self.open_ns is not None:
-            self._wake_ns = min(self._wake_ns, self.open_ns + self.grid.length_ns + self.grace_ns)
+            self._wake_ns = min(self._wake_ns, self.lengths.span(self.open_ns).end_ns + self.grace_ns)
 
     def _revise_later(self, key: tuple[int, int], meter: str, cause: Cause) -> None:
         """Make a closed interval anew once a grace has passed, so that what comes together makes one revision."""

@@ -38,7 +38,7 @@ def hold(result: Result, folder: Path, *, is_whole: bool = True, last_resorts: i
         meta = history.meta()
         seq, chain_id = int(meta.get("seq", 0)), str(meta["chain"])
         kept = {entry.seq: entry.jws for entry in history.entries(1, seq + 1, 1 << 40)}
-        skipped = [e for e in history.events(kinds=("intervals_skipped",))]
+        skipped = list(history.events(kinds=("intervals_skipped",)))
         found = history.state("intervals")["expectation"]["last_resorts"]
     assert found <= last_resorts, found
     counts(intervals)

@@ -1,4 +1,4 @@
-"""Intervals of another length, before the first one has closed: the new ones begin where the epoch did, not in 1970."""
+"""Intervals of another length or version, before the first one has closed: the new ones begin where the epoch did, not in 1970."""
 
 from __future__ import annotations
 
@@ -42,7 +42,17 @@ def test_begins_with_the_epoch(deriver: Deriver) -> None:
     before = Engine(Grid("Asia/Shanghai", 900), 30 * NS)
     before.take(Event(BEGIN, "start", "plant-1", {"epoch": 0}))
     engine = deriver._restored(before.snapshot())
-    assert engine.open_ns == at("2026-08-01T00:00:20")
+    assert engine.open_ns == at("2026-08-01T00:00")  # what was due since 00:00:07 is not left out
+    assert engine.lengths.span(engine.open_ns) == (at("2026-08-01T00:00"), at("2026-08-01T00:00:20"))
+
+
+@pytest.mark.parametrize(("epoch", "begin"), [(0, "2026-08-01T06:00"), (1, "2026-08-01T00:00:20")])
+def test_what_had_closed_in_another_epoch_says_nothing(deriver: Deriver, epoch: int, begin: str) -> None:
+    before = Engine(Grid("Asia/Shanghai", 900), 30 * NS)
+    before.take(Event(BEGIN, "start", "plant-1", {"epoch": epoch}))
+    deriver._agenda.closed(at("2026-08-01T05:59:40"), at("2026-08-01T06:00"), epoch=0)
+    engine = deriver._restored(before.snapshot() | {"version": 0})
+    assert engine.open_ns == at(begin)
 
 
 def test_begins_with_the_first_record_where_nothing_is_known(deriver: Deriver) -> None:
