@@ -196,7 +196,7 @@ def account_of(target: Target, judge: Judge, asked: Sequence[Window], current: i
         reasons = judge.reasons(window.plan, gone)
         missing.update(reasons)
         parts.append((window, gone, reasons))
-    named = frozenset(key for window in asked for key in window.plan.named)
+    named = frozenset[str]().union(*(window.plan.named for window in asked))
     channels = _channels(target, judge, parts, named)
     return Account(_due(asked, target.period_ns), received, dict(missing), channels, named)  # type: ignore[arg-type]
 
