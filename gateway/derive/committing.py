@@ -11,6 +11,7 @@ import structlog
 from gateway.clock import sleep_for
 from gateway.derive.place import Within, reader_body
 from gateway.derive.summaries import Words, read_sums, retold_state
+from gateway.derive.untold import Untold
 from gateway.errors import StorageError
 from gateway.history.work import TotalRow, Work
 from gateway.journal.store import StorageDamaged
@@ -22,9 +23,11 @@ if TYPE_CHECKING:
     from gateway.derive.summaries import Summed
     from gateway.derive.telling import Teller
     from gateway.history.history import History
+    from gateway.history.read import Queries
     from gateway.interfaces import Clock
     from gateway.intervals.engine import Engine
     from gateway.intervals.grid import Grid
+    from gateway.intervals.model import Interval
     from gateway.intervals.pieces import Steps
     from gateway.journal.event_log import EventLog
     from gateway.journal.reader import Reader
@@ -58,6 +61,7 @@ class Committing:
         self._saved_s = clock.monotonic()
         self._changed = False
         self._stopping = asyncio.Event()
+        self.untold = Untold()
 
     def forget(self, destinations: list[str]) -> None:
         """Forget destinations in the commit that tells so."""
@@ -106,7 +110,8 @@ class Committing:
             if retold:
                 self._work.states[retold_state(due.span.start_ns)] = retold
             return
-        words = Words(self.grid, due, found, () if self._messenger is None else self._site.aggregates)
+        is_told = self._messenger is not None
+        words = Words(self.grid, due, found, self._site.aggregates if is_told else (), is_told=is_told)
         if not words.is_news:
             return
         now_ns = self._clock.wall_ns()
@@ -134,6 +139,8 @@ class Committing:
             work.entries, work.chain = sealed.entries, sealed.sealer.chain
             work.kid, work.topics_gone = sealed.kid, sealed.topics_gone
             states["feed"] = self._messenger.state(sealed)
+        untold = self.untold if self._messenger is not None else self.untold.more(work.intervals)
+        states["untold"] = untold.body()
         work.states = work.states | states
         try:
             dropped = await self._history.commit(work)
@@ -143,11 +150,26 @@ class Committing:
                 self._messenger.put_back(said)
             raise
         self._saved_s = self._clock.monotonic()
-        self._changed = False
+        self._changed, self.untold = False, untold
         if self._messenger is not None and sealed is not None:
             self._messenger.committed(sealed)
         if dropped:
             self._events.note("history_dropped", self._site.gateway.id, **dropped.detail())
+
+    async def _whole(self, intervals: list[Interval]) -> list[Interval]:
+        """Return intervals as they are told: before one that revises what nobody was told come its earlier revisions."""
+        revised = [] if self._messenger is None else self.untold.revised(intervals)
+        earlier: list[Interval] = []
+        for one in revised:
+            span, meters = (one.start_ns, one.start_ns + 1), {one.meter}
+            ask = partial(_revisions, span=span, meters=meters)
+            try:
+                found = await self._history.read(ask)
+            except StorageError as error:
+                log.error("earlier revisions cannot be read to be told", error=str(error))
+                break
+            earlier += [each for each in found if each.epoch == one.epoch and each.rev < one.rev]
+        return [*earlier, *intervals]
 
     def _put_back(self, work: Work) -> None:
         now = self._work
@@ -162,3 +184,7 @@ class Committing:
 
     async def _begin_anew(self) -> None:
         raise NotImplementedError
+
+
+def _revisions(store: Queries, span: tuple[int, int], meters: set[str]) -> list[Interval]:
+    return list(store.intervals(*span, meters=meters, all_revisions=True))

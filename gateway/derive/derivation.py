@@ -12,6 +12,7 @@ from gateway.config.difference import difference
 from gateway.config.sinks import FEED_KINDS
 from gateway.control.requests import BadRequest, number, one_of, only, text
 from gateway.derive.deriver import Deriver, grid_of
+from gateway.derive.untold import Untold
 from gateway.dispatch import Dispatcher
 from gateway.errors import StorageError
 from gateway.feed.positions import Positions
@@ -85,7 +86,11 @@ class Derivation:
                 return
             self._messenger = Messenger(self._site, self._library, self._clock, grid_of(self._site), keys)
         self.deriver = Deriver(self._site, journal, self.history, self._clock, events, self._messenger)
+        self.deriver.untold = Untold(await self.history.read(lambda store: store.state("untold")))
         await self.deriver.open()
+        if self._messenger is not None and (paused := self.deriver.untold.resume()):
+            log.warning("no feed was configured for a time; its intervals were not told", **paused)
+            self.deriver.tell(Event(self._clock.wall_ns(), "feed_paused", self._site.gateway.id, paused))
         for config in feeds:
             self.dispatchers.append(
                 Dispatcher(

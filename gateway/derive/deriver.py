@@ -271,7 +271,7 @@ class Deriver(Committing):
         self._engine.redo += self._redoer.again(intervals)
         closed = self._agenda.closed
         fresh = [one for one in intervals if closed(one.start_ns, one.end_ns, one.epoch, one.rev)]
-        await self._through(self._teller.intervals(intervals, fresh))
+        await self._through(self._teller.intervals(await self._whole(intervals), fresh))
 
     async def _redo(self) -> None:
         """Make a portion of old intervals anew; what comes of it and what is left to do go into one commit."""

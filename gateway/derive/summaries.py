@@ -71,18 +71,26 @@ class Words:
     """What a summary says: lists for its message."""
 
     def __init__(
-        self, grid: Grid, due: Due, found: Summed, aggregates: Sequence[AggregateConfig] = ()
+        self,
+        grid: Grid,
+        due: Due,
+        found: Summed,
+        aggregates: Sequence[AggregateConfig] = (),
+        *,
+        is_told: bool = True,
     ) -> None:
-        """found: as `read_sums` gave it. aggregates: those it tells."""
+        """found: as `read_sums` gave it. aggregates: those it tells. is_told: there is a feed; what it tells begins at rev 0."""
         self._grid, self._due = grid, due
-        self.rev, self._sums, self._days = found.rev, found.sums, found.days
+        self._told = -1 if found.before is None else int(found.before.get("told", found.rev - 1))
+        self._told += is_told
+        self.rev, self._sums, self._days = self._told, found.sums, found.days
         self._before, self._own = found.before, () if due.period == "hour" else tuple(aggregates)
         told: Mapping[str, int] = {} if found.before is None else found.before.get("aggregates", {})
         self._revs = {**told, **{one.id: told.get(one.id, -1) + 1 for one in self._own}}
 
     def row(self) -> dict[str, Any]:
-        """Return what the history keeps of it: with the newest rev of every aggregate it told, now or before."""
-        return {"meters": to_row(self._sums), "aggregates": self._revs}
+        """Return what the history keeps of it: with its newest rev and that of every aggregate it told, now or before."""
+        return {"meters": to_row(self._sums), "aggregates": self._revs, "told": self._told}
 
     @property
     def is_news(self) -> bool:
