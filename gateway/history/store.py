@@ -25,7 +25,6 @@ from gateway.intervals.model import interval_row
 from gateway.journal.store import StorageDamaged
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from pathlib import Path
 
     from gateway.feed.entries import Entry
