@@ -46,7 +46,7 @@ class Summed(NamedTuple):
 
 def retold_state(start_ns: int) -> str:
     """Return the name of the history's state that says which reported quantities of an interval were told anew."""
-    return f"aggregates {start_ns}"
+    return f"aggregates {start_ns:019}"
 
 
 def read_sums(store: Queries, grid: Grid, due: Due, settings: IntervalsConfig) -> Summed:

@@ -51,6 +51,10 @@ def unacknowledged(
     return found
 
 
+RETOLD = "aggregates "
+"""Begin of the names of states that say how often reported quantities of an interval were told; its start in ns follows, 19 digits."""
+
+
 class Retention:
     """One commit's tidying. oldest: the message from which on every one is there; it moves up."""
 
@@ -71,6 +75,8 @@ class Retention:
         for table, column in _TIMED.items():
             chosen = f"SELECT rowid FROM {table} WHERE {column} < ? ORDER BY {column} LIMIT ?"  # noqa: S608
             self._db.execute(f"DELETE FROM {table} WHERE rowid IN ({chosen})", (before_ns, rows_max))  # noqa: S608
+        begin, end = RETOLD, f"{RETOLD}{max(before_ns, 0):019}"  # nothing older is told anew
+        self._db.execute("DELETE FROM state WHERE name >= ? AND name < ?", (begin, end))
         acknowledged = min(
             (
                 first

@@ -12,6 +12,7 @@ from tests.sim.lives import Lives, play, verified
 from tests.sim.plant import START_NS, Act, Plan
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 KEY = "energy_active_import_2"
@@ -68,8 +69,10 @@ def test_a_swap_told_after_the_hour_in_which_the_meter_was_in_no_site_file(tmp_p
 
 
 def test_a_reported_quantity_added_later_is_told_from_rev_0(tmp_path: Path) -> None:
-    edits = [str, with_sum]
+    edits: list[Callable[[str], str]] = [str, with_sum]
     result = play(
         plan(2400, Act(1200, "stop", away_s=20)), tmp_path, edits, {1800: swap_at(600), 2100: swap_at(900)}
     )
-    assert [one for one in verified(result.destinations["feed"])["findings"] if one["severity"] != "notice"] == []
+    assert [
+        one for one in verified(result.destinations["feed"])["findings"] if one["severity"] != "notice"
+    ] == []

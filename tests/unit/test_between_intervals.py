@@ -41,12 +41,12 @@ def test_it_is_said_on_stderr_and_only_then(
     here: HistorySite, meter: str, at_ns: int, is_between: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert is_between_intervals(here.site, meter, at_ns) is is_between
-    warn_if_between_intervals(here.site, {"meter": meter, "effective_ns": at_ns})
+    warn_if_between_intervals(here.site, meter, at_ns)
     out, error = capsys.readouterr()
     assert (out, f"{meter} has no interval at 2026-08-" in error) == ("", is_between)
 
 
 def test_where_nobody_can_tell_nothing_is_said(here: HistorySite, capsys: pytest.CaptureFixture[str]) -> None:
     here.path.unlink()
-    warn_if_between_intervals(here.site, {"meter": "m-1", "effective_ns": GONE})
+    warn_if_between_intervals(here.site, "m-1", GONE)
     assert capsys.readouterr() == ("", "")

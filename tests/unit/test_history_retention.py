@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from gateway.derive.summaries import retold_state
 from gateway.history.retention import unacknowledged
 from gateway.history.work import Dropped, Work
 from simulators.virtual import VirtualClock, run
@@ -63,6 +64,22 @@ async def _filled(folder: Path, clock: SetClock, commits: int, **options: Any) -
 )
 def test_what_a_destination_has_not_acknowledged(body: dict[str, Any], count: int) -> None:
     assert unacknowledged({"a": body}, "c-1", 1, 21) == ({"a": count} if count else {})
+
+
+def test_by_age_what_was_told_anew_of_reported_quantities_goes_with_its_intervals(tmp_path: Path) -> None:
+    async def main() -> list[str]:
+        clock = SetClock()
+        history = await _filled(tmp_path, clock, 1, keep_s=10 * 86_400)
+        starts = [START_NS - DAY_NS, START_NS, START_NS + 20 * DAY_NS]
+        await history.commit(Work(states={retold_state(one): {"net": [1, 2]} for one in starts} | {"own": 1}))
+        clock.now_ns = START_NS + 10 * DAY_NS
+        await history.commit(work_of(1, history.seq))
+        names = [*map(retold_state, starts), "own"]
+        found = await history.read(lambda store: [one for one in names if store.state(one) is not None])
+        await history.close()
+        return found
+
+    assert run(main()) == [retold_state(START_NS), retold_state(START_NS + 20 * DAY_NS), "own"]
 
 
 def test_by_age_intervals_summaries_events_and_acknowledged_messages_go(tmp_path: Path) -> None:
