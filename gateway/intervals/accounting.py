@@ -40,6 +40,7 @@ class Account(NamedTuple):
 
     due: due times, ns. there: how many of them have a frame. missing: those without, by reason; sums to len(due) - there.
     channels: only those that fared otherwise than the period: key -> (due times, missing). named: all that were due.
+    energy_kind: of the newest plan.
     """
 
     due: Dues
@@ -47,6 +48,7 @@ class Account(NamedTuple):
     missing: Mapping[Reason, int]
     channels: Mapping[str, tuple[Dues, Mapping[Reason, int]]]
     named: frozenset[str] = frozenset()
+    energy_kind: str = ""
 
 
 class Window(NamedTuple):
@@ -198,7 +200,8 @@ def account_of(target: Target, judge: Judge, asked: Sequence[Window], current: i
         parts.append((window, gone, reasons))
     named = frozenset[str]().union(*(window.plan.named for window in asked))
     channels = _channels(target, judge, parts, named)
-    return Account(_due(asked, target.period_ns), received, dict(missing), channels, named)  # type: ignore[arg-type]
+    due, energy_kind = _due(asked, target.period_ns), asked[-1].plan.energy_kind
+    return Account(due, received, dict(missing), channels, named, energy_kind)  # type: ignore[arg-type]
 
 
 def _due(windows: Sequence[Window], period_ns: int) -> Dues:

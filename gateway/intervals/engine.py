@@ -286,6 +286,8 @@ class Engine(Intake):
             stretch.set_made(meter, self.facts.same(with_late(facts, cells)), rev + 1)
         else:
             reports = self._reports(meter, stretch)
+            if not (accounts or cells or reports):
+                return  # it was not there: a swap told of that time makes no interval of it
             facts = facts_of(reports, self.learned.get(meter, {}), cells, accounts)
             stretch.set_made(meter, self.facts.same(facts), 0)
         rev = stretch.made[meter][1]

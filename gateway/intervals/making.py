@@ -31,10 +31,11 @@ def facts_of(
     """
     newest = {fact.key: fact for facts in learned.values() for fact in facts.channels}
     chosen: dict[str, Fact] = {}
+    kinds = [facts.energy_kind for facts in learned.values()]
     for period_s, account in accounts.items():
         known = learned[period_s].channels if period_s in learned else ()
         chosen |= {fact.key: fact for fact in known if fact.key in account.named}
-    kinds = [facts.energy_kind for facts in learned.values()]
+        kinds.append(account.energy_kind)
     for cell in cells.values():
         for facts in cell.facts:
             chosen |= {fact.key: fact for fact in facts.channels}
@@ -89,14 +90,16 @@ class Maker:
                 gaps[reason] = gaps.get(reason, 0) + number
         for cell in self._cells.values():
             flags |= cell.flags.get(fact.key, 0)
-        more = self._counted(fact) if fact.kind == "counter" else self._averaged(fact)
+        good = expected - missing - bad
+        averaged = self._averaged(fact) if good and fact.kind == "gauge" else {}  # nothing due, no mean
+        more = self._counted(fact) if fact.kind == "counter" else averaged
         return ChannelInterval(
             key=fact.key,
             unit=fact.unit,
             kind=fact.kind,
             expected=expected,
             received=expected - missing,
-            good=expected - missing - bad,
+            good=good,
             flags=flags,
             gaps={reason: number for reason, number in sorted(gaps.items()) if number},
             **more,

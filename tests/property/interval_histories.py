@@ -129,6 +129,8 @@ class History:
 
     def _answer(self, of: Any) -> None:
         rng, meter = self.rng, of.meter
+        if self.fresh[meter] > self.now:
+            return
         at = self.now - rng.choice((0.0, 0.0, 0.0, 0.0, 1.0, 25.0, 90.0, 700.0))
         at = round(max(at, self.fresh[meter], self.last[meter] + rng.choice((0.001, 1.0))), 3)
         if at > self.now + 5 or self.reported[meter] is None:

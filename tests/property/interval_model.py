@@ -172,8 +172,18 @@ class Naive:
         for (meter, epoch, start_ns), cause in sorted(
             dirty.items(), key=lambda row: (row[0][2], row[0][1], row[0][0])
         ):
+            if (meter, epoch, start_ns) not in self.revs and not self._is_there(
+                meter, epoch, start_ns, now_ns
+            ):
+                continue
             rev = self.revs[meter, epoch, start_ns] = self.revs.get((meter, epoch, start_ns), -1) + 1
             self.out.append(self._make(meter, epoch, start_ns, now_ns, cause if rev else ""))
+
+    def _is_there(self, meter: str, epoch: int, start_ns: int, now_ns: int) -> bool:
+        """Return whether a meter was due, came, or was to be reported in an interval."""
+        of = meter, epoch, start_ns, start_ns + self.length
+        told = self.expectation.account(*of, now_ns) or self.expectation.reports(*of)
+        return bool(told) or bool(self._of(epoch, start_ns, meter))
 
     def _of(self, epoch: int, start_ns: int, meter: str) -> list[Frame]:
         begin = self.begins[epoch]

@@ -6,6 +6,8 @@ import orjson
 
 from gateway.intervals.expected import Expectation
 from gateway.model import NS
+from tests.unit.engine_rig import T0 as ENGINE_T0
+from tests.unit.engine_rig import engine, event, plan, run, start, swap
 from tests.unit.test_expected import T0, Rig
 
 KWH = {"unit": "kWh", "kind": "counter"}
@@ -185,3 +187,15 @@ def test_a_meter_whose_plan_comes_after_its_link_is_waited_for_whether_it_was_kn
         rig.plan(33)
         rig.read(50)
         assert rig.missing(40, 60, 400) == {"meter_off": 1}
+
+
+def test_a_swap_told_of_a_time_a_meter_was_not_there_makes_no_interval_of_it() -> None:
+    one = engine()
+    away = [event(400, "stop"), *start(401), plan(401, "m-2"), event(1300, "config")]
+    made = run(one, [*start(), plan(0), *away, swap(1300, 700, "5", "0"), event(1400, "config")])
+    assert [(i.start_ns - ENGINE_T0) // NS for i in made if i.meter == "m-1"] == [0, 300]
+
+
+def test_the_kind_of_energy_is_that_of_a_plan_that_reports_nothing() -> None:
+    (one,) = run(engine(), [*start(), plan(0, reported=()), event(320, "config")])
+    assert (one.energy_kind, one.channels) == ("electricity", ())
