@@ -112,7 +112,7 @@ def test_the_newest_revision_is_read_unless_all_are_asked_for(tmp_path: Path) ->
         history = open_history(tmp_path, clock())
         first = [interval(n, meter) for n in range(400) for meter in ("m-1", "m-2")]
         again = [interval(n, "m-1", rev=1, cause="late") for n in range(0, 400, 3)]
-        third = [interval(3, "m-1", rev=2, cause="manual"), interval(3, "m-1", epoch=1)]
+        third = [interval(3, "m-1", rev=2, cause="replay"), interval(3, "m-1", epoch=1)]
         for some in (first, again, third):
             await history.commit(Work(intervals=some))
         every = sorted([*first, *again, *third], key=lambda i: (i.start_ns, i.meter, i.epoch, i.rev))
