@@ -10,7 +10,7 @@ import structlog
 
 from gateway.derive import births
 from gateway.feed import bodies
-from gateway.feed.chain import Place, Sealer
+from gateway.feed.chain import Place, Sealer, TooLong
 from gateway.feed.contract import RETAINED, topic
 from gateway.feed.entries import Former
 from gateway.model import Event
@@ -171,7 +171,15 @@ class Messenger:
             )
 
         for one in taken:
-            seal(*one)
+            try:
+                seal(*one)
+            except TooLong as error:  # nothing else waits for it
+                log.error("a message of the feed is too long", kind=one.kind, error=str(error))
+                if one.kind == "birth":  # whoever listens needs the key; the meters tell of themselves
+                    seal("birth", "", {**one.body, "meters": []})
+                detail = {"message": one.kind, "about": one.subject, "error": str(error)}
+                told = Event(now_ns, "message_left_out", self._site.gateway.id, detail)
+                seal("event", "", {"events": [bodies.event(told, self._grid)]})
             if one.kind in {"birth", "meter"}:
                 announced[_topic(one)] = births.digest(dict(one.body))
         checkpoint_ns = self._checkpoint_ns
@@ -225,6 +233,7 @@ class Messenger:
     def _adopt(self) -> None:
         """Sign with the next key from the next message on, and announce it: the chain says so, whatever the disk does."""
         self.keys.adopt()
+        self._births.clear()  # who knows only the new key needs every birth by it
         if self.keys.error:
             log.error("the key of the feed cannot be moved to its place; tried again", error=self.keys.error)
         self._sealer.key = self.keys.current
