@@ -149,7 +149,7 @@ class Gateway:
         if self.journal.stepped_at_start:
             log.warning("the wall clock is behind the journal; a new epoch begins", epoch=self.journal.epoch)
         await self._make_deliverers()
-        await self.derivation.open(self.journal, events, self.health, self._new_destination)
+        await self.derivation.open(self.journal, events, self.health, self._new_destination, self.rules)
         self._owners = {poller.id: poller for poller in self._pollers(recorder)}
         verbs = self._verbs(recorder)
         async with asyncio.TaskGroup() as tasks:

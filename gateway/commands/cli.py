@@ -341,7 +341,9 @@ def version(json: Json = False) -> None:
 
 def missing_extra(error: ModuleNotFoundError) -> MetergateError:
     """Return what to do when the simulators' own packages are not installed."""
-    return MetergateError(f"{error.name} is not installed; the simulators need: pip install '.[sim]' in the clone, or make env")
+    return MetergateError(
+        f"{error.name} is not installed; the simulators need: pip install '.[sim]' in the clone, or make env"
+    )
 
 
 def main() -> None:

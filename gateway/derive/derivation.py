@@ -32,10 +32,11 @@ if TYPE_CHECKING:
     from gateway.interfaces import Clock
     from gateway.journal.event_log import EventLog
     from gateway.journal.journal import Journal
+    from gateway.replay.rules import Rules
 
 ROTATE_S = 30.0
 NO_FEED = "this gateway has no feed: no sink of kind feed or feed-influx is configured"
-HELD = {"closed_until_ns": 0, "behind": 0, "waiting": 0, "too_late": 0}
+HELD = {"closed_until_ns": 0, "behind": 0, "waiting": 0, "too_late": 0, "unexplained": 0}
 NOTHING_SENT = {"delivered": 0, "pending": 0, "backlog": 0, "refused": 0, "missed": 0}
 
 log = structlog.get_logger("feed")
@@ -69,8 +70,9 @@ class Derivation:
         events: EventLog,
         health: Health,
         new_destination: Callable[[SinkConfig, Site, Clock], Destination],
+        rules: Rules,
     ) -> None:
-        """Go on where the history ends. Raises StorageError."""
+        """Go on where the history ends. rules: of all replays. Raises StorageError."""
         is_new = self.history.is_new
         feeds = [sink for sink in self._site.sinks if isinstance(sink, FEED_KINDS)]
         if feeds:
@@ -85,7 +87,7 @@ class Derivation:
                 self._hold(str(error), [health.sinks[config.id] for config in feeds])
                 return
             self._messenger = Messenger(self._site, self._library, self._clock, grid_of(self._site), keys)
-        self.deriver = Deriver(self._site, journal, self.history, self._clock, events, self._messenger)
+        self.deriver = Deriver(self._site, journal, self.history, self._clock, events, self._messenger, rules)
         self.deriver.untold = Untold(await self.history.read(lambda store: store.state("untold")))
         await self.deriver.open()
         if self._messenger is not None and (paused := self.deriver.untold.resume()):

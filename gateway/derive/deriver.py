@@ -73,18 +73,18 @@ class Deriver(Committing):
         clock: Clock,
         events: EventLog,
         messenger: Messenger | None,
+        rules: Rules | None = None,
     ) -> None:
-        """messenger: None where nothing is signed."""
+        """messenger: None where nothing is signed. rules: of all replays, those the running gateway adds among them."""
+        rules = rules or Rules(site.gateway.state_dir)
         super().__init__(site, history, clock, events, messenger)
         self._journal = journal
         self.grid = grid_of(site)
         self._grace_ns = round(site.intervals.grace_s * NS)
         self._teller = Teller(site, self.grid, messenger)
-        self._redoer = Redoer(
-            journal, history, self.grid, self._grace_ns, lambda: Rules(site.gateway.state_dir), clock
-        )
+        self._redoer = Redoer(journal, history, self.grid, self._grace_ns, lambda: rules, clock)
         self._idle = IdleTime(clock)
-        self._told_late = 0
+        self._too_late = 0
         self._done = asyncio.Event()
 
     async def open(self) -> None:
@@ -265,6 +265,10 @@ class Deriver(Committing):
                 self._engine.take(Gap(last_ns, "journal_dropped", first_ns, last_ns, lost))
 
     async def _take(self, intervals: list[Interval]) -> None:
+        if self._engine.too_late:
+            late, self._engine.too_late = self._engine.too_late, []
+            self._too_late += len(late)
+            log.warning("readings came too late for their intervals", frames=len(late), meter=late[0][0])
         if not intervals:
             return
         self._work.intervals += intervals
@@ -320,7 +324,8 @@ class Deriver(Committing):
             "closed_until_ns": self._agenda.closed_ns,
             "behind": self._reader.pending,
             "waiting": len(self._work.intervals),
-            "too_late": self._told_late + len(self._engine.too_late),
+            "too_late": self._too_late,
+            "unexplained": self._engine.expectation.last_resorts,
         }
 
 

@@ -14,10 +14,10 @@ from rich.console import Console
 
 from drivers.opcua import certificates
 from gateway.errors import ConfigError, MetergateError
-from simulators.stage import cause
 from simulators.plan import LinkPlan, load_plan
 from simulators.run import serve
 from simulators.site import Site
+from simulators.stage import cause
 from simulators.tables import print_tables
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ import math
 
 import pytest
 
-from gateway.model import Flag, MeterInfo
 from gateway.escaping import escape
+from gateway.model import Flag, MeterInfo
 from gateway.sinks.line_protocol import Encoder
 from tests.fakes.frames import FakeDirectory, make_frame, make_layout
 
