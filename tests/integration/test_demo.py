@@ -64,7 +64,10 @@ def test_without_mosquitto_and_database_the_embedded_broker_gets_everything() ->
     assert "embedded broker amqtt, MQTT 3.1.1 only" in said
     assert "mosquitto is not on the PATH" in said
     assert "neither victoria-metrics nor influxd is on the PATH; the local journal only" in said
-    (sink,) = result["sinks"].values()
+    assert result["sinks"].keys() == {"telemetry", "feed"}
+    feed, sink = result["sinks"]["feed"], result["sinks"]["telemetry"]
+    assert feed["delivered"] > 0
+    assert (feed["pending"], feed["refused"]) == (0, 0)
     assert (sink["kind"], sink["pending"], sink["refused"], result["lost"]) == ("mqtt", 0, 0, 0)
     assert result["meters"] > 0
     assert sink["delivered"] == result["readings"] == result["journaled"] > 0

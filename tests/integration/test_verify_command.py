@@ -191,7 +191,7 @@ def _asked(site: Path) -> Iterator[list[dict[str, Any]]]:
 
     async def answer(request: dict[str, Any]) -> dict[str, Any]:
         asked.append(request)
-        return key_of("new").known.body | {"messages": {"city": 5}, "oldest": 1}
+        return key_of("new").known.body | {"messages": {"city": 5}, "oldest": 1, "following": 100}
 
     async def serve() -> None:
         verbs = {"feed_rotate": answer, "feed_resend": answer}

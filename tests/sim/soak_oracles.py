@@ -18,8 +18,13 @@ LOOK_BLOCKS = 25  # that the rig keeps of each look; 22 were measured over six d
 RSS_MB_MAX = 4.0  # more than on the first day
 SPREAD = 1.5  # a container may hold this much more than it held at most on the first day,
 BURST = 40  # and one burst of polls, which may just be on its way
-WEIGHED = tuple(f"Gateway.journal.{name}." for name in ("_open", "_waiting", "_tail"))
-"""What readings and events lie in: held to bytes instead, since what an hour's events say differs from hour to hour."""
+WEIGHED = (
+    *(f"Gateway.journal.{name}." for name in ("_open", "_waiting", "_tail")),
+    "Gateway.derivation.deriver._work.events",
+)
+"""What readings and events lie in: held to bytes instead, since what an hour's events say differs from hour to hour.
+
+Events that wait for the history's next commit do so for a minute at most (`gateway.derive.deriver.SAVE_S`)."""
 SLACK = 20  # timers and tasks more than on the first day
 TOLD = frozenset(
     (
