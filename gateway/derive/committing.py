@@ -125,24 +125,23 @@ class Committing:
     async def _commit_once(self) -> None:
         """Commit what waits in one transaction. Raises StorageError: it still waits."""
         stored = await self._through(self._engine.storing())
-        work, self._work = self._work, Work()
         self._teller.flush()
+        work, self._work = self._work, Work()
         said = [] if self._messenger is None else self._messenger.take()
-        states: dict[str, Any] = {
-            "intervals": stored,
-            "reader": reader_body(self._reader.snapshot(), self._within),
-            "agenda": self._agenda.body(),
-        }
-        untold = self.untold if self._messenger is not None else self.untold.more(work.intervals)
         own, sealed, is_durable = dict(work.states), None, False
         try:
+            untold = self.untold if self._messenger is not None else self.untold.more(work.intervals)
+            work.states |= {
+                "intervals": stored,
+                "reader": reader_body(self._reader.snapshot(), self._within),
+                "agenda": self._agenda.body(),
+                "untold": untold.body(),
+            }
             if self._messenger is not None:
                 sealed = self._messenger.seal(said)
                 work.entries, work.chain = sealed.entries, sealed.sealer.chain
                 work.kid, work.topics_gone = sealed.kid, sealed.topics_gone
-                states["feed"] = self._messenger.state(sealed)
-            states["untold"] = untold.body()
-            work.states = own | states
+                work.states["feed"] = self._messenger.state(sealed)
             dropped = await self._history.commit(work)
             is_durable = True
         finally:

@@ -17,6 +17,7 @@ from gateway.dispatch import Dispatcher
 from gateway.errors import StorageError
 from gateway.feed.positions import Positions
 from gateway.history.history import History
+from gateway.journal.store import StorageDamaged
 from gateway.model import Event
 
 if TYPE_CHECKING:
@@ -59,7 +60,11 @@ class Derivation:
 
     async def changes(self, digest: str) -> dict[str, object]:
         """Return what differs between the site file of a digest and the one in force, for the event; {}: it is not known."""
-        before = await self.history.read(lambda store: store.config(digest)) if digest else None
+        try:
+            before = await self.history.read(lambda store: store.config(digest)) if digest else None
+        except StorageError as error:  # `open` does what can be done about it
+            log.error("the site file before cannot be read", error=str(error))
+            before = None
         if before is None:
             return {}
         return {"changes": difference(orjson.loads(before.body), dict(self._site.body))}
@@ -72,7 +77,23 @@ class Derivation:
         new_destination: Callable[[SinkConfig, Site, Clock], Destination],
         rules: Rules,
     ) -> None:
-        """Go on where the history ends. rules: of all replays. Raises StorageError."""
+        """Go on where the history ends; one that turns out damaged is begun anew. rules: of all replays. Raises StorageError."""
+        given = journal, events, health, new_destination, rules
+        try:
+            await self._open(*given)
+        except StorageDamaged:
+            await self.history.begin_anew()
+            self.dispatchers = []
+            await self._open(*given)
+
+    async def _open(
+        self,
+        journal: Journal,
+        events: EventLog,
+        health: Health,
+        new_destination: Callable[[SinkConfig, Site, Clock], Destination],
+        rules: Rules,
+    ) -> None:
         is_new = self.history.is_new
         feeds = [sink for sink in self._site.sinks if isinstance(sink, FEED_KINDS)]
         if feeds:
@@ -83,6 +104,8 @@ class Derivation:
             try:
                 keys = KeyRing(self._site.gateway.state_dir, self._site.gateway.id)
                 keys.settle(self.history.kid, await self._announced())
+            except StorageDamaged:
+                raise
             except StorageError as error:
                 self._hold(str(error), [health.sinks[config.id] for config in feeds])
                 return

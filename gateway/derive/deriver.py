@@ -152,6 +152,8 @@ class Deriver(Committing):
 
     async def run(self) -> None:
         """Derive for ever; after `drain` until everything journaled has been derived."""
+        if self._work.intervals or self._work.totals:
+            await self._commit()  # after a bug: nothing is read on while what was read cannot be kept
         while True:
             self._reader.awake.clear()
             has_read = await self._read()

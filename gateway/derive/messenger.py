@@ -176,7 +176,7 @@ class Messenger:
             except TooLong as error:  # nothing else waits for it
                 log.error("a message of the feed is too long", kind=one.kind, error=str(error))
                 if one.kind == "birth":  # whoever listens needs the key; the meters tell of themselves
-                    seal("birth", "", {**one.body, "meters": []})
+                    seal("birth", "", {**one.body, "meters": [], "aggregates": []})
                 detail = {"message": one.kind, "about": one.subject, "error": str(error)}
                 told = Event(now_ns, "message_left_out", self._site.gateway.id, detail)
                 seal("event", "", {"events": [bodies.event(told, self._grid)]})
@@ -210,8 +210,9 @@ class Messenger:
 
     def state(self, sealed: Sealed) -> dict[str, Any]:
         """Return what goes on after a restart, as plain JSON values, once these messages are committed."""
+        is_last = sealed.kid != self.keys.current.kid  # of this key: the next one announces everything
         return {
-            "births": sealed.births,
+            "births": {} if is_last else sealed.births,
             "checkpoint_ns": sealed.checkpoint_ns,
             "place": self.place,
             "former": [list(one) for one in self.former],

@@ -76,3 +76,15 @@ async def test_what_was_not_committed_is_in_the_next_commit(tmp_path: Path, fail
     assert work.states["aggregates 1"] == {"rev": 1}
     assert {"intervals", "reader", "agenda"} <= work.states.keys()
     assert not made._work.intervals
+
+
+async def test_after_a_bug_nothing_is_read_on_before_what_waits_is_kept(tmp_path: Path) -> None:
+    made = deriver(tmp_path, History(ValueError("a bug")))
+    made._reader = cast("Any", None)  # to read from it would be another error
+    with pytest.raises(AttributeError):
+        await made._commit_once()  # the place in the journal cannot be told
+    assert made._work.intervals == [ONE]
+    made._reader = cast("Any", Reader())
+    with pytest.raises(ValueError, match="a bug"):
+        await made.run()
+    assert made._work.intervals == [ONE]

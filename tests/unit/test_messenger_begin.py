@@ -5,12 +5,14 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
+import orjson
 import pytest
 
 from gateway.clock import SystemClock
 from gateway.config.site_file import from_toml
 from gateway.derive.deriver import grid_of
 from gateway.derive.messenger import Messenger
+from gateway.feed import jws
 from gateway.feed.keys import KeyRing
 
 if TYPE_CHECKING:
@@ -72,3 +74,39 @@ def test_the_first_chain_is_the_first_one_after_a_kill_too(tmp_path: Path) -> No
         if begins:
             messenger.committed(messenger.seal(messenger.take()))
     assert reasons == ["first_start", "first_start", "history_lost"]
+
+
+def began(tmp_path: Path) -> Messenger:
+    """Return a messenger that has said nothing yet."""
+    history = SimpleNamespace(is_new=True, damage=None, kid="", chain="", seq=0, head="")
+    site = from_toml(SITE, tmp_path / "site.toml")
+    keys = KeyRing(tmp_path, "plant-1")
+    messenger = Messenger(site, cast("Any", {}), SystemClock(), grid_of(site), keys)
+    messenger.begin(cast("Any", history), None)
+    return messenger
+
+
+def test_a_message_that_is_too_long_holds_nothing_up_and_is_told(tmp_path: Path) -> None:
+    messenger = began(tmp_path)
+    birth = next(one for one in messenger.take() if one.kind == "birth")
+    long = [{"id": f"m-{n}", "digest": "0" * 64} for n in range(4000)]
+    said = [birth._replace(body={**birth.body, "meters": long})]
+    said += [birth._replace(kind="data", body={"intervals": ["x" * 300_000]})]
+    said += [birth._replace(kind="event", body={"events": []})]
+    sealed = messenger.seal(said)
+    payloads = [orjson.loads(jws.parse(entry.jws).payload) for entry in sealed.entries]
+    assert [one["kind"] for one in payloads] == ["birth", "event", "event", "event", "checkpoint"]
+    assert (payloads[0]["meters"], payloads[0]["key"]) == ([], birth.body["key"])
+    told = [one["events"][0]["detail"]["message"] for one in payloads[1:3]]
+    assert (told, payloads[3]["events"]) == (["birth", "data"], [])
+
+
+def test_what_the_old_key_announced_last_is_not_kept_as_announced_by_the_new_one(tmp_path: Path) -> None:
+    messenger = began(tmp_path)
+    messenger.committed(messenger.seal(messenger.take()))
+    assert messenger.state(messenger.seal([]))["births"]
+    messenger.rotate("li", "yearly")
+    sealed = messenger.seal(messenger.take())
+    assert messenger.state(sealed)["births"] == {}
+    messenger.committed(sealed)
+    assert "birth" in {one.kind for one in messenger.take()}
