@@ -26,7 +26,7 @@ Reason = Literal[
 """Why a reading that was due is not there or not good; closed list: docs/specs/gap-reasons.md."""
 Source = Literal["meter", "manual"]
 How = Literal["normal", "rollover", "swap", "reset", "missing"]
-"""How the amount between two boundary readings came about: `swap` adds what both meters counted; `reset` and `missing` have none."""
+"""How the amount between two boundary readings came about: `swap` adds what lies on both sides of a declared swap or ratio change, if both are known; `reset` and `missing` have none."""
 Cause = Literal["", "late", "replay", "meter_swap", "ratio_change"]
 """Why an interval was made anew; "": it is the first one."""
 
