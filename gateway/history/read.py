@@ -12,9 +12,10 @@ import structlog
 
 from gateway.errors import StorageError
 from gateway.feed.entries import Entry
-from gateway.history.format import FORMAT, format_of
+from gateway.history.format import FORMAT
 from gateway.history.work import ManualReading, SiteConfig, TotalRow
 from gateway.intervals.model import interval_of
+from gateway.journal.database import format_of
 from gateway.journal.store import StorageDamaged, StorageFull
 from gateway.model import Event
 

@@ -22,6 +22,7 @@ from gateway.history.read import Queries, failure
 from gateway.history.retention import AGED_PER_NEW, Retention, unacknowledged
 from gateway.history.work import Dropped
 from gateway.intervals.model import interval_row
+from gateway.journal.database import connect
 from gateway.journal.store import StorageDamaged
 
 if TYPE_CHECKING:
@@ -52,16 +53,10 @@ class Store(Queries):
         """path: the database file. now_ns: kept as its birth if it is new. pages_max: SQLite's own limit, for tests."""
         self.path = path
         try:
-            self._db = apsw.Connection(str(path))
+            self._db = connect(path, cache_kib=CACHE_KIB, pages_max=pages_max)
         except apsw.Error as error:
             raise failure("open", path, error) from error
         try:
-            self._db.set_busy_timeout(5000)
-            self._db.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
-            for pragma in ("journal_mode=WAL", "synchronous=FULL", "journal_size_limit=16777216"):
-                self._db.execute(f"PRAGMA {pragma}")
-            if pages_max is not None:
-                self._db.execute(f"PRAGMA max_page_count={int(pages_max)}")
             file_format.prepare(self._db, path, now_ns)
             self.chain = self._load()
             self.positions = self.destinations()

@@ -21,6 +21,7 @@ import structlog
 
 from gateway.errors import StorageError
 from gateway.journal import format as file_format
+from gateway.journal.database import connect
 from gateway.layout import Layout
 
 if TYPE_CHECKING:
@@ -168,16 +169,10 @@ class Store:
         """path: the database file. pages_max: SQLite's own limit on the file, for tests of a full disk."""
         self.path = path
         try:
-            self._db = apsw.Connection(str(path))
+            self._db = connect(path, cache_kib=CACHE_KIB, pages_max=pages_max)
         except apsw.Error as error:
             raise _failure("open", path, error) from error
         try:
-            self._db.set_busy_timeout(5000)
-            self._db.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
-            for pragma in ("journal_mode=WAL", "synchronous=FULL", "journal_size_limit=16777216"):
-                self._db.execute(f"PRAGMA {pragma}")
-            if pages_max is not None:
-                self._db.execute(f"PRAGMA max_page_count={int(pages_max)}")
             self._page_bytes = self._value("PRAGMA page_size") or 4096
             file_format.prepare(self._db, path)
         except apsw.Error as error:
