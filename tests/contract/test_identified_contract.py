@@ -12,6 +12,7 @@ import pytest
 from gateway import assembly
 from gateway.clock import SystemClock
 from gateway.config.site_file import load
+from gateway.model import NS
 from gateway.quantity import QUANTITIES
 from gateway.targets import SiteDirectory
 from simulators.dlt645_station import Items
@@ -25,14 +26,27 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from gateway.interfaces import Poll
+    from gateway.interfaces import Clock, Poll
     from gateway.model import Sample
 
 BAUD = 115_200
+DAY_NS = 86_400 * NS
+NOON_NS = 4 * 3600 * NS  # of a day of UTC: noon on the meters' clocks, which keep UTC+8
 PROFILES = ("dlt645-2007", "cjt188-water", "cjt188-heat", "cjt188-gas")
 MODELS = {"gas": "gas", "water": "water", "heat": "heat", "electricity": "electricity"}
 PARAMETERS = {"power_kw": 20.0, "flow_m3_h": 30.0}
 Decoded = tuple["Poll", "Sample", dict[str, tuple[float, int, str]]]
+
+
+class NoonClock(SystemClock):
+    """The machine's clock set to noon of its meters: around midnight no meter's clock is compared."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shift_ns = NOON_NS - super().wall_ns() % DAY_NS
+
+    def wall_ns(self) -> int:
+        return super().wall_ns() + self.shift_ns
 
 
 def _meters() -> Iterator[MeterPlan]:
@@ -78,9 +92,11 @@ def _shown(plan: Plan) -> Plan:
     return replace(plan, meters=tuple(meters))
 
 
-async def _read(path: Path, notices: list[tuple[str, str, Mapping[str, object]]]) -> list[Decoded]:
+async def _read(
+    path: Path, notices: list[tuple[str, str, Mapping[str, object]]], clock: Clock
+) -> list[Decoded]:
     """Return each meter polled once: what was asked, what came, and channel -> (value, flags, unit)."""
-    site, clock = load(path), SystemClock()
+    site = load(path)
     directory = SiteDirectory("g", "s", "", assembly.meter_infos(site))
     targets = assembly.targets(site, assembly.library(site), directory, clock)
     link = assembly.link(site.link("hall"), clock)
@@ -104,12 +120,13 @@ async def _read(path: Path, notices: list[tuple[str, str, Mapping[str, object]]]
 async def test_every_channel_of_every_profile_is_read_back(kind: str, tmp_path: Path) -> None:
     link = LinkPlan("hall", kind, baud=BAUD)
     plan = _shown(Plan("line", 1, (link,), tuple(_meters()), refresh_s=3600.0))
-    running = await serve(plan)
+    clock = NoonClock()
+    running = await serve(plan, clock)
     notices: list[tuple[str, str, Mapping[str, object]]] = []
     try:
         path = tmp_path / "site.toml"
         path.write_text(site_toml(plan, running.ports), encoding="utf-8")
-        read = await _read(path, notices)
+        read = await _read(path, notices, clock)
     finally:
         await running.stop()
     assert {poll.meter for poll, _, _ in read} == {meter.id for meter in plan.meters}
@@ -141,7 +158,7 @@ async def test_modbus_and_dlt645_share_a_line(tmp_path: Path) -> None:
     try:
         path = tmp_path / "site.toml"
         path.write_text(site_toml(plan, running.ports), encoding="utf-8")
-        read = {poll.meter: channels for poll, _, channels in await _read(path, [])}
+        read = {poll.meter: channels for poll, _, channels in await _read(path, [], SystemClock())}
     finally:
         await running.stop()
     for meter, channels in read.items():
