@@ -194,8 +194,9 @@ def _feed(config: FeedMqttConfig, site: Site, clock: Clock) -> Destination:
 
 def _feed_influx(config: FeedInfluxConfig, _site: Site, clock: Clock) -> Destination:
     from gateway.sinks.feed_influx import FeedInflux
+    from gateway.sinks.influx_connection import InfluxLines
 
-    return FeedInflux(
+    lines = InfluxLines(
         id=config.id,
         url=config.url,
         org=config.org,
@@ -206,6 +207,7 @@ def _feed_influx(config: FeedInfluxConfig, _site: Site, clock: Clock) -> Destina
         gzip=config.gzip,
         timeout_s=config.timeout_s,
     )
+    return FeedInflux(lines)
 
 
 LINKS: dict[type[LinkConfig], Callable[..., Link]] = {

@@ -10,44 +10,20 @@ import orjson
 from gateway.feed import jws
 from gateway.feed.lines import encode
 from gateway.model import Refusal
-from gateway.sinks.influx_connection import InfluxLines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gateway.feed.entries import Entry
-    from gateway.interfaces import Clock
-    from gateway.sinks.tls import TlsFiles
+    from gateway.sinks.influx_connection import InfluxLines
 
 
 class FeedInflux:
     """A `Destination`. Kinds without a measurement are acknowledged as they are."""
 
-    def __init__(
-        self,
-        *,
-        id: str,
-        url: str,
-        org: str,
-        bucket: str,
-        token: str,
-        clock: Clock,
-        gzip: bool = True,
-        timeout_s: float = 10,
-        tls: TlsFiles | None = None,
-    ) -> None:
-        """timeout_s: for a whole request. tls: for an https URL whose CA the system does not know."""
-        self._lines = InfluxLines(
-            id=id,
-            url=url,
-            org=org,
-            bucket=bucket,
-            token=token,
-            clock=clock,
-            gzip=gzip,
-            timeout_s=timeout_s,
-            tls=tls,
-        )
+    def __init__(self, lines: InfluxLines) -> None:
+        """lines: to the bucket; its owner from now on."""
+        self._lines = lines
 
     async def open(self, retained: Sequence[Entry], *, chain: str, seq: int) -> None:
         """Make a client and see that a server answers there; nothing is announced to a database. Raises SinkUnavailable."""

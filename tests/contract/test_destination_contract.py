@@ -16,6 +16,7 @@ from gateway.errors import SinkUnavailable
 from gateway.feed.lines import encode, time_ms
 from gateway.sinks.feed_influx import FeedInflux
 from gateway.sinks.feed_mqtt import FeedMqtt
+from gateway.sinks.influx_connection import InfluxLines
 from tests.fakes.feed import CHAIN, entry, interval_payload, seal
 from tests.servers import Mosquitto, VictoriaMetrics
 
@@ -85,7 +86,15 @@ async def _mqtt(folder: Path, port: int) -> AsyncIterator[Rig]:
 async def _influx(folder: Path, port: int) -> AsyncIterator[Rig]:
     with VictoriaMetrics(folder, port) as server:
         feed = FeedInflux(
-            id="db", url=server.url, org="plant", bucket="feed", token="t", clock=SystemClock(), timeout_s=5
+            InfluxLines(
+                id="db",
+                url=server.url,
+                org="plant",
+                bucket="feed",
+                token="t",
+                clock=SystemClock(),
+                timeout_s=5,
+            )
         )
         times = {time_ms(t0): n for n, t0 in enumerate(T0S)}
 
@@ -179,7 +188,9 @@ async def test_a_write_that_is_cancelled_may_be_done_again(rig: Rig) -> None:
 async def _database(tmp_path: Path, port: int, *payloads: dict[str, Any]) -> dict[str, dict[str, float]]:
     """Return field -> rev -> its value, after the payloads were written in this order, each by itself."""
     with VictoriaMetrics(tmp_path, port) as server:
-        feed = FeedInflux(id="db", url=server.url, org="plant", bucket="feed", token="t", clock=SystemClock())
+        feed = FeedInflux(
+            InfluxLines(id="db", url=server.url, org="plant", bucket="feed", token="t", clock=SystemClock())
+        )
         await feed.open([], chain=CHAIN, seq=0)
         for payload in payloads:
             one = entry(int(payload["seq"]))._replace(jws=seal(payload))
@@ -228,7 +239,9 @@ async def test_every_line_of_the_contract_is_stored(tmp_path: Path, free_port: C
     """VictoriaMetrics says 204 to a line it cannot read, so all fields are looked for."""
     messages = [entry(1), entry(2, "summary")]
     with VictoriaMetrics(tmp_path, free_port()) as server:
-        feed = FeedInflux(id="db", url=server.url, org="o", bucket="b", token="t", clock=SystemClock())
+        feed = FeedInflux(
+            InfluxLines(id="db", url=server.url, org="o", bucket="b", token="t", clock=SystemClock())
+        )
         await feed.open([], chain=CHAIN, seq=0)
         assert await feed.write(messages, late=False) == []
         await feed.close()

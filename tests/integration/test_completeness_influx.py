@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from gateway.clock import SystemClock
 from gateway.feed.lines import time_ms
 from gateway.sinks.feed_influx import FeedInflux
+from gateway.sinks.influx_connection import InfluxLines
 from tests.servers import VictoriaMetrics
 from tests.unit.history_site import HistorySite
 
@@ -42,7 +43,9 @@ async def test_summaries_arrive_with_their_figures(tmp_path: Path, free_port: Ca
     while (due := site.agenda.due()) is not None:
         site.summarise(due)
     with VictoriaMetrics(tmp_path / "vm", free_port()) as server:
-        feed = FeedInflux(id="db", url=server.url, org="o", bucket="b", token="t", clock=SystemClock())
+        feed = FeedInflux(
+            InfluxLines(id="db", url=server.url, org="o", bucket="b", token="t", clock=SystemClock())
+        )
         await feed.open([], chain="c-1", seq=0)
         assert await feed.write(site.entries, late=False) == []
         assert await feed.write([one for one in site.entries if one.kind == "summary"], late=True) == []

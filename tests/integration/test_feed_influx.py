@@ -13,6 +13,7 @@ from gateway.dispatch import Dispatcher
 from gateway.errors import SinkUnavailable
 from gateway.health import SinkHealth
 from gateway.sinks.feed_influx import FeedInflux
+from gateway.sinks.influx_connection import InfluxLines
 from tests.fakes.feed import CHAIN, entry, interval_payload, seal
 from tests.fakes.influx import Answer, FakeInflux, influx_error
 from tests.fakes.outbox import FakeOutbox
@@ -27,7 +28,9 @@ TOKEN = "very-secret-token"
 
 def make_feed(server: FakeInflux) -> FeedInflux:
     return FeedInflux(
-        id="db", url=server.url, org="plant", bucket="feed", token=TOKEN, clock=SystemClock(), timeout_s=5
+        InfluxLines(
+            id="db", url=server.url, org="plant", bucket="feed", token=TOKEN, clock=SystemClock(), timeout_s=5
+        )
     )
 
 

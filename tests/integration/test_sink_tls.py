@@ -15,6 +15,7 @@ from gateway.clock import SystemClock
 from gateway.errors import SinkUnavailable
 from gateway.sinks.feed_influx import FeedInflux
 from gateway.sinks.feed_mqtt import FeedMqtt
+from gateway.sinks.influx_connection import InfluxLines
 from gateway.sinks.tls import TlsFiles
 from tests.fakes.certificates import Certificates, make_certificates
 from tests.fakes.feed import CHAIN, entry
@@ -185,14 +186,16 @@ async def test_a_database_is_verified_and_its_expired_certificate_named(
             (files.other_ca, "verify failed"),
         ):
             feed = FeedInflux(
-                id="db",
-                url=url,
-                org="o",
-                bucket="b",
-                token="very-secret-token",
-                clock=SystemClock(),
-                tls=TlsFiles(ca),
-                timeout_s=5,
+                InfluxLines(
+                    id="db",
+                    url=url,
+                    org="o",
+                    bucket="b",
+                    token="very-secret-token",
+                    clock=SystemClock(),
+                    tls=TlsFiles(ca),
+                    timeout_s=5,
+                )
             )
             if end > 0 and ca == files.ca:
                 await feed.open([], chain=CHAIN, seq=0)
