@@ -78,8 +78,7 @@ Hours = Annotated[
 class ShiftConfig(Table):
     """`[[intervals.shifts]]`: one shift of every day."""
 
-    id: Id = Field(description="Id of the shift.")
-    name: str = Field(default="", description="Free text shown to people.")
+    id: Id = Field(description="Id of the shift, as it stands in totals.")
     start: ClockTime = Field(description="When it begins.", examples=["08:00"])
     end: ClockTime = Field(description="When it ends; before `start`: on the next day.", examples=["16:00"])
 

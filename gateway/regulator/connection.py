@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import struct
-import threading
 from typing import TYPE_CHECKING, Any
 
 import aiomqtt
@@ -18,7 +17,8 @@ from paho.mqtt.properties import Properties
 
 from gateway.errors import SinkUnavailable
 from gateway.regulator.broker import BrokerAway
-from gateway.sinks.mqtt_codes import CLOSED, FAILURE, TAKEN_OVER, plain, value
+from gateway.sinks.mqtt_codes import FAILURE, value
+from gateway.sinks.paho_connection import PahoConnection
 from gateway.sinks.tls import hide, reason
 
 if TYPE_CHECKING:
@@ -50,9 +50,38 @@ _SILENT = logging.getLogger("gateway.regulator.paho")
 _SILENT.setLevel(logging.CRITICAL)  # whatever goes wrong is raised, and told once
 
 
-class Connection:
-    """fault: why it is no use any more, "" while it is. session_present: the broker still had our session.
+def _aiomqtt(broker: Broker, session: Session) -> aiomqtt.Client:
+    """Return a client not entered yet. Raises BrokerAway for TLS files that cannot be read."""
+    try:
+        context = None if broker.tls is None else broker.tls.context()
+    except SinkUnavailable as error:
+        raise BrokerAway(f"{broker.name}: {str(error).partition('; check')[0]}", hopeless=True) from error
+    properties: Any = Properties  # has no types
+    asked = properties(PacketTypes.CONNECT)
+    asked.MaximumPacketSize = PACKET_MAX
+    asked.ReceiveMaximum = session.receive_max
+    if session.expiry_s:
+        asked.SessionExpiryInterval = session.expiry_s
+    return aiomqtt.Client(
+        broker.host,
+        broker.port,
+        username=broker.user or None,
+        password=broker.password,
+        identifier=session.client_id or None,
+        protocol=aiomqtt.ProtocolVersion.V5,
+        clean_start=not session.expiry_s,
+        keepalive=KEEPALIVE_S,
+        timeout=CONNECT_S,
+        tls_context=context,
+        properties=asked,
+        logger=_SILENT,
+    )
 
+
+class Connection(PahoConnection):
+    """A subscriber's connection: nothing is read while as much is here as may be, and every acknowledgement is the caller's.
+
+    session_present: the broker still had our session.
     refusal: what it said no to, when we were in already. unacknowledged: messages that came and have no PUBACK yet. ends_session: our goodbye is for good.
     """
 
@@ -64,7 +93,7 @@ class Connection:
         awake: Callable[[], None],
     ) -> None:
         """put: gets every message: topic, payload, retain, message id or 0. awake: called when it is lost. Raises BrokerAway."""
-        self.fault = ""
+        super().__init__(_aiomqtt(broker, session), session.client_id, PACKET_MAX, SOCKET_S)
         self.session_present = self.ends_session = False
         self.unacknowledged = 0
         self.refusal: BrokerAway | None = None
@@ -72,50 +101,11 @@ class Connection:
         self._asking: asyncio.Future[None] | None = None
         self._broker, self._session = broker, session
         self._put, self._awake = put, awake
-        self._told = ""
         self._granted: Any = None  # what the broker said of itself in its CONNACK
-        self._loop = asyncio.get_running_loop()
-        self._thread = threading.get_ident()
-        self._client = self._aiomqtt()
-        self._paho = self._client._client
         self._paho.manual_ack_set(True)
-        self._paho.connect_timeout = SOCKET_S
-        self._receive_any = self._paho._sock_recv
-        self._paho._sock_recv = self._receive  # type: ignore[method-assign]
         self._look_after_any = self._paho.loop_misc
         self._paho.loop_misc = self._look_after  # type: ignore[method-assign]
         self._paho.on_message = self._on_message
-        self._paho.on_connect = self._on_connect
-        self._paho.on_disconnect = self._on_disconnect
-        self._paho.on_socket_open = self._on_socket_open
-        self._paho.on_socket_register_write = self._on_socket_register_write
-
-    def _aiomqtt(self) -> aiomqtt.Client:
-        broker, session = self._broker, self._session
-        try:
-            context = None if broker.tls is None else broker.tls.context()
-        except SinkUnavailable as error:
-            raise BrokerAway(f"{broker.name}: {str(error).partition('; check')[0]}", hopeless=True) from error
-        properties: Any = Properties  # has no types
-        asked = properties(PacketTypes.CONNECT)
-        asked.MaximumPacketSize = PACKET_MAX
-        asked.ReceiveMaximum = session.receive_max
-        if session.expiry_s:
-            asked.SessionExpiryInterval = session.expiry_s
-        return aiomqtt.Client(
-            broker.host,
-            broker.port,
-            username=broker.user or None,
-            password=broker.password,
-            identifier=session.client_id or None,
-            protocol=aiomqtt.ProtocolVersion.V5,
-            clean_start=not session.expiry_s,
-            keepalive=KEEPALIVE_S,
-            timeout=CONNECT_S,
-            tls_context=context,
-            properties=asked,
-            logger=_SILENT,
-        )
 
     async def open(self, filters: Sequence[str]) -> None:
         """Connect and subscribe with QoS 1. Raises BrokerAway; then it is closed."""
@@ -134,19 +124,19 @@ class Connection:
             is_open = True
         finally:
             if not is_open:
-                self._close("given up")
+                self.close("given up")
 
     def _asked(self, asking: asyncio.Future[None]) -> None:
         """Take the broker's late answer to what we asked for."""
         error = None if asking.cancelled() else asking.exception()
         if isinstance(error, BrokerAway):
             self.refusal = error
-            self._close(str(error))
+            self.close(str(error))
             self._awake()
 
     async def _enter(self) -> None:
         try:
-            await self._client.__aenter__()
+            await self.client.__aenter__()
         except aiomqtt.MqttCodeError as error:
             code = value(error.rc)
             told = f"refused the connection (reason 0x{code:02x} {error.rc})"
@@ -156,7 +146,7 @@ class Connection:
         except aiomqtt.MqttError as error:
             doubt = "" if self._broker.tls is None else self._broker.tls.doubt()
             raise self._away(f"cannot connect: {reason(error)}{doubt}") from error
-        self._client._disconnected.add_done_callback(self._lost)
+        self.client._disconnected.add_done_callback(self._lost)
 
     def _check_session(self, filters: Sequence[str]) -> None:
         """Raises BrokerAway if the broker keeps the session for less time than was asked for."""
@@ -174,9 +164,9 @@ class Connection:
     async def _subscribe(self, filters: Sequence[str]) -> None:
         for text in filters:
             try:
-                (code,) = await self._client.subscribe(text, qos=1, timeout=self._answer_s)
+                (code,) = await self.client.subscribe(text, qos=1, timeout=self._answer_s)
             except aiomqtt.MqttError as error:
-                raise self._away(self._told or f"subscribing to {text}: {reason(error)}") from error
+                raise self._away(f"subscribing to {text}: {self.told or reason(error)}") from error
             number = value(code)
             if number >= FAILURE:
                 hint = {
@@ -191,9 +181,9 @@ class Connection:
 
     async def _unsubscribe(self, filters: Sequence[str]) -> None:
         try:
-            await self._client.unsubscribe(list(filters), timeout=self._answer_s)
+            await self.client.unsubscribe(list(filters), timeout=self._answer_s)
         except aiomqtt.MqttError as error:
-            raise self._away(self._told or f"unsubscribing: {reason(error)}") from error
+            raise self._away(f"unsubscribing: {self.told or reason(error)}") from error
 
     @property
     def _answer_s(self) -> float:
@@ -222,16 +212,13 @@ class Connection:
                 last.SessionExpiryInterval = 0
             self._paho.disconnect(properties=last)
             self._paho.loop_write()
-        self._close("left")
+        self.close("left")
 
-    def _close(self, why: str) -> None:
-        self.fault = self.fault or why
+    def close(self, why: str) -> None:
+        """As in the base class; whoever waits for an answer is sent away."""
         if self._asking is not None:
             self._asking.cancel()
-        self._paho._sock_close()
-        gone = self._client._disconnected
-        if gone.done() and not gone.cancelled():
-            gone.exception()  # seen, so asyncio does not complain
+        super().close(why)
 
     def _away(self, text: str, hopeless: bool = False) -> BrokerAway:
         return BrokerAway(f"{self._broker.name}: {hide(text, self._broker.password)}", hopeless=hopeless)
@@ -242,48 +229,19 @@ class Connection:
         self._bytes += len(message.payload)
         self._put(self, message._topic.decode(errors="replace"), message.payload, message.retain, mid)
 
-    def _receive(self, bufsize: int) -> bytes:
-        """Return up to `bufsize` bytes from the socket; paho asks for the rest of a packet at once. Raises OSError."""
-        if bufsize > PACKET_MAX:
-            self._told = f"it sends a packet of {bufsize} bytes, more than {PACKET_MAX}; cut off"
-            raise ConnectionAbortedError(self._told)
-        return self._receive_any(bufsize)
-
     def _on_connect(
         self, c: Any, u: Any, flags: Any, code: ReasonCode, properties: Properties | None = None
     ) -> None:
         self._granted, self.session_present = properties, bool(flags.session_present)
-        self._client._on_connect(c, u, flags, code, properties)
-
-    def _on_disconnect(
-        self, c: Any, u: Any, flags: Any, code: ReasonCode, properties: Properties | None = None
-    ) -> None:
-        """Let aiomqtt know, also before it is connected: it would wait out the whole timeout."""
-        if flags.is_disconnect_packet_from_server:
-            self._told = f"the broker ended the connection (reason 0x{code.value:02x} {code})"
-            if code.value == TAKEN_OVER:
-                self._told += f"; another client uses the same id {self._session.client_id}"
-        self._client._on_disconnect(c, u, flags, code, properties)
-        self._loop.call_soon_threadsafe(self._closed_early)
-
-    def _closed_early(self) -> None:
-        if not self._client._connected.done():
-            told = f" ({self._told})" if self._told else ""
-            self._client._connected.set_exception(
-                aiomqtt.MqttError(f"the broker closed the connection before it let us in{told}")
-            )
+        super()._on_connect(c, u, flags, code, properties)
 
     def _lost(self, future: asyncio.Future[None]) -> None:
-        error = None if future.cancelled() else future.exception()
-        self.fault = self.fault or self._told or (CLOSED if error is None else plain(error))
+        why = self._why_lost(future)
+        self.fault = self.fault or f"the connection was lost ({why})"
         self._awake()
 
     def _on_socket_open(self, c: Any, u: Any, socket: Any) -> None:
-        """Refuse a socket that comes after we gave up: the thread that connects cannot be cancelled."""
-        if self.fault:
-            socket.close()
-            raise OSError(self.fault)
-        self._client._on_socket_open(c, u, socket)
+        super()._on_socket_open(c, u, socket)
         self._loop.call_soon_threadsafe(self._listen, socket)
 
     @property
@@ -297,9 +255,8 @@ class Connection:
 
     def _listen(self, socket: Any) -> None:
         """Read when there is something; in the place of aiomqtt, which cannot be stopped."""
-        live = self._paho.socket()
-        if live is not None and live is socket:
-            self._loop.add_reader(live.fileno(), self._read)
+        if self._is_live(socket):
+            self._loop.add_reader(socket.fileno(), self._read)
 
     def _read(self) -> None:
         try:
@@ -309,8 +266,8 @@ class Connection:
                 if live is None or not getattr(live, "pending", int)():
                     break
         except _UNREADABLE as error:
-            if not self._client._disconnected.done():
-                self._client._disconnected.set_exception(error)
+            if not self.client._disconnected.done():
+                self.client._disconnected.set_exception(error)
         live = self._paho.socket()
         if self._is_full and live is not None:
             self._is_paused = True
@@ -321,15 +278,3 @@ class Connection:
         if self._is_paused:
             self._paho._ping_t = 0.0
         return self._look_after_any()
-
-    def _on_socket_register_write(self, c: Any, u: Any, socket: Any) -> None:
-        """Write when the socket is ready; aiomqtt would do so later, when it may be closed or another's."""
-        if threading.get_ident() == self._thread:
-            self._write_when_ready(socket)
-        else:  # the thread that connects
-            self._loop.call_soon_threadsafe(self._write_when_ready, socket)
-
-    def _write_when_ready(self, socket: Any) -> None:
-        live = self._paho.socket()
-        if live is not None and live is socket:
-            self._loop.add_writer(live.fileno(), self._paho.loop_write)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -24,11 +23,10 @@ from gateway.sinks.mqtt_codes import (
     CLOSED,
     CLOSED_SILENTLY,
     FAILURE,
-    TAKEN_OVER,
     connect_refused,
-    plain,
     value,
 )
+from gateway.sinks.paho_connection import PahoConnection
 from gateway.sinks.tls import acl_name, hide, reason
 
 if TYPE_CHECKING:
@@ -175,39 +173,26 @@ class Broker:
             connection.drop()
 
 
-class Connection:
+class Connection(PahoConnection):
     """One connection's life: who is waiting for which PUBACK, and what went wrong first.
 
     packet_max: bytes of the longest packet the broker accepts, None if it did not say. lost: the other side just closed it.
     is_ended: it did, or something on the wire ended it: no decision of ours.
-    denied: topic of a message it refused because we may not write there.
-    told: what the broker said, if it did, when it ended the connection; code: its number. advice: where a permission is missing.
+    denied: topic of a message it refused because we may not write there. advice: where a permission is missing.
     """
 
     def __init__(self, client: aiomqtt.Client, login: Login) -> None:
         """client: not entered yet, and never entered again."""
-        self.client = client
+        super().__init__(client, login.client_id, PACKET_MAX, min(CONNECT_S, client.timeout))
         self.advice = f"give {login.who} write permission on {login.root}/# in the broker's ACL"
         self.packet_max: int | None = None
         self.lost = self.is_ended = False
-        self.code: int | None = None
         self._login = login
         self._in_flight_max = IN_FLIGHT_MAX
         self._pending: dict[int, str] = {}  # message id -> topic
-        self._fault = ""
-        self.told = self.denied = ""
+        self.denied = ""
         self._progress = asyncio.Event()
-        self._loop = asyncio.get_running_loop()
-        self._thread = threading.get_ident()
-        self._paho = client._client
-        self._paho.connect_timeout = min(CONNECT_S, client.timeout)
-        self._receive_any = self._paho._sock_recv
-        self._paho._sock_recv = self._receive  # type: ignore[method-assign]
         self._paho.on_publish = self._on_publish
-        self._paho.on_connect = self._on_connect
-        self._paho.on_disconnect = self._on_disconnect
-        self._paho.on_socket_open = self._on_socket_open
-        self._paho.on_socket_register_write = self._on_socket_register_write
         client.pending_calls_threshold = IN_FLIGHT_MAX
 
     async def enter(self) -> None:
@@ -277,32 +262,22 @@ class Connection:
 
     def drop(self) -> None:
         """End the connection at once; without a goodbye the broker publishes the last will. May be called twice."""
-        self._fault = self._fault or "disconnected"
-        self._paho._sock_close()
-        if self.client._disconnected.done() and not self.client._disconnected.cancelled():
-            self.client._disconnected.exception()  # seen, so asyncio does not complain
+        self.close("disconnected")
 
     async def _room(self, limit: int, timeout_s: float) -> None:
         """Return when fewer than `limit` messages are in flight."""
-        while not self._fault and len(self._pending) >= limit:
+        while not self.fault and len(self._pending) >= limit:
             self._progress.clear()
             try:
                 async with asyncio.timeout(timeout_s):
                     await self._progress.wait()
             except TimeoutError:
-                self._fault = f"no acknowledgement within {timeout_s:g} s"
-        if self._fault:
-            raise self._away(self._fault)
+                self.fault = f"no acknowledgement within {timeout_s:g} s"
+        if self.fault:
+            raise self._away(self.fault)
 
     def _away(self, text: str) -> SinkUnavailable:
         return SinkUnavailable(f"{self._login.name}: {hide(text, self._login.password)}")
-
-    def _receive(self, bufsize: int) -> bytes:
-        """Return up to `bufsize` bytes from the socket; paho asks for the rest of a packet at once. Raises OSError."""
-        if bufsize > PACKET_MAX:
-            self.told = f"the broker sends a packet of {bufsize} bytes, more than {PACKET_MAX}; cut off"
-            raise ConnectionAbortedError(self.told)
-        return self._receive_any(bufsize)
 
     def _on_publish(
         self, _c: Any, _u: Any, mid: int, code: ReasonCode, properties: Properties | None
@@ -310,11 +285,11 @@ class Connection:
         topic = self._pending.pop(mid, "")
         if code.value == _NOT_AUTHORISED:
             self.denied = self.denied or topic
-        if code.value >= FAILURE and not self._fault:
+        if code.value >= FAILURE and not self.fault:
             text = getattr(properties, "ReasonString", "")
             told = f"reason 0x{code.value:02x} {code}" + (f", {text}" if text else "")
             advice = f"; {self.advice}" if code.value == _NOT_AUTHORISED else ""
-            self._fault = f"the broker refused a message on {topic} ({told}){advice}"
+            self.fault = f"the broker refused a message on {topic} ({told}){advice}"
         self._progress.set()
 
     def _on_connect(
@@ -323,50 +298,11 @@ class Connection:
         """Take the broker's limits, which paho does not keep to, then let aiomqtt go on."""
         self._in_flight_max = min(IN_FLIGHT_MAX, getattr(properties, "ReceiveMaximum", IN_FLIGHT_MAX))
         self.packet_max = getattr(properties, "MaximumPacketSize", None)
-        self.client._on_connect(c, u, flags, code, properties)
-
-    def _on_socket_open(self, c: Any, u: Any, socket: Any) -> None:
-        """Refuse a socket that comes after we gave up: the thread that connects cannot be cancelled."""
-        if self._fault:
-            socket.close()
-            raise OSError(self._fault)
-        self.client._on_socket_open(c, u, socket)
-
-    def _on_socket_register_write(self, c: Any, u: Any, socket: Any) -> None:
-        """Write when the socket is ready; aiomqtt would do so later, when it may be closed or another's."""
-        if threading.get_ident() == self._thread:
-            self._write_when_ready(socket)
-        else:  # the thread that connects
-            self._loop.call_soon_threadsafe(self._write_when_ready, socket)
-
-    def _write_when_ready(self, socket: Any) -> None:
-        live = self._paho.socket()
-        if live is not None and live is socket:
-            self._loop.add_writer(live.fileno(), self._paho.loop_write)
-
-    def _on_disconnect(
-        self, c: Any, u: Any, flags: Any, code: ReasonCode, properties: Properties | None = None
-    ) -> None:
-        """Let aiomqtt know, also before it is connected: it would wait out the whole timeout."""
-        if flags.is_disconnect_packet_from_server:
-            self.code = code.value
-            self.told = f"reason 0x{code.value:02x} {code}"
-            if code.value == TAKEN_OVER:
-                self.told += f"; another client uses the same id {self._login.client_id}"
-        self.client._on_disconnect(c, u, flags, code, properties)
-        self._loop.call_soon_threadsafe(self._closed_early)
-
-    def _closed_early(self) -> None:
-        if not self.client._connected.done():
-            told = f" ({self.told})" if self.told else ""
-            self.client._connected.set_exception(
-                aiomqtt.MqttError(f"the broker closed the connection before it let us in{told}")
-            )
+        super()._on_connect(c, u, flags, code, properties)
 
     def _lost(self, future: asyncio.Future[None]) -> None:
-        error = None if future.cancelled() else future.exception()  # seen, so asyncio does not complain
-        told = self.told or (CLOSED if error is None else plain(error))
-        self.is_ended = not self._fault
-        self.lost = not self._fault and told in {CLOSED, CLOSED_SILENTLY}
-        self._fault = self._fault or f"the connection was lost ({told})"
+        why = self._why_lost(future)
+        self.is_ended = not self.fault
+        self.lost = not self.fault and why in {CLOSED, CLOSED_SILENTLY}
+        self.fault = self.fault or f"the connection was lost ({why})"
         self._progress.set()
