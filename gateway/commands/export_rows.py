@@ -31,7 +31,7 @@ def _ends(name: str) -> tuple[str, ...]:
 
 COLUMNS: dict[str, tuple[str, ...]] = {
     "intervals": (
-        *("meter", "epoch", "t0", "t1", "rev", "cause", "closed", "energy_kind", "swapped", "certificate"),
+        *("meter", "epoch", "t0", "t1", "rev", "cause", "closed", "energy_kind", "swapped", "verification"),
         *("channel", "unit", "kind", "expected", "received", "good", *_GAPS, "flags", "worst"),
         *(*_ends("opening"), *_ends("closing"), "delta", "how", "mean", "low", "high", "layouts"),
     ),
@@ -118,7 +118,7 @@ def _interval(found: Interval, grid: Grid) -> dict[str, Any]:
         "closed": grid.iso(found.closed_ns),
         "energy_kind": found.energy_kind,
         "swapped": found.swapped,
-        "certificate": found.certificate,
+        "verification": found.verification,
         "layouts": " ".join(found.layouts),
     }
 

@@ -41,7 +41,7 @@ def about(meter: MeterConfig, library: Library) -> Body:
         ],
         "labels": dict(meter.labels),
         "accuracy_class": None,
-        "certificate": None,
+        "verification": None,
     }
 
 

@@ -79,8 +79,8 @@ def interval(found: Interval, grid: Grid) -> Body:
         body["cause"] = found.cause
     if found.swapped:
         body["swapped"] = True
-    if found.certificate:
-        body["certificate"] = found.certificate
+    if found.verification:
+        body["verification"] = found.verification
     return body | {"channels": {one.key: channel(one, grid) for one in found.channels}}
 
 

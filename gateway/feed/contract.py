@@ -104,7 +104,9 @@ class IntervalBody(Model):
         description='Why it was made anew: `late`, `replay`, `meter_swap`, `ratio_change`; "" for rev 0; later versions may add others.',
     )
     swapped: bool = Field(default=False, description="The meter was exchanged in this interval.")
-    certificate: str = Field(default="", description='State of the instrument\'s verification; "": not told.')
+    verification: str = Field(
+        default="", description='State of the instrument\'s verification; "": not told.'
+    )
     channels: dict[str, ChannelBody] = Field(description="Reported channel -> what it came to.")
 
 
@@ -290,8 +292,13 @@ class About(Model):
     profile: str = Field(default="", description="Meter type, docs/reference/profiles.md.")
     channels: list[ChannelInfo] = Field(description="Reported channels.")
     labels: dict[str, str] = Field(default={}, description="Free labels of the site file.")
-    accuracy_class: str | None = Field(default=None, description="From the certificate; null: not told.")
-    certificate: dict[str, str] | None = Field(default=None, description="null: no inventory tells.")
+    accuracy_class: str | None = Field(
+        default=None, description="From the verification certificate (检定证书); null: not told."
+    )
+    verification: dict[str, str] | None = Field(
+        default=None,
+        description="Certificate, dates and body of the last verification (检定); null: no inventory tells.",
+    )
 
 
 class MeterBirth(Payload):

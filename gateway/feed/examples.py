@@ -234,7 +234,7 @@ def _about(meter: str, energy_kind: str, *channels: str) -> Body:
             for channel in channels
         ],
         "accuracy_class": None,
-        "certificate": None,
+        "verification": None,
     }
 
 

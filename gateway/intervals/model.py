@@ -103,7 +103,7 @@ class Interval:
 
     rev: 0 for the first, then rising; cause: why it was made anew. closed_ns: wall time it was made.
     swapped: the meter was exchanged in it. layouts: digests of the layouts its readings came with.
-    certificate: state of the instrument's verification, "" while no inventory tells.
+    verification: state of the instrument's verification, "" while no inventory tells.
     """
 
     meter: str
@@ -117,7 +117,7 @@ class Interval:
     swapped: bool = False
     energy_kind: str = ""
     layouts: tuple[str, ...] = ()
-    certificate: str = ""
+    verification: str = ""
 
     def channel(self, key: str) -> ChannelInterval | None:
         """Return the channel of that key, None if the interval has none."""
@@ -192,7 +192,7 @@ def interval_row(interval: Interval) -> dict[str, Any]:
         "swapped": interval.swapped,
         "energy_kind": interval.energy_kind,
         "layouts": list(interval.layouts),
-        "certificate": interval.certificate,
+        "verification": interval.verification,
     }
     return body | {key: value for key, value in more.items() if value}
 
@@ -220,5 +220,5 @@ def interval_of(
         swapped=row.get("swapped", False),
         energy_kind=row.get("energy_kind", ""),
         layouts=tuple(row.get("layouts", ())),
-        certificate=row.get("certificate", ""),
+        verification=row.get("verification", ""),
     )

@@ -159,7 +159,7 @@ def test_a_reported_quantity_that_is_added_later_begins_at_rev_0_and_goes_on_whe
         store.kept.append(replace(first, rev=max(one.rev for one in store.kept) + 1, cause="late"))
         due = Due("day", span)
         found = read_sums(store.store, grid(), due, SHIFTS)
-        store.kept[0] = replace(first, certificate=str(found.rev))
+        store.kept[0] = replace(first, verification=str(found.rev))
         made = Words(grid(), due, found, [NET.model_copy(update={"id": one}) for one in ids])
         (body,) = [orjson.loads(orjson.dumps(one)) for one in made.messages()]
         row = TotalRow("day", span.start_ns, made.rev, span.end_ns, 0, orjson.loads(orjson.dumps(made.row())))

@@ -179,7 +179,7 @@ def test_what_another_chain_said_otherwise_is_told() -> None:
     """A notice: what is made anew after a loss may have less to go by."""
     feed, again = small(), small(AGAIN)
     messages = [feed.birth(), feed.values([feed.interval("m-1", BEGIN)]), again.birth()]
-    other = feed.interval("m-1", BEGIN) | {"certificate": "other"}
+    other = feed.interval("m-1", BEGIN) | {"verification": "other"}
     report = verified([*messages, again.values([other])])
     assert ("bad_revision", 2, 4) in found(report, "notice")
     assert (
