@@ -165,7 +165,8 @@ def main(options: Options) -> int:
             tables = intervals_table(options.interval) + broker.sinks + database_sink
             site_file = start_site(stage, options, tables)
             console.print(
-                f"broker 消息代理: {broker.words}\ndatabase 数据库: {database}\nsite file: {site_file}"
+                f"broker 消息代理: {broker.words}\ndatabase 数据库: {database}\nsite file: {site_file}",
+                soft_wrap=True,
             )
             gateway = stage.start(
                 "gateway",

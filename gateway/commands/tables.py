@@ -29,6 +29,7 @@ WIDE = 120  # columns from which a meter's line shows two values
 PIPED = 160  # columns of what is piped into a file
 PLAIN_DIGITS = 12  # so many significant digits are printed as they are
 F32_DIGITS = range(6, 10)  # one of these tells an f32 from its neighbours
+MILLION, EXACT = 1e6, 1e15  # between them a live value shows every whole digit
 
 
 def state_text(state: str) -> Text:
@@ -183,7 +184,10 @@ def _glimpse(figures: Mapping[str, Any], meter: str, most: int) -> Text:
 def _number(value: float | None, unit: str, _flags: int, _time_ns: int) -> str:
     if value is None:
         return "absent"
-    return f"{value:,.6g}" if unit == "1" else f"{value:,.6g} {unit}"
+    digits = (
+        f"{value:,.0f}" if MILLION <= abs(value) < EXACT else f"{value:,.6g}"
+    )  # a counter is held against a display
+    return digits if unit == "1" else f"{digits} {unit}"
 
 
 def values_table(figures: Mapping[str, Any], zone: str) -> Grid:

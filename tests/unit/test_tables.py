@@ -105,6 +105,16 @@ def test_a_live_view_keeps_the_ids_whole() -> None:
     assert "plant-influxdb" in text
 
 
+def test_a_live_counter_has_all_its_whole_digits() -> None:
+    """A plant engineer holds it against the display: 1.15733e+06 is no help."""
+    found = status()
+    found["meters"]["feeder-1"]["error"] = ""
+    found["values"]["feeder-1"] = {"energy_active_import_total": (1_157_331.26, "kW·h", 0, NOON_NS)}
+    out = Console(width=200, record=True, file=io.StringIO())
+    out.print(tables.live_view(found, 200, 60))
+    assert "1,157,331 kW·h" in out.export_text()
+
+
 def test_every_profile_is_listed_with_its_whole_id(printed: Callable[[], str]) -> None:
     tables.print_profiles([profiles.describe(LIBRARY.get(name)) for name in LIBRARY.ids()])
     listed = {line.split(" ")[0] for line in printed().splitlines()}
