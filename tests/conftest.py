@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
+import signal
 import socket
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -23,6 +24,10 @@ settings.register_profile(
 # New examples every run, many of them: HYPOTHESIS_PROFILE=deep .venv/bin/python -m pytest tests/property
 settings.register_profile("deep", settings.get_profile("ci"), derandomize=False, max_examples=2000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+# A shell starts what it puts into the background with Ctrl-C ignored, and children inherit that: then none would end at a test's SIGINT.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 FIRST_S = 1000  # a test that asks for this much patience starts first, else the others' end would wait for it
 
