@@ -29,7 +29,10 @@ WIDE = 120  # columns from which a meter's line shows two values
 PIPED = 160  # columns of what is piped into a file
 PLAIN_DIGITS = 12  # so many significant digits are printed as they are
 F32_DIGITS = range(6, 10)  # one of these tells an f32 from its neighbours
-MILLION, EXACT = 1e6, 1e15  # between them a live value shows every whole digit
+WHOLE, EXACT = (
+    1e5,
+    1e15,
+)  # between them a live value shows every whole digit: a counter is held against a display
 
 
 def state_text(state: str) -> Text:
@@ -184,9 +187,7 @@ def _glimpse(figures: Mapping[str, Any], meter: str, most: int) -> Text:
 def _number(value: float | None, unit: str, _flags: int, _time_ns: int) -> str:
     if value is None:
         return "absent"
-    digits = (
-        f"{value:,.0f}" if MILLION <= abs(value) < EXACT else f"{value:,.6g}"
-    )  # a counter is held against a display
+    digits = f"{value:,.0f}" if WHOLE <= abs(value) < EXACT else f"{value:,.6g}"
     return digits if unit == "1" else f"{digits} {unit}"
 
 
