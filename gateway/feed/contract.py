@@ -162,7 +162,9 @@ class TotalBody(Model):
     meter: str = Field(description="Id of the meter.")
     channel: str = Field(description="Key of the channel, a counter.")
     period: Literal["day", "month", "shift", "tariff"] = Field(description="What it is the total of.")
-    name: str = Field(default="", description="Of the shift or tariff period.", examples=["peak"])
+    name: str = Field(
+        default="", description="Id of the shift, or kind of the tariff period.", examples=["peak"]
+    )
     t0: TimeText = _T0
     t1: TimeText = _T1
     rev: int = _Rev
