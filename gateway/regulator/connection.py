@@ -114,13 +114,14 @@ class Connection(PahoConnection):
             await self._enter()
             self._check_session(filters)
             asking = self._unsubscribe(filters) if self._session.is_last else self._subscribe(filters)
-            if (
-                self.session_present
-            ):  # its messages may come first, more than fit, and then the answer waits behind them
-                self._asking = asyncio.ensure_future(asking)
+            self._asking = asyncio.ensure_future(asking)
+            if self.session_present:  # its messages may come first, and the answer waits behind them
                 self._asking.add_done_callback(self._asked)
             else:
-                await asking
+                await asyncio.wait([self._asking])
+                if self._asking.cancelled():  # by the connection's end
+                    raise self._away(self.fault)
+                self._asking.result()
             is_open = True
         finally:
             if not is_open:
@@ -131,12 +132,12 @@ class Connection(PahoConnection):
         error = None if asking.cancelled() else asking.exception()
         if isinstance(error, BrokerAway):
             self.refusal = error
-            self.close(str(error))
+            self.close(str(error).removeprefix(f"{self._broker.name}: "))
             self._awake()
 
     async def _enter(self) -> None:
         try:
-            await self.client.__aenter__()
+            await self._connect()
         except aiomqtt.MqttCodeError as error:
             code = value(error.rc)
             told = f"refused the connection (reason 0x{code:02x} {error.rc})"
@@ -146,7 +147,8 @@ class Connection(PahoConnection):
         except aiomqtt.MqttError as error:
             doubt = "" if self._broker.tls is None else self._broker.tls.doubt()
             raise self._away(f"cannot connect: {reason(error)}{doubt}") from error
-        self.client._disconnected.add_done_callback(self._lost)
+        if self.fault:
+            raise self._away(self.fault)
 
     def _check_session(self, filters: Sequence[str]) -> None:
         """Raises BrokerAway if the broker keeps the session for less time than was asked for."""
@@ -166,7 +168,8 @@ class Connection(PahoConnection):
             try:
                 (code,) = await self.client.subscribe(text, qos=1, timeout=self._answer_s)
             except aiomqtt.MqttError as error:
-                raise self._away(f"subscribing to {text}: {self.told or reason(error)}") from error
+                await self._told_end()
+                raise self._away(f"subscribing to {text}: {reason(error)}") from error
             number = value(code)
             if number >= FAILURE:
                 hint = {
@@ -183,7 +186,8 @@ class Connection(PahoConnection):
         try:
             await self.client.unsubscribe(list(filters), timeout=self._answer_s)
         except aiomqtt.MqttError as error:
-            raise self._away(f"unsubscribing: {self.told or reason(error)}") from error
+            await self._told_end()
+            raise self._away(f"unsubscribing: {reason(error)}") from error
 
     @property
     def _answer_s(self) -> float:
@@ -235,9 +239,10 @@ class Connection(PahoConnection):
         self._granted, self.session_present = properties, bool(flags.session_present)
         super()._on_connect(c, u, flags, code, properties)
 
-    def _lost(self, future: asyncio.Future[None]) -> None:
-        why = self._why_lost(future)
+    def _lost(self, why: str) -> None:
         self.fault = self.fault or f"the connection was lost ({why})"
+        if self._asking is not None:
+            self._asking.cancel()
         self._awake()
 
     def _on_socket_open(self, c: Any, u: Any, socket: Any) -> None:

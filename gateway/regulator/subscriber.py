@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 PREFIX = "emc/v1"
 PAUSES_S = 0.5, 30.0  # before the first and the longest wait for another connection
+SETTLED_S = 10.0  # a connection that lives less was no success, and is not replaced at once
+SHORT_LIVES = 3  # such connections in a row look like another client with the same id
 
 
 class Message(NamedTuple):
@@ -71,6 +73,9 @@ class Subscriber:
         self._queue: deque[Delivery] = deque()
         self._awake = asyncio.Event()
         self._was_in = False
+        self._since_s = 0.0
+        self._short_lives = 0
+        self._why_lost = ""
 
     async def __aenter__(self) -> Self:
         """Connect, unless it is patient; that one connects when it is asked for messages. Raises BrokerAway."""
@@ -126,17 +131,22 @@ class Subscriber:
 
     async def _connect_again(self) -> None:
         """Connect, after pauses that grow. Raises BrokerAway if that is hopeless."""
+        if self._short_lives:
+            await self._pause(self._why_lost)
         while True:
             try:
                 await self._connect()
             except BrokerAway as error:
                 if error.hopeless:
                     raise
-                pause_s = self._backoff.next_s()
-                self._told(f"{error}; next try in {pause_s:.1f} s")
-                await self._clock.sleep_until(self._clock.monotonic() + pause_s)
+                await self._pause(str(error))
             else:
                 return
+
+    async def _pause(self, why: str) -> None:
+        pause_s = self._backoff.next_s()
+        self._told(f"{why}; next try in {pause_s:.1f} s")
+        await self._clock.sleep_until(self._clock.monotonic() + pause_s)
 
     async def _connect(self) -> None:
         connection = Connection(self.broker, self.session, self._put, self._awake.set)
@@ -150,13 +160,24 @@ class Subscriber:
         if self._was_in or self._backoff.failures:
             self._told(f"{self.broker.name}: connected again")
         self._was_in = True
-        self._backoff.reset()
+        self._since_s = self._clock.monotonic()
 
     def _lose(self) -> None:
         """Give the connection up. Raises BrokerAway if another one would be no better."""
         assert self._connection is not None
         self.losses += 1
-        self._told(f"{self.broker.name}: {self._connection.fault}")
+        self._why_lost = f"{self.broker.name}: {self._connection.fault}"
+        if self._clock.monotonic() - self._since_s < SETTLED_S:
+            self._short_lives += 1  # told with the pause
+        else:
+            self._short_lives = 0
+            self._backoff.reset()
+            self._told(self._why_lost)
+        if self._short_lives >= SHORT_LIVES and self.session.client_id:
+            self._why_lost += (
+                f"; {self._short_lives} times in a row within {SETTLED_S:g} s: "
+                f"another client may use the same id {self.session.client_id}"
+            )
         self._connection.leave()
         refusal, self._connection = self._connection.refusal, None
         if refusal is not None and refusal.hopeless:

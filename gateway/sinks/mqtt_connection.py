@@ -198,13 +198,14 @@ class Connection(PahoConnection):
     async def enter(self) -> None:
         """Connect and log in. Raises SinkUnavailable with the broker's answer."""
         try:
-            await self.client.__aenter__()
+            await self._connect()
         except aiomqtt.MqttCodeError as error:
             raise self._away(connect_refused(error)) from error
         except aiomqtt.MqttError as error:
             doubt = "" if self._login.tls is None else self._login.tls.doubt()
             raise self._away(f"cannot connect: {reason(error)}{doubt}") from error
-        self.client._disconnected.add_done_callback(self._lost)
+        if self.fault:
+            raise self._away(self.fault)
 
     async def probe(self) -> None:
         """Prove on a 3.1.1 broker that we may publish: it acknowledges what it then throws away.
@@ -300,8 +301,7 @@ class Connection(PahoConnection):
         self.packet_max = getattr(properties, "MaximumPacketSize", None)
         super()._on_connect(c, u, flags, code, properties)
 
-    def _lost(self, future: asyncio.Future[None]) -> None:
-        why = self._why_lost(future)
+    def _lost(self, why: str) -> None:
         self.is_ended = not self.fault
         self.lost = not self.fault and why in {CLOSED, CLOSED_SILENTLY}
         self.fault = self.fault or f"the connection was lost ({why})"

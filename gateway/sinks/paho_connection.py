@@ -7,15 +7,35 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import aiomqtt
 
 from gateway.sinks.mqtt_codes import CLOSED, TAKEN_OVER, plain
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from paho.mqtt.properties import Properties
     from paho.mqtt.reasoncodes import ReasonCode
+
+T = TypeVar("T")
+
+
+async def heed_cancel(work: Awaitable[T]) -> T:
+    """Return what `work` brings, unless this task was cancelled meanwhile.
+
+    aiomqtt waits with asyncio.wait_for, which on Python 3.11 forgets a cancellation that comes in the same turn of the loop as the
+    answer (https://github.com/python/cpython/issues/86296): a stop would then be waited for in vain.
+    """
+    task = asyncio.current_task()
+    assert task is not None
+    before = task.cancelling()
+    try:
+        return await work
+    finally:
+        if task.cancelling() > before:
+            raise asyncio.CancelledError
 
 
 class PahoConnection:
@@ -31,6 +51,7 @@ class PahoConnection:
         self.fault = self.told = ""
         self.code: int | None = None
         self._client_id, self._packet_bytes = client_id, packet_bytes
+        self._over = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
         self._paho = client._client
@@ -50,10 +71,27 @@ class PahoConnection:
         if gone.done() and not gone.cancelled():
             gone.exception()  # seen, so asyncio does not complain
 
-    def _why_lost(self, future: asyncio.Future[None]) -> str:
-        """Return in words why aiomqtt's `_disconnected` is done: what the broker told, or else what the socket did."""
+    async def _connect(self) -> None:
+        """Connect and log in. Raises aiomqtt.MqttError. A connection that ends right then has its `fault` at once or a turn later."""
+        # Before, not after: what ends it until __aenter__ goes on, aiomqtt throws away unseen.
+        self.client._disconnected.add_done_callback(self._on_end)
+        await heed_cancel(self.client.__aenter__())
+
+    def _on_end(self, future: asyncio.Future[None]) -> None:
+        """Tell why it is over: what the broker said, or else what the socket did."""
         error = None if future.cancelled() else future.exception()  # seen, so asyncio does not complain
-        return self.told or (CLOSED if error is None else plain(error))
+        self._closed_early()
+        self._over.set()
+        self._lost(self.told or (CLOSED if error is None else plain(error)))
+
+    async def _told_end(self) -> None:
+        """Return at once unless the connection has ended; then when that was told, a turn later."""
+        if self._paho.socket() is None:
+            await self._over.wait()
+
+    def _lost(self, why: str) -> None:
+        """Take note that the connection is over, in the derived class."""
+        raise NotImplementedError
 
     def _on_connect(
         self, c: Any, u: Any, flags: Any, code: ReasonCode, properties: Properties | None = None
@@ -101,7 +139,8 @@ class PahoConnection:
             self.code = code.value
             self.told = f"reason 0x{code.value:02x} {code}"
             if code.value == TAKEN_OVER:
-                self.told += f"; another client uses the same id {self._client_id}"
+                own = self._client_id or "(of the user name or certificate)"
+                self.told += f"; another client uses the same id {own}"
         self.client._on_disconnect(c, u, flags, code, properties)
         self._loop.call_soon_threadsafe(self._closed_early)
 

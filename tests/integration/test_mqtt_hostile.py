@@ -9,7 +9,8 @@ import pytest
 from gateway.clock import SystemClock
 from gateway.errors import SinkUnavailable
 from gateway.sinks.mqtt import MqttSink
-from gateway.sinks.mqtt_connection import PACKET_MAX
+from gateway.sinks.mqtt_connection import PACKET_MAX, Broker, Login, Message
+from tests.fakes import mqtt as fake
 from tests.fakes.frames import make_batch, make_site
 from tests.fakes.mqtt import FakeBroker
 
@@ -69,6 +70,19 @@ async def test_a_session_that_was_taken_over_is_named() -> None:
         text = await fate(make_sink(broker))
     assert "0x8e Session taken over" in text
     assert f"another client uses the same id {CLIENT}" in text
+
+
+async def test_a_connection_that_ends_with_its_connack_is_the_brokers_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whether it shows while it opens or at the first message."""
+    monkeypatch.setattr(fake, "CONNACK", fake.CONNACK + b"\xe0\x02\x8e\x00")
+    async with FakeBroker() as server:
+        login = Login("sink plant", CLIENT, "r", "127.0.0.1", server.port, timeout_s=3)
+        broker = Broker(login, SystemClock())
+        with pytest.raises(SinkUnavailable, match="0x8e Session taken over"):
+            await (await broker.open(Message("r/state", b"off"))).publish([Message("r/a", b"1")], 3)
+        broker.drop()
 
 
 async def test_thrown_out_again_and_again_without_a_word_gives_the_likely_cause() -> None:

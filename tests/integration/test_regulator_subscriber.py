@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import re
 from typing import TYPE_CHECKING
 
@@ -213,6 +214,73 @@ async def test_a_packet_that_is_too_long_is_not_read(monkeypatch: pytest.MonkeyP
         async with asyncio.timeout(20):
             assert "cut off" in await first_fault(subscriber)
         assert server.sent < 64 * 1024 * 1024
+
+
+async def test_two_with_one_id_neither_storm_nor_hide_the_cause(
+    tmp_path: Path, free_port: Callable[[], int]
+) -> None:
+    """Each takes the other's connection; without a pause that was a thousand connections a second."""
+    lines: list[str] = []
+    named = asyncio.Event()
+
+    def told(line: str) -> None:
+        lines.append(line)
+        if "another client may use the same id collector-1" in line:
+            named.set()
+
+    with Mosquitto(tmp_path, free_port()) as server:
+        broker = broker_at(server.port)
+        both = [
+            Subscriber(broker, ["a/#"], SystemClock(), session=KEPT, told=told, patient=True)
+            for _ in range(2)
+        ]
+        tasks = [asyncio.create_task(subscriber.take(1)) for subscriber in both]
+        async with asyncio.timeout(30):
+            await named.wait()
+        for task in tasks:
+            task.cancel()
+        async with asyncio.timeout(5):
+            await asyncio.gather(*tasks, return_exceptions=True)
+        for subscriber in both:
+            await subscriber.__aexit__()
+    assert sum(subscriber.losses for subscriber in both) <= 2 * 3 + 2
+    assert all("next try in" in line or "connected again" in line for line in lines)
+
+
+@pytest.mark.parametrize("has_session", [False, True])
+async def test_a_connection_that_ends_before_the_subscription_is_answered_says_so_once(
+    monkeypatch: pytest.MonkeyPatch, has_session: bool
+) -> None:
+    monkeypatch.setattr(fake, "CONNACK", bytes((0x20, 3, has_session, 0, 0)))
+    async with FakeBroker(acks=0, last_words=b"\xe0\x02\x87\x00") as server:
+        subscriber = Subscriber(broker_at(server.port), ["a/#"], SystemClock(), session=KEPT)
+        async with asyncio.timeout(8):  # less than an answer is waited for
+            text = await first_fault(subscriber)
+    assert "the connection was lost (reason 0x87 Not authorized)" in text
+    assert text.count("broker 127.0.0.1") == 1
+
+
+async def test_a_taken_over_connection_without_an_id_of_ours_has_no_empty_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(fake, "CONNACK", fake.CONNACK + b"\x90\x04\x00\x01\x00\x01")  # CONNACK, SUBACK
+    async with FakeBroker(acks=0, last_words=b"\xe0\x02\x8e\x00") as server:
+        text = await first_fault(Subscriber(broker_at(server.port), ["a/#"], SystemClock()))
+    assert "another client uses the same id (of the user name or certificate)" in text
+
+
+async def test_a_connection_that_ends_with_its_connack_leaves_no_exception_unseen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    unseen: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: unseen.append(context))
+    monkeypatch.setattr(fake, "CONNACK", fake.CONNACK + b"\xe0\x02\x8e\x00")
+    async with FakeBroker() as server:
+        text = await first_fault(Subscriber(broker_at(server.port), ["a/#"], SystemClock()))
+    gc.collect()
+    await asyncio.sleep(0)
+    assert "0x8e Session taken over" in text
+    assert unseen == []
 
 
 async def first_fault(subscriber: Subscriber) -> str:
