@@ -60,6 +60,14 @@ class Plan:
     interval: str = ""
 
 
+def feed_alone(until_s: float, *acts: Act, meters: int = 2) -> Plan:
+    """Return a small plant with intervals of a minute, a feed and no other sink."""
+    return Plan(
+        until_s, meters=meters, channels=3, links=1, acts=acts, sink_troubles={}, feed_troubles={"feed": []},
+        interval="1min",
+    )  # fmt: skip
+
+
 class FakeTarget:
     """A target without a profile."""
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from gateway.history.read import ReadOnlyHistory
 from gateway.model import NS
 from tests.sim.lives import Lives, play, verified
-from tests.sim.plant import START_NS, Act, Plan
+from tests.sim.plant import START_NS, Act, feed_alone
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,19 +17,6 @@ if TYPE_CHECKING:
 
 KEY = "energy_active_import_2"
 METER = "m-001"
-
-
-def plan(duration_s: float, *acts: Act) -> Plan:
-    return Plan(
-        duration_s,
-        meters=2,
-        channels=3,
-        links=1,
-        interval="1min",
-        sink_troubles={},
-        feed_troubles={"feed": []},
-        acts=acts,
-    )
 
 
 def swap_at(second: int) -> Any:
@@ -51,7 +38,7 @@ def with_sum(text: str) -> str:
 
 def test_a_swap_told_after_the_hour_in_which_the_meter_was_in_no_site_file(tmp_path: Path) -> None:
     acts = Act(3500, "stop", away_s=20), Act(4400, "stop", away_s=20)
-    result = play(plan(7000, *acts), tmp_path, [str, without, str], {6600: swap_at(4000)})
+    result = play(feed_alone(7000, *acts), tmp_path, [str, without, str], {6600: swap_at(4000)})
     with ReadOnlyHistory(tmp_path / "history.db") as history:
         hours = list(history.totals("hour", START_NS, all_revisions=True))
         intervals = list(history.intervals(hours[0].start_ns, hours[-1].end_ns, [METER]))
@@ -71,7 +58,10 @@ def test_a_swap_told_after_the_hour_in_which_the_meter_was_in_no_site_file(tmp_p
 def test_a_reported_quantity_added_later_is_told_from_rev_0(tmp_path: Path) -> None:
     edits: list[Callable[[str], str]] = [str, with_sum]
     result = play(
-        plan(2400, Act(1200, "stop", away_s=20)), tmp_path, edits, {1800: swap_at(600), 2100: swap_at(900)}
+        feed_alone(2400, Act(1200, "stop", away_s=20)),
+        tmp_path,
+        edits,
+        {1800: swap_at(600), 2100: swap_at(900)},
     )
     assert [
         one for one in verified(result.destinations["feed"])["findings"] if one["severity"] != "notice"

@@ -9,7 +9,7 @@ import pytest
 from simulators.fakes import Trouble
 from tests.sim import feed_oracles
 from tests.sim.lives import play, verified
-from tests.sim.plant import Act, Plan
+from tests.sim.plant import Act, feed_alone
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,25 +24,12 @@ CHANGES = {
 }
 
 
-def plan(*acts: Act) -> Plan:
-    return Plan(
-        1300,
-        meters=2,
-        channels=3,
-        links=1,
-        interval="1min",
-        sink_troubles={},
-        feed_troubles={"feed": []},
-        acts=acts,
-    )
-
-
 @pytest.mark.parametrize("after", CHANGES)
 def test_another_place_is_announced_anew_and_the_former_one_is_left_once(after: str, tmp_path: Path) -> None:
     """From the second life on; a third one leaves nothing again."""
     edits: list[Edit] = [str, lambda text: text.replace(*CHANGES[after])]
     acts = (Act(700, "stop", away_s=20), Act(1000.5, "kill", away_s=20))
-    result = play(plan(*acts), tmp_path, edits)
+    result = play(feed_alone(1300, *acts), tmp_path, edits)
     feed = result.destinations["feed"]
     report = verified(feed)
     assert (report["verified"], [one for one in report["findings"] if one["severity"] == "finding"]) == (
@@ -61,7 +48,7 @@ def test_back_again_is_another_change(tmp_path: Path) -> None:
     acts = (Act(400, "stop", away_s=20), Act(700, "stop", away_s=20), Act(1000, "stop", away_s=20))
     change = CHANGES["350200/91350100M000100Y43/plant-1"]
     edits: list[Edit] = [str, lambda text: text.replace(*change), str, lambda text: text.replace(*change)]
-    feed = play(plan(*acts), tmp_path, edits).destinations["feed"]
+    feed = play(feed_alone(1300, *acts), tmp_path, edits).destinations["feed"]
     after = BEFORE.replace("350100/", "350200/", 1)
     assert [one.place for one in feed.left] == [BEFORE, after, BEFORE]
     assert [one for one in verified(feed)["findings"] if one["severity"] == "finding"] == []
@@ -72,7 +59,7 @@ def test_back_again_is_another_change(tmp_path: Path) -> None:
 
 def test_what_a_removed_destination_still_had_to_get_is_told(tmp_path: Path) -> None:
     """Its sink got another name while messages waited: the new one begins behind them. Told once, also over another start."""
-    run = plan(Act(700, "stop", away_s=20), Act(1000, "kill", away_s=20))
+    run = feed_alone(1300, Act(700, "stop", away_s=20), Act(1000, "kill", away_s=20))
     run.feed_troubles["feed"] = [Trouble("away", 200, 720)]
     edits: list[Edit] = [str, lambda text: text.replace('id = "feed"', 'id = "feed-b"')]
     result = play(run, tmp_path, edits)

@@ -14,24 +14,11 @@ from gateway.history.read import ReadOnlyHistory
 from gateway.history.store import Store
 from tests.sim import feed_oracles
 from tests.sim.lives import Lives, play, told, verified
-from tests.sim.plant import Act, Plan
+from tests.sim.plant import Act, feed_alone
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-
-def plan(*acts: Act) -> Plan:
-    return Plan(
-        900,
-        meters=1,
-        channels=3,
-        links=1,
-        interval="1min",
-        sink_troubles={},
-        feed_troubles={"feed": []},
-        acts=acts,
-    )
 
 
 def full(*_: object) -> Any:
@@ -90,7 +77,7 @@ def test_a_disk_that_refuses_a_step_costs_no_chain(
             (tmp_path / keys.RETIRED_FILE).rmdir()
 
     script: dict[float, Any] = {200.0: lambda _: refuse(monkeypatch, tmp_path), 201.0: asked, 400.0: restore}
-    result = play(plan(Act(600.5, end, away_s=5)), tmp_path, script=script)
+    result = play(feed_alone(900, Act(600.5, end, away_s=5), meters=1), tmp_path, script=script)
     report = verified(result.destinations["feed"])
     assert (report["verified"], report["findings"]) == (True, [])
     assert len(rotations(tmp_path)) == (0 if "feed.retired" in asked.answers[0] else 1)
@@ -102,7 +89,9 @@ def test_a_kill_while_the_disk_still_refuses_keeps_the_announced_key(
     asked = Asked()
     ends: dict[float, Any] = {200.0: lambda _: refuse_renames(monkeypatch, tmp_path), 201.0: asked}
     result = play(
-        plan(Act(400.5, "kill", away_s=5)), tmp_path, script=ends | {402.0: lambda _: monkeypatch.undo()}
+        feed_alone(900, Act(400.5, "kill", away_s=5), meters=1),
+        tmp_path,
+        script=ends | {402.0: lambda _: monkeypatch.undo()},
     )
     report = verified(result.destinations["feed"])
     assert (report["verified"], report["findings"]) == (True, [])
@@ -130,7 +119,7 @@ def test_a_kill_on_either_side_of_the_commit(
         200.0: lambda lives: lives.later(Asked()),
         210.0: lambda _: monkeypatch.undo(),
     }
-    result = play(plan(Act(205.5, "kill", away_s=10)), tmp_path, script=script)
+    result = play(feed_alone(900, Act(205.5, "kill", away_s=10), meters=1), tmp_path, script=script)
     assert gone
     report = verified(result.destinations["feed"])
     assert (report["verified"], report["findings"]) == (True, [])
@@ -144,7 +133,7 @@ def test_one_rotation_at_a_time_and_one_event_each(tmp_path: Path) -> None:
     async def four(lives: Lives) -> None:
         await asyncio.gather(*(asked(lives) for _ in range(4)))
 
-    result = play(plan(), tmp_path, script={200.0: four, 300.0: asked})
+    result = play(feed_alone(900, meters=1), tmp_path, script={200.0: four, 300.0: asked})
     kids = [answer for answer in asked.answers if answer.startswith("plant-1-")]
     assert len(kids) == 2
     assert sum("being changed already" in answer for answer in asked.answers) == 3
