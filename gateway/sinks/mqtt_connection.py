@@ -26,7 +26,7 @@ from gateway.sinks.mqtt_codes import (
     connect_refused,
     value,
 )
-from gateway.sinks.paho_connection import PahoConnection
+from gateway.sinks.paho_connection import PahoConnection, heed_cancel
 from gateway.sinks.tls import acl_name, hide, reason
 
 if TYPE_CHECKING:
@@ -216,7 +216,7 @@ class Connection(PahoConnection):
         timeout_s, fault = self._login.timeout_s, ""
         try:
             async with asyncio.timeout(timeout_s):
-                granted = await self.client.subscribe(topic, qos=1)
+                granted = await heed_cancel(self.client.subscribe(topic, qos=1))
                 if any(value(code) >= FAILURE for code in granted):
                     fault = "subscribing was denied"
                 else:
@@ -224,7 +224,7 @@ class Connection(PahoConnection):
                     async for message in self.client.messages:
                         if message.payload == nonce:
                             break
-                    await self.client.unsubscribe(topic)
+                    await heed_cancel(self.client.unsubscribe(topic))
         except TimeoutError:
             fault = f"the message did not come back within {timeout_s:g} s"
         except aiomqtt.MqttError as error:
