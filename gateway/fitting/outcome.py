@@ -1,0 +1,176 @@
+"""What an evaluation brings: every need with its verdict, and the rows that count them. Shapes: docs/specs/fitting.md."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import date
+    from decimal import Decimal
+    from fractions import Fraction
+
+    from gateway.fitting.evidence import Evidence, Window
+    from gateway.fitting.ruleset import Ruleset
+    from gateway.inventory.model import Inventory
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """One flow that a clause wants measured at a level.
+
+    flow: id of the flow; "<equipment>:<energy kind>" where equipment takes a kind no flow of the inventory brings.
+    owners: ids of the units (level 2) or the equipment (level 3) it is needed for, none at level 1.
+    because: why, in words, with the amount and the limit. undetermined: what is not known, "" if all is.
+    exempt: ground on which it needs no instrument, "" if it does. exempt_clause: of that ground. rests_on: instruments the
+    exemption stands on.
+    """
+
+    level: int
+    energy_kind: str
+    flow: str
+    owners: tuple[str, ...]
+    because: str
+    clause: str
+    undetermined: str = ""
+    exempt: str = ""
+    exempt_clause: str = ""
+    rests_on: tuple[str, ...] = ()
+    kept: bool = False
+    """Whether it is counted although exempt: the one need by which central metering keeps its row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What is to be said of one instrument on the day of the evaluation; None: nobody can tell.
+
+    why: what speaks against it, in words. required_class: "" if no row demands one. stated_class: of its certificate or chain.
+    """
+
+    instrument: str
+    is_fitted: bool
+    is_intact: bool
+    is_verified: bool
+    is_accurate: bool
+    is_confirmed: bool
+    is_connected: bool | None
+    is_delivering: bool | None
+    good_share: Fraction | None = None
+    required_class: str = ""
+    required_clause: str = ""
+    stated_class: str = ""
+    verification: str = ""
+    why: tuple[str, ...] = ()
+
+    @property
+    def is_effective(self) -> bool | None:
+        """Return whether it is fitted, delivers, is verified, accurate and confirmed; None without evidence."""
+        if self.is_delivering is None:
+            return None
+        return (
+            self.is_fitted
+            and self.is_delivering
+            and self.is_verified
+            and self.is_accurate
+            and self.is_confirmed
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A need and the instruments on it. best: the standing that speaks for it, None if nothing is fitted."""
+
+    need: Need
+    instruments: tuple[str, ...]
+    best: Standing | None
+    advice: str = ""
+    """What to fit where, "" if it is fitted."""
+
+    @property
+    def counts(self) -> bool:
+        """Return whether it is counted in the need."""
+        return not self.need.exempt or self.need.kept
+
+    @property
+    def is_fitted(self) -> bool:
+        """Return whether it is counted as fitted."""
+        return self.best is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One energy kind at one level. Rates are exact; None: not applicable, or not to be told without evidence."""
+
+    ruleset: str
+    level: int
+    energy_kind: str
+    judged: tuple[Judged, ...]
+    required: Decimal | None
+    clauses: tuple[str, ...]
+    confidence: str
+    conflict: str
+    surplus: tuple[str, ...]
+    need: int
+    fitted: int
+    connected: int | None
+    effective: int | None
+    rate: Fraction | None
+    intact: Fraction | None
+    verified: Fraction | None
+    accurate: Fraction | None
+    auto_collected: Fraction | None
+    completeness: Fraction | None
+    covered: Fraction | None
+
+    @property
+    def meets(self) -> bool | None:
+        """Return whether the rate is what is demanded; compared un-rounded."""
+        if self.rate is None or self.required is None:
+            return None
+        return self.rate * 100 >= self.required
+
+
+@dataclass(frozen=True, slots=True)
+class ShareRow:
+    """The metered share of water (水计量率) at a level. unknown: ids of flows whose amount nobody knows."""
+
+    ruleset: str
+    level: int
+    energy_kind: str
+    total: Decimal | None
+    metered: Decimal | None
+    unit: str
+    share: Fraction | None
+    required: Decimal | None
+    clauses: tuple[str, ...]
+    confidence: str
+    unknown: tuple[str, ...]
+
+    @property
+    def meets(self) -> bool | None:
+        """Return whether the share is what is demanded."""
+        if self.share is None or self.required is None:
+            return None
+        return self.share * 100 >= self.required
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A whole evaluation. standings: by instrument. water: rows of the water ruleset, beside those of the main one."""
+
+    inventory: Inventory
+    ruleset: Ruleset
+    water_ruleset: Ruleset | None
+    as_of: date
+    window: Window
+    evidence: Evidence | None
+    user_class: str
+    standings: Mapping[str, Standing]
+    rows: tuple[Row, ...]
+    water_rows: tuple[Row, ...] = ()
+    water_shares: tuple[ShareRow, ...] = ()
+    unassigned: tuple[str, ...] = ()
+    """Instruments without requirement or flow: carbon, media without a row, portable and spare ones."""
+    doubts: tuple[str, ...] = field(default=())
+    """What whoever reads the result must know first: superseded, unsure rows, undetermined amounts."""

@@ -1,0 +1,1 @@
+"""Reports of the fitting rates: forms, pages and diagrams."""
