@@ -50,7 +50,7 @@ def completeness(
     from gateway.commands.history_file import opened, refuse_damage, scale
     from gateway.config.sinks import FEED_KINDS
     from gateway.config.site_file import load
-    from gateway.derive.deriver import grid_of
+    from gateway.derive.site_grid import grid_of
 
     site = load(config_path(config))
     grid = grid_of(site)

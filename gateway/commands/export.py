@@ -57,7 +57,7 @@ def export(
     from gateway.commands.history_file import opened, refuse_damage, scale
     from gateway.commands.meter_work import time_ns
     from gateway.config.site_file import load
-    from gateway.derive.deriver import grid_of
+    from gateway.derive.site_grid import grid_of
     from gateway.history.read import TIME_MAX
 
     if json and bom:

@@ -11,7 +11,8 @@ import structlog
 from gateway.config.difference import difference
 from gateway.config.sinks import FEED_KINDS
 from gateway.control.requests import BadRequest, number, one_of, only, text
-from gateway.derive.deriver import Deriver, grid_of
+from gateway.derive.deriver import Deriver
+from gateway.derive.site_grid import grid_of
 from gateway.derive.untold import Untold
 from gateway.dispatch import Dispatcher
 from gateway.errors import StorageError

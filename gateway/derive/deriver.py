@@ -14,18 +14,17 @@ import orjson
 import structlog
 
 from gateway.clock import iso, sleep_for
-from gateway.config.periods import clock_time_s
 from gateway.derive.agenda import Agenda
 from gateway.derive.committing import RETRY_S, Committing
 from gateway.derive.idle import IdleTime
 from gateway.derive.place import Within, read_before, reader_state, within
 from gateway.derive.redoing import Redoer
+from gateway.derive.site_grid import grid_of
 from gateway.derive.telling import Teller
 from gateway.errors import StorageError
 from gateway.history.work import SiteConfig, Work
 from gateway.intervals.engine import Engine
 from gateway.intervals.expected import Expectation
-from gateway.intervals.grid import Grid
 from gateway.model import NS, Event, Gap
 from gateway.replay.rules import Rules
 
@@ -49,17 +48,6 @@ PORTION = 2_000  # intervals of one commit, roughly: after a long stop there are
 STATES = ("intervals", "reader", "agenda", "feed")
 
 log = structlog.get_logger("intervals")
-
-
-def grid_of(site: Site) -> Grid:
-    """Return the grid of intervals, days and months of a site."""
-    own = site.intervals
-    return Grid(
-        site.site.timezone,
-        round(own.length_s),
-        day_start_s=clock_time_s(own.day_start),
-        month_day=own.month_day,
-    )
 
 
 class Deriver(Committing):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.config.site_file import load
 from gateway.derive.agenda import Agenda
-from gateway.derive.deriver import grid_of
+from gateway.derive.site_grid import grid_of
 from gateway.derive.summaries import Words, read_sums
 from gateway.feed import bodies
 from gateway.feed.chain import Place, Sealer

@@ -10,8 +10,8 @@ import pytest
 
 from gateway.clock import SystemClock
 from gateway.config.site_file import from_toml
-from gateway.derive.deriver import grid_of
 from gateway.derive.messenger import Messenger
+from gateway.derive.site_grid import grid_of
 from gateway.feed import jws
 from gateway.feed.keys import KeyRing
 
