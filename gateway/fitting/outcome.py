@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,6 +14,43 @@ if TYPE_CHECKING:
     from gateway.fitting.evidence import Evidence, Window
     from gateway.fitting.ruleset import Ruleset
     from gateway.inventory.model import Inventory
+
+
+Verdict = Literal["reached", "below", "unknown", "no_limit", "every"]
+"""Of an amount against its limit; every: whatever the amount, as the ruleset reads the standard."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """What one energy kind of a unit or piece of equipment amounts to, against the limit.
+
+    how: declared, inflows, outflows, production, equipment; "" if nothing is known. limit: "" without one. missing: ids of
+    flows or equipment whose amount is not known, or not in a unit that converts.
+    """
+
+    energy_kind: str
+    verdict: Verdict
+    amount: str = ""
+    limit: str = ""
+    clause: str = ""
+    how: str = ""
+    missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """A unit (level 2) or piece of equipment (level 3), and whether it is a main one. is_undetermined: only because an amount is unknown."""
+
+    id: str
+    level: int
+    is_main: bool
+    is_undetermined: bool
+    reaches: tuple[Reach, ...]
+
+    @property
+    def reached(self) -> tuple[str, ...]:
+        """Return the energy kinds that make it a main one, for certain."""
+        return tuple(one.energy_kind for one in self.reaches if one.verdict in ("reached", "every"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +70,11 @@ class Need:
     owners: tuple[str, ...]
     because: str
     clause: str
+    because_zh: str = ""
     undetermined: str = ""
+    undetermined_zh: str = ""
     exempt: str = ""
+    exempt_zh: str = ""
     exempt_clause: str = ""
     rests_on: tuple[str, ...] = ()
     kept: bool = False
@@ -62,6 +102,7 @@ class Standing:
     stated_class: str = ""
     verification: str = ""
     why: tuple[str, ...] = ()
+    why_zh: tuple[str, ...] = ()
 
     @property
     def is_effective(self) -> bool | None:
@@ -86,6 +127,7 @@ class Judged:
     best: Standing | None
     advice: str = ""
     """What to fit where, "" if it is fitted."""
+    advice_zh: str = ""
 
     @property
     def counts(self) -> bool:
@@ -167,10 +209,12 @@ class Outcome:
     evidence: Evidence | None
     user_class: str
     standings: Mapping[str, Standing]
+    owners: Mapping[str, Owner]
     rows: tuple[Row, ...]
     water_rows: tuple[Row, ...] = ()
     water_shares: tuple[ShareRow, ...] = ()
     unassigned: tuple[str, ...] = ()
     """Instruments without requirement or flow: carbon, media without a row, portable and spare ones."""
-    doubts: tuple[str, ...] = field(default=())
+    doubts: tuple[str, ...] = ()
     """What whoever reads the result must know first: superseded, unsure rows, undetermined amounts."""
+    doubts_zh: tuple[str, ...] = ()

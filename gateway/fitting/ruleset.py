@@ -12,9 +12,9 @@ import orjson
 from pydantic import Field
 
 from gateway.config.base import Table
-from gateway.config.values import EnergyKind, PositiveDecimal
+from gateway.config.values import EnergyKind
 from gateway.inventory.model import Category, Rows
-from gateway.inventory.values import ClassText, Day, Rated, Yearly
+from gateway.inventory.values import ClassText, Day, Number, Rated, Yearly
 
 if TYPE_CHECKING:
     from datetime import date
@@ -101,7 +101,7 @@ class Rate(Cited):
 
     level: Level
     energy_kinds: Kinds = Field(description="Energy kinds of the row.")
-    percent: PositiveDecimal = Field(description="Rate demanded, %.")
+    percent: Number = Field(description="Rate demanded, %.")
 
 
 class Share(Cited):
@@ -109,7 +109,7 @@ class Share(Cited):
 
     level: Level
     energy_kind: EnergyKind
-    percent: PositiveDecimal = Field(description="Share demanded, %.")
+    percent: Number = Field(description="Share demanded, %.")
 
 
 class ClassRow(Cited):
@@ -132,9 +132,9 @@ class UserClass(Cited):
 
     user_class: str
     phases: Literal[1, 3] | None = None
-    monthly_kwh_min: PositiveDecimal | None = None
-    transformer_kva_min: PositiveDecimal | None = None
-    transformer_kva_below: PositiveDecimal | None = None
+    monthly_kwh_min: Number | None = None
+    transformer_kva_min: Number | None = None
+    transformer_kva_below: Number | None = None
     high_voltage_billed: bool | None = Field(
         default=None, description="Must be so for the capacity to count; unset: it does not matter."
     )
@@ -172,7 +172,7 @@ class Equivalent(Cited):
 class Proof(Cited):
     """`[proof]`: what counts as proved by data."""
 
-    good_percent: PositiveDecimal = Field(description="Least share of good readings, %.")
+    good_percent: Number = Field(description="Least share of good readings, %.")
 
 
 class Ruleset(Table):

@@ -14,8 +14,8 @@ import orjson
 from pydantic import ConfigDict, Field, Strict
 
 from gateway.config.base import Table
-from gateway.config.values import EnergyKind, Id, PositiveDecimal
-from gateway.inventory.values import ClassText, Day, Rated, RequiredDay, Sha256, Yearly
+from gateway.config.values import EnergyKind, Id
+from gateway.inventory.values import ClassText, Day, Number, Rated, RequiredDay, Sha256, Yearly
 
 T = TypeVar("T")
 Rows = Annotated[tuple[T, ...], Strict(False)]
@@ -50,12 +50,8 @@ Year = Annotated[int, Field(ge=1990, le=2100)]
 class Electricity(Table):
     """`[organization.electricity]`: what the user class (Ⅰ–Ⅴ) of the incoming electricity follows from."""
 
-    monthly_kwh: PositiveDecimal | None = Field(
-        default=None, description="Average consumption of a month, kW·h."
-    )
-    transformer_kva: PositiveDecimal | None = Field(
-        default=None, description="Installed transformer capacity, kVA."
-    )
+    monthly_kwh: Number | None = Field(default=None, description="Average consumption of a month, kW·h.")
+    transformer_kva: Number | None = Field(default=None, description="Installed transformer capacity, kVA.")
     high_voltage_billed: bool | None = Field(default=None, description="Billed at high voltage (高压计量).")
     phases: Literal[1, 3] | None = Field(default=None, description="Phases of the supply.")
 
@@ -274,7 +270,7 @@ class Loss(Table):
 
     unit: str = Field(default="", description="Id of a unit or equipment; empty: the organisation.")
     energy_kind: EnergyKind = Field(description="Energy kind.")
-    percent: PositiveDecimal = Field(description="Share of the intake, %.")
+    percent: Number = Field(description="Share of the intake, %.")
     source: str = Field(min_length=1, description="Where the figure comes from.")
 
 

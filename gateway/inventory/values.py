@@ -15,6 +15,7 @@ from gateway.config.values import unusable
 DAY = re.compile(r"(\d{4})[-/.年](\d{1,2})[-/.月](\d{1,2})日?", re.ASCII)
 AMOUNT = re.compile(r"(\d{1,15}(?:\.\d{1,12})?) ?([A-Za-z][A-Za-z0-9·./%³]{0,15})")
 CLASS = re.compile(r"\d{1,2}(\.\d{1,3})?S?|[A-E]", re.ASCII)
+NUMBER_MAX = Decimal(10) ** 18
 SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 POWER = {"W": Decimal("0.001"), "kW": Decimal(1), "MW": Decimal(1000), "GW": Decimal(1_000_000)}
@@ -144,6 +145,18 @@ def _hash(value: str) -> str:
     return value
 
 
+def _number(value: object) -> Decimal:
+    """Return a number above 0, exact: a float is taken as it is written."""
+    if isinstance(value, (int, float, str, Decimal)) and not isinstance(value, bool):
+        try:
+            found = Decimal(str(value))
+        except ArithmeticError:
+            found = Decimal(0)
+        if found.is_finite() and 0 < found < NUMBER_MAX:
+            return found
+    raise unusable("a number above 0")
+
+
 _DAY_SCHEMA = {"type": ["string", "null"], "format": "date"}
 Day = Annotated[date | None, BeforeValidator(day), WithJsonSchema(_DAY_SCHEMA)]
 RequiredDay = Annotated[
@@ -151,3 +164,9 @@ RequiredDay = Annotated[
 ]
 ClassText = Annotated[str, BeforeValidator(_class)]
 Sha256 = Annotated[str, BeforeValidator(_hash)]
+Number = Annotated[
+    Decimal,
+    BeforeValidator(_number),
+    PlainSerializer(lambda value: f"{value:f}", when_used="json"),
+    WithJsonSchema({"anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string"}]}),
+]

@@ -1,0 +1,153 @@
+"""Rulesets found, read and merged with what they build on; contract: docs/specs/ruleset.md.
+
+A row with the id of a row of the base takes its place, any other comes before the base's (of classes the first that fits
+holds), `remove` drops; interpretations are merged by switch; `ladder` and `proof` are replaced whole.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import gateway
+from gateway.config.values import nearest
+from gateway.errors import ConfigError, Finding
+from gateway.file_reading import read_file
+from gateway.findings import parse, shorten
+from gateway.fitting.ruleset import Meta, Ruleset
+from gateway.fitting.ruleset_check import LISTS, SINGLES, check_file, check_whole, rows_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+SIZE_MAX_BYTES = 1 << 20
+INHERITED = ("valid_from", "superseded_on", "superseded_by", "water")
+"""Keys of `[ruleset]` that are the base's where a ruleset does not state its own."""
+
+
+def shipped_dir() -> Path:
+    """Return the folder of the rulesets that come with the gateway: in the installed package, else in the checkout."""
+    package = Path(gateway.__file__).resolve().parent
+    installed = package / "_config" / "rulesets"
+    return installed if installed.is_dir() else package.parent / "config" / "rulesets"
+
+
+class Rulesets:
+    """The rulesets of some folders and the shipped ones; of two with the same id the one in the folder named first wins."""
+
+    def __init__(self, folders: Sequence[Path] = ()) -> None:
+        """folders: of own rulesets, searched in this order, then the shipped ones; one that does not exist is empty."""
+        self._files: dict[str, Path] = {}
+        for folder in (*folders, shipped_dir()):
+            for path in sorted(folder.glob("*.toml")):
+                self._files.setdefault(path.stem, path)
+
+    def names(self) -> tuple[str, ...]:
+        """Return the ids in alphabetical order; nothing is read."""
+        return tuple(sorted(self._files))
+
+    def path(self, name_or_path: str) -> Path:
+        """Return the file of a ruleset. Raises ConfigError if there is none of that id."""
+        if "/" in name_or_path or name_or_path.endswith(".toml"):
+            return Path(name_or_path)
+        if name_or_path not in self._files:
+            raise ConfigError([self._unknown("ruleset", name_or_path)])
+        return self._files[name_or_path]
+
+    def get(self, name_or_path: str) -> Ruleset:
+        """Return a ruleset with its bases merged, by its id or its file. Raises ConfigError with every finding."""
+        chain = self._chain(self.path(name_or_path))
+        *_, (oldest, whole) = chain
+        files = {row.id: oldest.name for _, row in rows_of(whole)}
+        for path, ruleset in reversed(chain[:-1]):
+            whole = _merged(ruleset, whole, path.name)
+            files |= {row.id: path.name for _, row in rows_of(ruleset)}
+        if findings := check_whole(whole, files):
+            raise ConfigError(findings)
+        return whole
+
+    def _chain(self, path: Path) -> list[tuple[Path, Ruleset]]:
+        """Return a file and all it builds on, itself first."""
+        chain: list[tuple[Path, Ruleset]] = []
+        while True:  # ends: an id comes once, and there are finitely many files
+            ruleset = _read(path)
+            chain.append((path, ruleset))
+            base = ruleset.ruleset.base
+            if not base:
+                return chain
+            where = f"{path.name}: ruleset.base"
+            ids = [one.ruleset.id for _, one in chain]
+            if base in ids:
+                found = " builds on ".join([*ids, base])
+                raise ConfigError([Finding(where, found, "a ruleset that does not build on this one")])
+            beside = chain[0][0].with_name(f"{base}.toml")  # a file given by its path may lie beside its base
+            if base not in self._files and not beside.is_file():
+                raise ConfigError([self._unknown(where, base)])
+            path = self._files.get(base, beside)
+
+    def _unknown(self, where: str, name: str) -> Finding:
+        near = nearest(name, self._files)
+        known = ", ".join(self.names()) or "none is here"
+        hint = f'did you mean "{near}"?' if near else "or the path of a file: ./own.toml"
+        return Finding(where, f'"{shorten(name)}"', f"the id of a ruleset: {known}", hint)
+
+
+def _read(path: Path) -> Ruleset:
+    """Return what stands in one file. Raises ConfigError with every finding, each led by the file's name."""
+    try:
+        ruleset, findings = parse(Ruleset, _parsed(path), "", {})
+    except RecursionError:
+        raise _unreadable(path, "tables or lists nested beyond all use") from None
+    if ruleset is not None:
+        findings += check_file(ruleset, path.stem)
+    if ruleset is None or findings:
+        raise ConfigError(
+            [Finding(f"{path.name}: {f.path}", f.found, f.expected, f.suggestion) for f in findings]
+        )
+    return ruleset
+
+
+def _parsed(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(read_file(path, SIZE_MAX_BYTES, path.name).decode())
+    except (OSError, ValueError) as error:  # not UTF-8, not TOML, an integer of thousands of digits
+        raise _unreadable(path, shorten(str(error))) from error
+
+
+def _unreadable(path: Path, found: str) -> ConfigError:
+    return ConfigError([Finding(path.name, found, "a readable TOML file in UTF-8")])
+
+
+def _merged(over: Ruleset, base: Ruleset, file: str) -> Ruleset:
+    """Return a ruleset with the rows of its base it neither replaces nor removes."""
+    removed, known = set(over.ruleset.remove), {row.id for _, row in rows_of(base)}
+    if missing := [name for name in over.ruleset.remove if name not in known]:
+        raise ConfigError([_not_removable(name, known, base, file) for name in missing])
+    parts: dict[str, Any] = {"ruleset": _meta(over.ruleset, base.ruleset)}
+    parts["interpretations"] = {**base.interpretations, **over.interpretations}
+    for table in LISTS:
+        own = {row.id: row for row in getattr(over, table)}
+        kept = [row for row in getattr(base, table) if row.id not in removed or row.id in own]
+        taken = {row.id for row in kept}
+        first = [row for row in own.values() if row.id not in taken]
+        parts[table] = (*first, *(own.get(row.id, row) for row in kept))
+    for table in SINGLES:
+        below = getattr(base, table)
+        dropped = below is not None and below.id in removed
+        parts[table] = getattr(over, table) or (None if dropped else below)
+    return Ruleset.model_construct(**parts)
+
+
+def _not_removable(name: str, known: set[str], base: Ruleset, file: str) -> Finding:
+    near = nearest(name, sorted(known))
+    hint = f'did you mean "{near}"?' if near else ""
+    return Finding(f"{file}: ruleset.remove", f'"{name}"', f"the id of a row of {base.ruleset.id}", hint)
+
+
+def _meta(over: Meta, base: Meta) -> Meta:
+    """Return what a ruleset says of itself; that its base is superseded, and what must be known of it, stays said."""
+    parts: dict[str, Any] = {key: getattr(base, key) for key in INHERITED if key not in over.model_fields_set}
+    if base.note:
+        parts["note"] = " ".join(filter(None, (over.note, f"{base.id}: {base.note}")))
+    return over.model_copy(update=parts)
