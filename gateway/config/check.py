@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.config.check_periods import check_periods
 from gateway.config.files import file_findings
+from gateway.config.inventory import inventory_findings
 from gateway.config.links import OpcuaConfig
 from gateway.config.meters import check_meters
 from gateway.config.transport import tls_findings
@@ -42,7 +43,7 @@ def check(draft: Draft) -> list[Finding]:
     for sink in draft.sinks:
         if sink.value is not None:
             findings += tls_findings(sink.path, sink.value)
-    return [*findings, *check_meters(draft), *check_periods(draft)]
+    return [*findings, *check_meters(draft), *check_periods(draft), *inventory_findings(draft.inventory)]
 
 
 def _repeated(entries: Sequence[Entry[Any]]) -> Iterator[Finding]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from gateway.config.inventory import InventoryConfig
     from gateway.config.links import LinkConfig
     from gateway.config.models import GatewayConfig, JournalConfig, MeterConfig, PlaceConfig
     from gateway.config.periods import AggregateConfig, FeedConfig, HistoryConfig, IntervalsConfig
@@ -39,6 +40,7 @@ class Draft:
     intervals: Entry[IntervalsConfig]
     history: Entry[HistoryConfig]
     feed: Entry[FeedConfig]
+    inventory: Entry[InventoryConfig]
     links: list[Entry[LinkConfig]] = field(default_factory=list)
     meters: list[Entry[MeterConfig]] = field(default_factory=list)
     sinks: list[Entry[SinkConfig]] = field(default_factory=list)
@@ -53,4 +55,5 @@ class Draft:
             "intervals": self.intervals,
             "history": self.history,
             "feed": self.feed,
+            "inventory": self.inventory,
         }

@@ -15,6 +15,7 @@ from pydantic import Field, PrivateAttr
 
 from gateway.config.base import Table, Timeout
 from gateway.config.inputs import InputConfig
+from gateway.config.inventory import InventoryConfig
 from gateway.config.links import LinkConfig
 from gateway.config.periods import AggregateConfig, FeedConfig, HistoryConfig, IntervalsConfig
 from gateway.config.sinks import SinkConfig
@@ -41,8 +42,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 STATE_DIR = "/var/lib/metergate"
-RESERVED: Mapping[str, type] = {"inventory": dict}
-"""Keys that are known and must be an empty list or table for now."""
 
 
 class GatewayConfig(Table):
@@ -205,10 +204,6 @@ class MeterConfig(Table):
     )
 
 
-class ReservedConfig(Table):
-    """A table, or an entry of a list, that is reserved: known, and empty or absent for now."""
-
-
 class Site(Table):
     """A whole site file; `gateway.config.load` is the way to get one that holds together."""
 
@@ -236,8 +231,9 @@ class Site(Table):
     aggregates: tuple[AggregateConfig, ...] = Field(
         default=(), description="Declared sums of meters, signed and weighted."
     )
-    inventory: ReservedConfig = Field(
-        default=ReservedConfig(), description="Reserved: the ledger of measuring instruments."
+    inventory: InventoryConfig = Field(
+        default=InventoryConfig(),
+        description="The ledger of measuring instruments, and what it is held against.",
     )
 
     _digest: str = PrivateAttr(default="")

@@ -9,15 +9,15 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import tomllib
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from gateway.config.base import Table
 from gateway.config.check import check
 from gateway.config.draft import Draft, Entry
+from gateway.config.entries import entries, sections, single
+from gateway.config.inventory import InventoryConfig
 from gateway.config.links import LINK_KINDS, LinkConfig, ModbusTcpConfig, OpcuaConfig
 from gateway.config.models import (
-    RESERVED,
     GatewayConfig,
     JournalConfig,
     MeterConfig,
@@ -28,15 +28,14 @@ from gateway.config.models import (
 )
 from gateway.config.periods import AggregateConfig, FeedConfig, HistoryConfig, IntervalsConfig
 from gateway.config.sinks import SINK_KINDS, InfluxConfig, MqttConfig, SinkConfig, TlsConfig
-from gateway.config.values import ID, nearest
+from gateway.config.text_files import decoded, parsed, read_bytes, too_deep
+from gateway.config.values import nearest
 from gateway.errors import ConfigError, Finding
-from gateway.file_reading import read_file
 from gateway.findings import (
     key_path,
     meant,
     report,
     salvage,
-    shorten,
     shown,
     to_json,
     unknown_key,
@@ -74,11 +73,11 @@ STAND_INS: dict[type[Table], dict[str, Any]] = {
     IntervalsConfig: {},
     HistoryConfig: {},
     FeedConfig: {},
+    InventoryConfig: {},
     MeterConfig: {"id": "x", "link": "x", "energy_kind": "other", "period": "1s"},
 }
 """Tables that are held against others although they have a fault, with values for what may be missing."""
 SECTIONS = tuple(Site.model_fields)
-FULL_WIDTH = "“”‘’\N{FULLWIDTH QUOTATION MARK}\N{FULLWIDTH APOSTROPHE}「」"
 SERIAL_KINDS = re.compile(r"(modbus[-_ ]?)?(rtu|serial|ascii)|rs-?485|dl/?t[-_ ]?645(-\d+)?", re.IGNORECASE)
 RTU_OVER_TCP = re.compile(
     r"(modbus[-_ ]?)?(rtu|serial)[-_ ]?(over[-_ ]?)?(tcp|ip)|(raw|transparent)[-_ ]?tcp|tcp[-_ ]?(rtu|raw)",
@@ -94,24 +93,8 @@ SIZE_MAX_BYTES = 4 << 20  # 10 000 meters
 
 def load(path: Path) -> Site:
     """Return the site a file describes. Raises ConfigError with every finding."""
-    try:
-        raw = read_file(path, SIZE_MAX_BYTES, str(path))
-    except FileNotFoundError:
-        hint = "name it with --config FILE, or begin with a copy of config/site.example.toml"
-        raise ConfigError([Finding(str(path), "no such file", "the site file", hint)]) from None
-    except OSError as error:
-        raise ConfigError(
-            [Finding(str(path), error.strerror or "a failure", "a file that can be read")]
-        ) from None
-    try:
-        text = raw.decode("utf-8-sig")  # an editor on Windows may have put a byte order mark
-    except UnicodeDecodeError as error:
-        line = raw[: error.start].count(b"\n") + 1
-        found = f"a byte that is not UTF-8 in line {line}"
-        raise ConfigError(
-            [Finding(str(path), found, "UTF-8 text", "save the file as UTF-8, not as GBK")]
-        ) from None
-    return from_toml(text, path)
+    hint = "name it with --config FILE, or begin with a copy of config/site.example.toml"
+    return from_toml(decoded(read_bytes(path, SIZE_MAX_BYTES, "the site file", hint), path), path)
 
 
 def from_toml(text: str, path: Path) -> Site:
@@ -121,12 +104,10 @@ def from_toml(text: str, path: Path) -> Site:
     """
     findings: list[Finding] = []
     try:
-        body = _parsed(text, path)
+        body = parsed(text, path, ("links", "meters", "sinks"))
         draft = _draft(body, path, findings)  # dotted keys nest deeper than the TOML parser minds
     except RecursionError:
-        raise ConfigError(
-            [Finding(str(path), "tables or lists nested beyond all use", "valid TOML")]
-        ) from None
+        raise too_deep(path, "TOML") from None
     findings += check(draft)
     singles = draft.singles()
     values: dict[str, Any] = {name: entry.value for name, entry in singles.items()}
@@ -143,43 +124,6 @@ def from_toml(text: str, path: Path) -> Site:
     return site.seal(hashlib.sha256(written.encode()).hexdigest(), json.loads(written))
 
 
-def _parsed(text: str, path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(text)
-    except ValueError as error:  # TOMLDecodeError, and integers of thousands of digits
-        raise ConfigError([_syntax(path, str(error), text)]) from None
-
-
-def _syntax(path: Path, message: str, text: str) -> Finding:
-    hints = {
-        "Invalid value": 'text is written in quotes: key = "value"',
-        "Unescaped '\\'": "write a Windows path in single quotes",
-        "Cannot overwrite": "the key stands twice; keep one",
-        "Cannot declare": "the table stands twice; tables that may repeat are written [[links]], [[meters]], [[sinks]]",
-    }
-    hint = _full_width(message, text) or _bare_number(message, text)
-    hint = hint or next((h for s, h in hints.items() if message.startswith(s)), "")
-    return Finding(str(path), shorten(message), "valid TOML", hint)
-
-
-def _bare_number(message: str, text: str) -> str:
-    """Return what to do about a meter's number without quotes, "" if it is none: no TOML number begins with 0."""
-    place = re.search(r"line (\d+), column", message)
-    line = text.split("\n")[int(place[1]) - 1] if place else ""
-    number = re.match(r"\s*address\s*=\s*([0-9]+)\s*(#.*)?$", line, re.ASCII)
-    return f'a meter\'s number is text: address = "{number[1]}"' if number else ""
-
-
-def _full_width(message: str, text: str) -> str:
-    """Return what to do about a quote of a Chinese keyboard where TOML wants its own, "" if there is none."""
-    place = re.search(r"line (\d+), column (\d+)", message)
-    lines = text.split("\n")
-    line, column = (lines[int(place[1]) - 1], int(place[2])) if place else (lines[-1], len(lines[-1]) + 1)
-    unclosed = message.startswith(("Illegal character", "Unterminated"))  # told at the end of the line
-    wrong = any(quote in (line if unclosed else line[column - 1 : column]) for quote in FULL_WIDTH)
-    return '“ ” are full-width quotes 中文引号: use "' if wrong else ""
-
-
 def _written(body: Mapping[str, Any]) -> str:
     """Return the content of a file as one JSON text, equal for equal keys and values."""
     return json.dumps(body, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
@@ -187,82 +131,31 @@ def _written(body: Mapping[str, Any]) -> str:
 
 def _draft(body: Mapping[str, Any], path: Path, findings: list[Finding]) -> Draft:
     """Return whatever of the file could be made into objects; what could not goes into `findings`."""
-    tables = _sections(body, findings)
+    tables = sections(body, SECTIONS, findings)
     context = {"base": path.absolute().parent}
-    draft = Draft(
-        _single(GatewayConfig, tables, "gateway", context, findings),
-        _single(PlaceConfig, tables, "site", context, findings),
-        _single(JournalConfig, {"journal": {}} | tables, "journal", context, findings),
-        _single(IntervalsConfig, {"intervals": {}} | tables, "intervals", context, findings),
-        _single(HistoryConfig, {"history": {}} | tables, "history", context, findings),
-        _single(FeedConfig, {"feed": {}} | tables, "feed", context, findings),
-        _entries("links", tables, LINK_KINDS, context, findings),
-        _entries("meters", tables, {"": MeterConfig}, context, findings),
-        _entries("sinks", tables, SINK_KINDS, context, findings),
-        _entries("aggregates", tables, {"": AggregateConfig}, context, findings),
-    )
-    for name, shape in RESERVED.items():
-        if tables.get(name, shape()) != shape():
-            what = f"an empty list, {name} = []" if shape is list else "an empty table"
-            expected = f"{what}: the name is reserved for a later version"
-            findings.append(Finding(name, "content", expected, "remove it"))
-    return draft
 
+    def one(model: type[T], name: str, default: Any = None) -> Entry[T]:
+        hint = "see config/site.example.toml"
+        return single(model, tables.get(name, default), name, context, STAND_INS.get(model), findings, hint)
 
-def _sections(body: Mapping[str, Any], findings: list[Finding]) -> dict[str, Any]:
-    """Return the top-level tables; one with an unknown name is taken for the one it is nearest to."""
-    tables = {name: table for name, table in body.items() if name in SECTIONS}
-    for name, table in body.items():
-        if name in SECTIONS:
-            continue
-        near = meant(name, SECTIONS)
-        findings.append(unknown_key(key_path("", (name,)), SECTIONS, near))
-        there = tables.get(near)
-        if isinstance(there, list) and isinstance(table, list):
-            tables[near] = there + table
-        elif near and there is None:
-            tables[near] = table
-    return tables
-
-
-def _single(
-    model: type[T], tables: Mapping[str, Any], name: str, context: Mapping[str, Any], findings: list[Finding]
-) -> Entry[T]:
-    body = tables.get(name)
-    if not isinstance(body, dict):
-        found = "nothing" if body is None else shown(body)
-        findings.append(Finding(name, found, f"one table [{name}]", "see config/site.example.toml"))
-        body = {}
-        return Entry(name, body, None, frozenset(model.model_fields))
-    value, found_inside, doubtful = salvage(model, body, name, context, STAND_INS.get(model))
-    findings += found_inside
-    return Entry(name, body, value, doubtful)
-
-
-def _entries(
-    name: str,
-    tables: Mapping[str, Any],
-    models: Mapping[str, type[Table]],
-    context: Mapping[str, Any],
-    findings: list[Finding],
-) -> list[Entry[Any]]:
-    """Return the entries of a repeated table, each under the path it goes by in findings."""
-    bodies = tables.get(name, [])
-    if not isinstance(bodies, list):
-        findings.append(
-            Finding(name, shown(bodies), f"tables that may repeat, written [[{name}]]", f"write [[{name}]]")
+    def many(name: str, models: Mapping[str, type[Table]]) -> list[Entry[Any]]:
+        return entries(
+            name, tables.get(name, []), lambda own, at: _entry(own, at, models, context, findings), findings
         )
-        bodies = [bodies]
-    ids = [body.get("id") if isinstance(body, dict) else None for body in bodies]
-    entries = []
-    for i, (body, entry_id) in enumerate(zip(bodies, ids, strict=True)):
-        usable = isinstance(entry_id, str) and ID.fullmatch(entry_id) and ids.count(entry_id) == 1
-        path = f"{name}.{entry_id}" if usable else f"{name}[{i + 1}]"
-        if not isinstance(body, dict):
-            findings.append(Finding(path, shown(body), "a table"))
-            continue
-        entries.append(_entry(body, path, models, context, findings))
-    return entries
+
+    return Draft(
+        one(GatewayConfig, "gateway"),
+        one(PlaceConfig, "site"),
+        one(JournalConfig, "journal", {}),
+        one(IntervalsConfig, "intervals", {}),
+        one(HistoryConfig, "history", {}),
+        one(FeedConfig, "feed", {}),
+        one(InventoryConfig, "inventory", {}),
+        many("links", LINK_KINDS),
+        many("meters", {"": MeterConfig}),
+        many("sinks", SINK_KINDS),
+        many("aggregates", {"": AggregateConfig}),
+    )
 
 
 def _entry(

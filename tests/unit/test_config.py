@@ -134,9 +134,18 @@ def test_overrides_and_variables_reach_the_compiler(tmp_path: Path) -> None:
     assert channel_overrides(site.meters[2])["volume_forward"].unit == "m3"
 
 
-def test_reserved_keys_may_stand_empty(tmp_path: Path, site: config.Site) -> None:
+def test_tables_may_stand_empty(tmp_path: Path, site: config.Site) -> None:
     empty = config.from_toml("aggregates = []\n" + SITE + "\n[inventory]\n[feed]\n", tmp_path / "s")
     assert empty.aggregates == site.aggregates == ()
+    assert empty.inventory == site.inventory
+
+
+def test_the_usual_inventory_is_taken_if_it_is_there(tmp_path: Path) -> None:
+    assert config.from_toml(SITE, tmp_path / "s").inventory.file is None
+    (tmp_path / "inventory.toml").touch()
+    found = config.from_toml(SITE, tmp_path / "s").inventory
+    assert found.file == tmp_path / "inventory.toml"
+    assert (found.ruleset, found.remind_days) == ("GB17167-2006", (90, 30, 7))
 
 
 def test_on_a_link_of_several_protocols_the_profile_says_how_a_meter_is_read(site: config.Site) -> None:

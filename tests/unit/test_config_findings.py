@@ -118,7 +118,9 @@ MISTAKES = [
     ("unit-of-a-variable-overridden", VARIABLE, VARIABLE + '\n[meters.override.flow_mass]\nunit = "t/h"', "meters.boiler-1.override.flow_mass.unit", "a value", "variable itself", "variables.flow_mass"),
     ("profile-dir", GATEWAY, GATEWAY + '\nprofile_dirs = ["nowhere"]', "gateway.profile_dirs[1]", "nowhere", "folder", ""),
     ("aggregate-as-table", "[gateway]", f"[aggregates]\n{SUM}\n[gateway]", "aggregates", "a table", "[[aggregates]]", "write [[aggregates]]"),
-    ("reserved", SITE_TABLE, '[inventory]\nurl = "x"\n[site]\n', "inventory", "content", "reserved", "remove"),
+    ("inventory-file", SITE_TABLE, '[inventory]\nfile = "ledger.toml"\n[site]\n', "inventory.file", "ledger.toml", "inventory", "create it"),
+    ("ruleset-dir", SITE_TABLE, '[inventory]\nruleset_dirs = ["mine"]\n[site]\n', "inventory.ruleset_dirs[1]", "mine", "a folder", "create it"),
+    ("inventory-key", SITE_TABLE, '[inventory]\nrule_set = "x"\n[site]\n', "inventory.rule_set", "unknown", "ruleset", "`ruleset`"),
     # files and secrets
     ("missing-ca", MQTT, MQTT + '\ntls = { enabled = true, ca_file = "ca.crt" }', "sinks.mqtt.tls.ca_file", "no file", "PEM", "create"),
     ("tls-off", MQTT, MQTT + '\ntls = { ca_file = "site.toml" }', "sinks.mqtt.tls.enabled", "this machine", "switched on", "enabled = true"),
