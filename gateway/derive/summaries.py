@@ -95,7 +95,9 @@ class Words:
     @property
     def is_news(self) -> bool:
         """Return whether it says anything else than the summary before it."""
-        return bool(self._sums) if self._before is None else self._before.get("meters") != to_row(self._sums)
+        if self._before is None:
+            return bool(self._sums)
+        return _told(self._before.get("meters", {})) != _told(to_row(self._sums))
 
     def messages(self) -> Iterator[dict[str, Any]]:
         """Yield the bodies of the summary's messages, part by part."""
@@ -185,6 +187,14 @@ class Words:
             "t1": self._grid.iso(end_ns),
             "rev": self.rev,
         }
+
+
+def _told(meters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what of a row the feed tells: counts by channel are the history's own."""
+    return {
+        meter: {name: part for name, part in own.items() if name != "channels"}
+        for meter, own in meters.items()
+    }
 
 
 def aggregate_body(

@@ -29,12 +29,16 @@ if TYPE_CHECKING:
 
 
 class MeterSums(NamedTuple):
-    """One meter in a period: how complete, its counters' runs, by shift and by tariff (shift or tariff -> counter -> ...)."""
+    """One meter in a period: how complete, its counters' runs, by shift and by tariff (shift or tariff -> counter -> ...).
+
+    channels: of a day, reported channel -> readings expected and good; empty in one summed up before that was kept.
+    """
 
     completeness: Completeness
     runs: Mapping[str, Run]
     shifts: Mapping[str, Mapping[str, Run]]
     tariffs: Mapping[str, Mapping[str, Parted]]
+    channels: Mapping[str, tuple[int, int]] = {}
 
 
 Sums = dict[str, MeterSums]
@@ -61,7 +65,17 @@ def of_day(store: Queries, grid: Grid, day: Span, settings: IntervalsConfig) -> 
         if in_day:
             by_shift = {name: _over(_within(intervals, span), span, own) for name, span in shifts}
             sums, by_tariff = summed(map(of_interval, in_day)), _by_tariff(in_day, tariffs, own)
-            found[meter] = MeterSums(sums, _over(in_day, day, own), by_shift, by_tariff)
+            found[meter] = MeterSums(sums, _over(in_day, day, own), by_shift, by_tariff, by_channel(in_day))
+    return found
+
+
+def by_channel(intervals: Iterable[Interval]) -> dict[str, tuple[int, int]]:
+    """Return channel -> readings expected and good in intervals of one meter."""
+    found: dict[str, tuple[int, int]] = {}
+    for interval in intervals:
+        for one in interval.channels:
+            expected, good = found.get(one.key, (0, 0))
+            found[one.key] = expected + one.expected, good + one.good
     return found
 
 
@@ -205,6 +219,7 @@ def to_row(sums: Sums) -> dict[str, Any]:
                 }
                 for kind, channels in own.tariffs.items()
             },
+            **({"channels": {key: list(n) for key, n in own.channels.items()}} if own.channels else {}),
         }
         for meter, own in sums.items()
     }
@@ -233,6 +248,12 @@ def of_row(row: Mapping[str, Any]) -> Sums:
                 }
                 for kind, channels in own["tariffs"].items()
             },
+            channels_of_row(own),
         )
         for meter, own in row.items()
     }
+
+
+def channels_of_row(own: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
+    """Return channel -> readings expected and good as a meter's row has them, empty if it does not."""
+    return {key: (expected, good) for key, (expected, good) in own.get("channels", {}).items()}
