@@ -55,7 +55,13 @@ def check_file(ruleset: Ruleset, stem: str) -> list[Finding]:
 
 def check_whole(ruleset: Ruleset, files: Mapping[str, str]) -> list[Finding]:
     """Return every finding in a ruleset with its base merged. files: row id -> name of the file it comes from."""
+    taken = Counter(row.id for _, row in rows_of(ruleset))
     findings = [
+        *(
+            Finding(f"{files.get(id_, '')}: a row", f'"{id_}", in {count} tables', "an id of its own")
+            for id_, count in taken.items()
+            if count > 1
+        ),
         *_single(ruleset, ruleset.limits, "limit", files),
         *_single(ruleset, ruleset.rates, "rate", files),
         *_single(ruleset, ruleset.shares, "share", files),
