@@ -47,15 +47,15 @@ def main(owner: Owner, plant: Plant) -> Words:
     """Return by what a unit or a piece of equipment is a main one."""
     name = plant.name(owner.id)
     what = (
-        Words("main unit", "主要次级用能单位")
+        Words("a main unit", "主要次级用能单位")
         if owner.level == 2
         else Words("main equipment", "主要用能设备")
     )
     certain = [one for one in owner.reaches if one.verdict in ("reached", "every")]
     if certain:
         told = reached(certain[0])
-        return Words(f"{name} is a {what.en}: {told.en}", f"{name} 为{what.zh}: {told.zh}")
-    return Words(f"{name} may be a {what.en}", f"{name} 可能为{what.zh}")
+        return Words(f"{name} is {what.en}: {told.en}", f"{name} 为{what.zh}: {told.zh}")
+    return Words(f"{name} may be {what.en}", f"{name} 可能为{what.zh}")
 
 
 def reached(reach: Reach) -> Words:
@@ -98,17 +98,20 @@ def unknown_counts_not() -> Words:
     )
 
 
-def auxiliary(reach: Reach | None, text: Words) -> Words:
+def of_note(text: str, text_zh: str) -> Words:
+    """Return what a note of a ruleset says, ready to be gone on with."""
+    return Words(text.rstrip(". "), (text_zh or text).rstrip("。. "))
+
+
+def auxiliary(reach: Reach, text: Words) -> Words:
     """Return the ground of a small auxiliary amount."""
-    if reach is None or reach.verdict == "no_limit":
-        return text
     told = reached(reach)
     return Words(f"{text.en}: {told.en}", f"{text.zh}: {told.zh}")
 
 
-def central(units: Sequence[str], flows: Sequence[str], plant: Plant, text: Words) -> Words:
+def central(unit: str, flows: Sequence[str], plant: Plant, text: Words) -> Words:
     """Return the ground of central metering: all inflows of a process unit are fitted."""
-    where = ", ".join(map(plant.name, units))
+    where = plant.name(unit)
     return Words(
         f"{text.en}: all inflows of {where} are fitted ({names(flows)})",
         f"{text.zh}: {where} 的全部输入均已配备 ({names(flows)})",

@@ -86,7 +86,8 @@ class Needs:
         if not flow.seasonal_heating or note is None or self._ruleset.choice("seasonal_heating") == "none":
             return need
         how = f": {flow.other_settlement}" if flow.other_settlement else ""
-        return self._exempt(need, note, Words(note.text + how, (note.text_zh or note.text) + how))
+        text = grounds.of_note(note.text, note.text_zh)
+        return self._exempt(need, note, Words(text.en + how, text.zh + how))
 
     def _exempt(self, need: Need, note: Note, words: Words) -> Need:
         clause = f"{self._ruleset.ruleset.id} {note.clause}"
@@ -173,8 +174,9 @@ class Needs:
         if note is None or self._ruleset.choice("small_auxiliary") == "none":
             return need
         if reach.verdict in ("below", "no_limit"):
-            text = Words(note.text, note.text_zh or note.text)
-            return self._exempt(need, note, grounds.auxiliary(reach, text))
+            return self._exempt(
+                need, note, grounds.auxiliary(reach, grounds.of_note(note.text, note.text_zh))
+            )
         if reach.verdict == "unknown" and not need.undetermined:
             return self._doubtful(need, grounds.reached(reach))
         return need

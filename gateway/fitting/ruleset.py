@@ -74,6 +74,7 @@ class Meta(Table):
     superseded_on: Day = Field(default=None, description="Day another edition took its place.")
     superseded_by: str = Field(default="", description="That edition.")
     note: str = Field(default="", description="What whoever uses it must know.")
+    note_zh: str = Field(default="", description="The same in Chinese.")
     water: str = Field(default="", description="Id of the ruleset of water that goes with it.")
 
 

@@ -1,0 +1,137 @@
+"""The evaluation: an inventory, a ruleset and evidence in, every need with its verdict out. Pure. Rules: docs/specs/fitting.md."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gateway.errors import MetergateError
+from gateway.fitting.classes import Classes
+from gateway.fitting.evidence import window_before
+from gateway.fitting.grounds import Words
+from gateway.fitting.instruments import Instruments
+from gateway.fitting.needs import Needs
+from gateway.fitting.outcome import Outcome, Row, ShareRow
+from gateway.fitting.plant import Plant
+from gateway.fitting.rows import Rows
+from gateway.fitting.shares import shares
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    from gateway.fitting.evidence import Evidence
+    from gateway.fitting.ruleset import Ruleset
+    from gateway.inventory.model import Inventory
+
+
+def evaluate(
+    inventory: Inventory,
+    ruleset: Ruleset,
+    water_ruleset: Ruleset | None,
+    as_of: date,
+    evidence: Evidence | None,
+) -> Outcome:
+    """Return the outcome of a checked inventory by a ruleset on a day.
+
+    water_ruleset: the one of water beside it, None: none. evidence: of the window before the day; None: connected and
+    effective are not known. Raises MetergateError if the evidence is of another window.
+    """
+    window = window_before(as_of)
+    if evidence is not None and evidence.window != window:
+        raise MetergateError(
+            f"the evidence is of {evidence.first} to {evidence.last}, but on {as_of} the window is {window.first} to "
+            f"{window.last}, the last full calendar month before: gather it anew, or name another --as-of"
+        )
+    plant = Plant(inventory, as_of)
+    classes = Classes(plant, ruleset)
+    fitted = Instruments(plant, ruleset, classes, evidence)
+    needs = Needs(plant, ruleset)
+    rows = _rows(plant, ruleset, needs, Rows(plant, ruleset, fitted, classes, evidence))
+    water_rows, water_shares = _water(plant, water_ruleset, evidence)
+    standings = fitted.summary()
+    doubts = _doubts(ruleset, classes, plant, rows)
+    return Outcome(
+        inventory=inventory,
+        ruleset=ruleset,
+        water_ruleset=water_ruleset,
+        as_of=as_of,
+        window=window,
+        evidence=evidence,
+        user_class=classes.user_class,
+        standings=standings,
+        owners=needs.owners,
+        rows=rows,
+        water_rows=water_rows,
+        water_shares=water_shares,
+        unassigned=tuple(
+            name for name, one in standings.items() if not one.is_fitted or not plant.instruments[name].flows
+        ),
+        doubts=tuple(words.en for words in doubts),
+        doubts_zh=tuple(words.zh for words in doubts),
+    )
+
+
+def _rows(plant: Plant, ruleset: Ruleset, needs: Needs, rows: Rows) -> tuple[Row, ...]:
+    found = rows.central(needs.all())
+    return rows.of(found, rows.surplus(found))
+
+
+def _water(
+    plant: Plant, ruleset: Ruleset | None, evidence: Evidence | None
+) -> tuple[tuple[Row, ...], tuple[ShareRow, ...]]:
+    """Return the rows and shares of the ruleset of water, of the energy kinds it speaks of alone."""
+    if ruleset is None:
+        return (), ()
+    rows_of = [row.energy_kinds for row in ruleset.rates] + [row.energy_kinds for row in ruleset.limits]
+    kinds = frozenset(kind for row in rows_of for kind in row)
+    classes = Classes(plant, ruleset)
+    fitted = Instruments(plant, ruleset, classes, evidence)
+    needs = Needs(plant, ruleset, kinds)
+    rows = Rows(plant, ruleset, fitted, classes, evidence)
+    found = rows.central(needs.all())
+    return rows.of(found, {}), shares(plant, ruleset, fitted)
+
+
+def _doubts(ruleset: Ruleset, classes: Classes, plant: Plant, rows: tuple[Row, ...]) -> list[Words]:
+    """Return what whoever reads the result must know before a figure of it."""
+    about = ruleset.ruleset
+    told: list[Words] = []
+    if ruleset.is_empty:
+        told.append(
+            Words(
+                f"{about.id} has no tables: nothing can be judged by it",
+                f"{about.id} 无限定值和配备率表, 不能据以判定",
+            )
+        )
+    if about.superseded_on is not None and about.superseded_on <= plant.on:
+        by = about.superseded_by or "–"
+        told.append(
+            Words(
+                f"{about.id} is superseded since {about.superseded_on} by {by}: the result shows what the old edition demands",
+                f"{about.id} 已于 {about.superseded_on} 被 {by} 代替: 本结果仅表明旧版的要求",
+            )
+        )
+    elif about.valid_from is not None and plant.on < about.valid_from:
+        told.append(
+            Words(
+                f"{about.id} is in force only from {about.valid_from}",
+                f"{about.id} 自 {about.valid_from} 起实施",
+            )
+        )
+    if about.note:
+        told.append(Words(about.note, about.note_zh or about.note))
+    if ruleset.user_classes and not classes.user_class:
+        told.append(
+            Words(
+                "the user class of the electricity supply is not known: classes of electricity meters are not judged",
+                "用户类别不详: 未判定电能表准确度等级",
+            )
+        )
+    open_needs = sum(1 for row in rows for one in row.judged if one.need.undetermined)
+    if open_needs:
+        told.append(
+            Words(
+                f"{open_needs} needs are counted because an amount is not known",
+                f"{open_needs} 项应配因用量不详而计入",
+            )
+        )
+    return told

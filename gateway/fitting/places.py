@@ -1,0 +1,104 @@
+"""An inventory by the places where flows meet: what arrives, what leaves, what is used there unseen. Pure."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from gateway.inventory.model import ORGANIZATION
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from gateway.inventory.model import Equipment, Flow, Inventory
+
+
+class Places:
+    """An inventory by its places: what arrives, what leaves, who belongs where."""
+
+    def __init__(self, inventory: Inventory) -> None:
+        """Look up ends, members and losses once."""
+        self._ins: dict[str, dict[str, list[Flow]]] = {}
+        self._outs: dict[str, dict[str, list[Flow]]] = {}
+        for flow in inventory.flows:
+            self._ins.setdefault(flow.to_end, {}).setdefault(flow.energy_kind, []).append(flow)
+            self._outs.setdefault(flow.from_end, {}).setdefault(flow.energy_kind, []).append(flow)
+        self._equipment = {one.id: one for one in inventory.equipment}
+        self._units = {one.id: one for one in inventory.units}
+        self._machines: dict[str, list[Equipment]] = {}
+        for one in inventory.equipment:
+            self._machines.setdefault(one.unit or ORGANIZATION, []).append(one)
+        self._parts: dict[str, list[str]] = {}
+        for unit in inventory.units:
+            self._parts.setdefault(unit.parent or ORGANIZATION, []).append(unit.id)
+        self._losses: dict[tuple[str, str], Decimal] = {}
+        for loss in inventory.losses:
+            key = loss.unit or ORGANIZATION, loss.energy_kind
+            self._losses[key] = self._losses.get(key, Decimal(0)) + Decimal(loss.percent)
+
+    def passing(self, place: str) -> list[str]:
+        """Return the kinds that both arrive at a place and leave it."""
+        leaving = self._outs.get(place, {})
+        return [kind for kind in self._ins.get(place, {}) if kind in leaving]
+
+    def ins(self, place: str, kind: str) -> list[Flow]:
+        """Return what arrives."""
+        return self._ins.get(place, {}).get(kind, [])
+
+    def outs(self, place: str, kind: str) -> list[Flow]:
+        """Return what leaves."""
+        return self._outs.get(place, {}).get(kind, [])
+
+    def loss_percent(self, place: str, kind: str) -> Decimal:
+        """Return the declared loss, percent of the intake."""
+        return self._losses.get((place, kind), Decimal(0))
+
+    def unseen(self, place: str, kind: str) -> Iterable[str]:
+        """Yield why flows do not show all of a kind that is used at a place."""
+        if place in self._equipment:
+            yield from self._converting(place, kind)
+            return
+        yield from (f"{name} takes {kind} by no flow of the inventory" for name in self._hidden(place, kind))
+        if place in self._units and not self._serves_own(place, kind):
+            yield f"what {place} uses of {kind} itself is shown by no flow: all that leaves it goes elsewhere"
+
+    def _converting(self, place: str, kind: str) -> Iterable[str]:
+        """Yield why a machine does more with a kind than pass it on."""
+        machine = self._equipment[place]
+        taken = {*self._ins.get(place, {}), *(one.energy_kind for one in machine.amounts)} - {kind}
+        given = {*self._outs.get(place, {})} - {kind}
+        if taken or given:
+            others = ", ".join(sorted(taken | given))
+            yield f"{place} also takes or gives {others}: one kind may turn into another, which no balance sees"
+
+    def _hidden(self, place: str, kind: str) -> Iterable[str]:
+        """Yield the machines and parts of a place that use a kind which no flow brings them."""
+        for machine in self._machines.get(place, ()):
+            if not self.ins(machine.id, kind) and any(one.energy_kind == kind for one in machine.amounts):
+                yield machine.id
+        for id_ in self._parts.get(place, ()):
+            if self.ins(id_, kind):
+                continue
+            if any(one.energy_kind == kind for one in self._units[id_].amounts):
+                yield id_
+            else:
+                yield from self._hidden(id_, kind)
+
+    def _serves_own(self, place: str, kind: str) -> bool:
+        """Return whether a flow of a kind goes from a unit to its own machines or parts."""
+        return any(self._is_within(flow.to_end, place) for flow in self.outs(place, kind))
+
+    def _is_within(self, end: str, place: str) -> bool:
+        seen: set[str] = set()
+        above = self._above(end)
+        while above and above not in seen:
+            if above == place:
+                return True
+            seen.add(above)
+            above = self._above(above)
+        return False
+
+    def _above(self, end: str) -> str:
+        if end in self._equipment:
+            return self._equipment[end].unit
+        return self._units[end].parent if end in self._units else ""
