@@ -28,18 +28,18 @@ def schema() -> dict[str, Any]:
         "title": "Metergate site file",
         "description": "The configuration of one gateway (docs/reference/site-file.md).",
     }
-    return head | dict(_without_titles(Site.model_json_schema(by_alias=True)))
+    return head | dict(without_titles(Site.model_json_schema(by_alias=True)))
 
 
-def _without_titles(part: Any) -> Any:
+def without_titles(part: Any) -> Any:
     """Return a schema without the titles that only repeat a key."""
     if isinstance(part, dict):
         return {
-            key: _without_titles(value)
+            key: without_titles(value)
             for key, value in part.items()
             if not (key == "title" and isinstance(value, str))
         }
-    return [_without_titles(item) for item in part] if isinstance(part, list) else part
+    return [without_titles(item) for item in part] if isinstance(part, list) else part
 
 
 def schema_text() -> str:
@@ -49,17 +49,18 @@ def schema_text() -> str:
 
 def page_text(page: str) -> str:
     """Return the reference page with its tables of keys written anew; the rest is written by hand."""
-    return _between(page, _BEGIN, _END, tables())
+    return between(page, _BEGIN, _END, tables())
 
 
 def profiles_page_text(page: str) -> str:
     """Return the page of the shipped meter types with its table written anew; the rest is written by hand."""
     library = profiles.Library([profiles.shipped_dir()])
     rows = profiles.profiles_table(library.get(name) for name in library.ids())
-    return _between(page, _PROFILES_BEGIN, _PROFILES_END, rows)
+    return between(page, _PROFILES_BEGIN, _PROFILES_END, rows)
 
 
-def _between(page: str, begin: str, end: str, lines: list[str]) -> str:
+def between(page: str, begin: str, end: str, lines: list[str]) -> str:
+    """Return a page with what stands between two marks written anew."""
     start, stop = page.index(begin) + len(begin), page.index(end)
     return page[:start] + "\n" + "\n".join(lines) + "\n" + page[stop:]
 
