@@ -6,14 +6,13 @@ holds), `remove` drops; interpretations are merged by switch; `ladder` and `proo
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gateway
+from gateway.config.text_files import decoded, parsed, read_bytes, too_deep
 from gateway.config.values import nearest
 from gateway.errors import ConfigError, Finding
-from gateway.file_reading import read_file
 from gateway.findings import parse, shorten
 from gateway.fitting.ruleset import Meta, Ruleset
 from gateway.fitting.ruleset_check import LISTS, SINGLES, check_file, check_whole, rows_of
@@ -96,9 +95,9 @@ class Rulesets:
 def _read(path: Path) -> Ruleset:
     """Return what stands in one file. Raises ConfigError with every finding, each led by the file's name."""
     try:
-        ruleset, findings = parse(Ruleset, _parsed(path), "", {})
+        ruleset, findings = parse(Ruleset, _tables(path), "", {})
     except RecursionError:
-        raise _unreadable(path, "tables or lists nested beyond all use") from None
+        raise too_deep(path, "TOML") from None
     if ruleset is not None:
         findings += check_file(ruleset, path.stem)
     if ruleset is None or findings:
@@ -108,15 +107,10 @@ def _read(path: Path) -> Ruleset:
     return ruleset
 
 
-def _parsed(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(read_file(path, SIZE_MAX_BYTES, path.name).decode())
-    except (OSError, ValueError) as error:  # not UTF-8, not TOML, an integer of thousands of digits
-        raise _unreadable(path, shorten(str(error))) from error
-
-
-def _unreadable(path: Path, found: str) -> ConfigError:
-    return ConfigError([Finding(path.name, found, "a readable TOML file in UTF-8")])
+def _tables(path: Path) -> dict[str, Any]:
+    hint = "`metergate rulesets` lists those there are"
+    text = decoded(read_bytes(path, SIZE_MAX_BYTES, "a ruleset", hint), path)
+    return parsed(text, path, LISTS)
 
 
 def _merged(over: Ruleset, base: Ruleset, file: str) -> Ruleset:
@@ -148,6 +142,8 @@ def _not_removable(name: str, known: set[str], base: Ruleset, file: str) -> Find
 def _meta(over: Meta, base: Meta) -> Meta:
     """Return what a ruleset says of itself; that its base is superseded, and what must be known of it, stays said."""
     parts: dict[str, Any] = {key: getattr(base, key) for key in INHERITED if key not in over.model_fields_set}
-    if base.note:
-        parts["note"] = " ".join(filter(None, (over.note, f"{base.id}: {base.note}")))
+    for key in ("note", "note_zh"):
+        own, below = getattr(over, key), getattr(base, key)
+        if below:
+            parts[key] = " ".join(filter(None, (own, f"{base.id}: {below}")))
     return over.model_copy(update=parts)
