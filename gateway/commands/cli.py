@@ -21,6 +21,7 @@ from gateway.commands.collect import collect
 from gateway.commands.completeness import completeness
 from gateway.commands.export import export
 from gateway.commands.feed import app as feed
+from gateway.commands.fitting import fitting
 from gateway.commands.opcua import app as opcua
 from gateway.commands.options import Config, Json, config_path, duration_s, print_json
 from gateway.commands.record import record
@@ -305,7 +306,7 @@ cli_bus.mount(app)
 cli_meter.mount(app)
 app.add_typer(opcua, name="opcua")
 app.add_typer(feed, name="feed")
-for _command in (verify, watch, collect, completeness, export):
+for _command in (verify, watch, collect, completeness, export, fitting):
     app.command()(_command)
 app.command()(record)
 

@@ -1,0 +1,80 @@
+"""Reports written into files: the page, the workbook, the diagrams. What they need is an extra and imported only here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from gateway.errors import MetergateError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from gateway.commands.fitting_work import Evaluated
+
+Language = Literal["zh", "en"]
+
+
+def write_page(found: Evaluated, path: Path, language: Language) -> Path:
+    """Write the report as one HTML file. Raises MetergateError if that cannot be."""
+    try:
+        from gateway.reports.page import page
+    except ModuleNotFoundError as error:
+        raise missing_extra(error) from error
+    text = page(found.outcome, language, made_at=_now(found), revision=found.revision)
+    _write(path, text)
+    return path
+
+
+def write_workbook_file(found: Evaluated, path: Path) -> Path:
+    """Write the forms as an Excel workbook. Raises MetergateError if that cannot be."""
+    try:
+        from gateway.reports.forms import write_workbook
+    except ModuleNotFoundError as error:
+        raise missing_extra(error) from error
+    try:
+        write_workbook(found.outcome, path, made_at=_now(found), revision=found.revision)
+    except OSError as error:
+        raise _refused(path, error) from error
+    return path
+
+
+def write_diagrams(found: Evaluated, folder: Path, language: Language) -> list[Path]:
+    """Write one diagram per energy kind into a folder, made if it is not there. Raises MetergateError if that cannot be."""
+    from gateway.energy_kinds import ENERGY_KINDS
+    from gateway.reports.diagram import diagram
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _refused(folder, error) from error
+    there = {flow.energy_kind for flow in found.outcome.inventory.flows}
+    written = []
+    for kind in (kind for kind in ENERGY_KINDS if kind in there):
+        path = folder / f"{kind}.svg"
+        _write(path, diagram(found.outcome, kind, language))
+        written.append(path)
+    return written
+
+
+def missing_extra(error: ModuleNotFoundError) -> MetergateError:
+    """Return what to do when the packages of reports are not installed."""
+    return MetergateError(
+        f"{error.name} is not installed; reports need: pip install 'metergate[report]', or make env in a clone"
+    )
+
+
+def _now(found: Evaluated) -> str:
+    from gateway.clock import SystemClock, local
+
+    return local(SystemClock().wall_ns(), "UTC" if found.site is None else found.site.site.timezone)
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise _refused(path, error) from error
+
+
+def _refused(path: Path, error: OSError) -> MetergateError:
+    return MetergateError(f"{path}: {error.strerror or error}; name a file in a folder that can be written")
