@@ -111,14 +111,14 @@ def read_entries(text: bytes, name: str) -> list[Entry]:
             raise _damaged(name, number, f"it has number {entry.number}: lines were taken out or put in")
         if entry.prev != prev:
             raise _damaged(name, number, "it does not follow the line before, which was changed")
-        if not isinstance(entry.body, dict) or entry.digest != _digest(number, prev, entry.body):
+        if entry.digest != _digest(number, prev, entry.body):
             raise _damaged(name, number, "it was changed after it was written")
         entries.append(entry)
         prev = entry.digest
     return entries
 
 
-def _digest(number: int, prev: str, body: Mapping[str, Any]) -> str:
+def _digest(number: int, prev: str, body: object) -> str:
     canonical = orjson.dumps({"number": number, "prev": prev, "body": body}, option=orjson.OPT_SORT_KEYS)
     return hashlib.sha256(canonical).hexdigest()
 
