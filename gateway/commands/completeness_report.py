@@ -5,13 +5,11 @@ from __future__ import annotations
 from array import array
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import orjson
-
 from gateway.derive.consistency import Consistency, boundary_error_s, consistency
 from gateway.derive.declarations import declared_around
 from gateway.derive.stand_ins import with_stand_ins
 from gateway.derive.sums import of_day, of_intervals, of_month, of_total
-from gateway.feed.jws import Malformed, parse
+from gateway.evidence.messages import entries, first_since, intervals_told
 from gateway.feed.lines import time_ms
 from gateway.intervals.completeness import Completeness, percent, summed
 from gateway.intervals.grid import Span
@@ -23,11 +21,8 @@ if TYPE_CHECKING:
 
     from gateway.config.periods import IntervalsConfig
     from gateway.derive.sums import Sums
-    from gateway.feed.entries import Entry
     from gateway.history.read import Queries
     from gateway.intervals.grid import Grid
-
-BATCH_BYTES = 8 << 20
 
 
 class Uploaded(NamedTuple):
@@ -183,12 +178,10 @@ def uploaded(
     chain, oldest, seq = str(meta.get("chain", "")), int(meta.get("oldest", 1)), int(meta.get("seq", 0))
     has = {name: Acknowledged(positions.get(name, {}), chain) for name in destinations}
     values = {name: _Values(grid, span) for name in destinations}
-    first = _first_since(store, oldest, seq + 1, span.start_ns)
-    for entry in _entries(store, first, seq + 1):
+    first = first_since(store, oldest, seq + 1, span.start_ns)
+    for entry in entries(store, first, seq + 1):
         owners = [name for name, acknowledged in has.items() if entry.seq in acknowledged]
-        if entry.kind != "data" or not owners:
-            continue
-        for interval in _intervals(entry):
+        for interval in intervals_told(entry) if owners else ():
             start_ns = time_ms(interval["t0"]) * MS_NS
             if span.start_ns <= start_ns < span.end_ns and (meters is None or interval["meter"] in meters):
                 for name in owners:
@@ -199,32 +192,3 @@ def uploaded(
         name: Uploaded(count, None if store.unreadable else percent(min(count, due), due), is_whole)
         for name, count in counts.items()
     }
-
-
-def _first_since(store: Queries, first: int, until: int, time_ns: int) -> int:
-    """Return the first message signed at that time or later; messages are signed in order of time."""
-    while first < until:
-        middle = (first + until) // 2
-        found = store.entries(middle, middle + 1, 1)
-        if found and found[0].time_ns < time_ns:
-            first = middle + 1
-        else:
-            until = middle
-    return first
-
-
-def _entries(store: Queries, first: int, until: int) -> Iterator[Entry]:
-    while first < until:
-        batch = store.entries(first, until, BATCH_BYTES)
-        if not batch:
-            return
-        yield from batch
-        first = batch[-1].seq + 1
-
-
-def _intervals(entry: Entry) -> list[dict[str, Any]]:
-    try:
-        found: list[dict[str, Any]] = orjson.loads(parse(entry.jws).payload).get("intervals", [])
-    except (Malformed, orjson.JSONDecodeError):
-        return []
-    return found

@@ -1,0 +1,254 @@
+"""What the instruments of an inventory delivered in a window, out of the history. Contract: docs/specs/evidence.md.
+
+The counts are those of `metergate completeness`; what an interval was never made of, since nothing ran, is expected all the same.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import TYPE_CHECKING, NamedTuple
+
+from gateway.config.reports import reported
+from gateway.derive.declarations import declared_around, of_meter
+from gateway.derive.site_grid import grid_of
+from gateway.derive.stand_ins import with_stand_ins
+from gateway.derive.sums import MeterSums
+from gateway.evidence.days import channels_on, days_of, last_good_interval, meters_on, span_of
+from gateway.fitting.evidence import Delivered, Evidence
+from gateway.intervals.aggregates import EXACT
+from gateway.intervals.completeness import Completeness
+from gateway.intervals.grid import Span
+from gateway.intervals.totals import joined
+from gateway.inventory.values import Measured
+from gateway.model import NS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+    from datetime import date
+
+    from drivers.profiles import Library
+    from gateway.config.models import Site
+    from gateway.config.reports import Reported
+    from gateway.evidence.days import MeterDay
+    from gateway.fitting.evidence import Window
+    from gateway.history.read import Queries
+    from gateway.intervals.grid import Grid
+    from gateway.intervals.totals import Run
+    from gateway.inventory.model import Instrument, Inventory
+
+UNITS = {"kW·h": "kWh", "kWh": "kWh", "m³": "m3", "m3": "m3", "t": "t", "GJ": "GJ"}
+"""Canonical unit of a counter -> unit of an inventory; an amount in another one says nothing about energy, mass or volume."""
+PLACES = Decimal("1E-12")  # what an amount of an inventory can hold
+
+
+class _Day(NamedTuple):
+    on: date
+    span: Span
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What one instrument delivered so far. key: the counter it stands for, "" if it cannot be told. named: its own channel alone counts."""
+
+    instrument: Instrument
+    key: str
+    named: bool
+    span: Span
+    expected: int = 0
+    good: int = 0
+    last_ns: int = 0
+    late: Span | None = None  # the last day with a good reading, if it has no reading at a boundary
+    runs: list[dict[str, Run]] = field(default_factory=list)
+
+    def take(self, day: Span, own: MeterDay, counts: tuple[int, int]) -> None:
+        """Add a day. counts: readings expected and good."""
+        self.expected += counts[0]
+        self.good += counts[1]
+        keys = [self.key] if self.named else own.runs
+        ends = [run.last.time_ns for key in keys if (run := own.runs.get(key)) is not None and run.last]
+        self.last_ns = max([self.last_ns, *ends])
+        if counts[1]:
+            self.late = None if ends else day
+        if self.key in own.runs:
+            self.runs.append({self.key: own.runs[self.key]})
+
+
+def gather(
+    inventory: Inventory,
+    site: Site,
+    library: Library,
+    history: Queries,
+    window: Window,
+    advance: Callable[[float], None] = lambda _: None,
+    *,
+    now_ns: int | None = None,
+) -> Evidence | None:
+    """Return what each instrument with a meter delivered; None if the history begins after the window: nobody can tell.
+
+    advance: told which part is done. now_ns: until when readings were due; None: the window is over. Raises StorageError.
+    """
+    grid = grid_of(site)
+    days = [_Day(on, span_of(grid, on)) for on in days_of(window)]
+    span = Span(days[0].span.start_ns, days[-1].span.end_ns)
+    oldest = next(iter(history.intervals()), None)
+    if oldest is None or oldest.start_ns >= span.end_ns or (now_ns is not None and now_ns <= span.start_ns):
+        return None
+    closed_ns = int((history.state("agenda") or {}).get("closed_ns", 0))
+    known = {meter.id: reported(meter, library) for meter in site.meters}
+    tallies = _tallies(inventory, known, days)
+    for number, day in enumerate(days, 1):
+        if day.span.end_ns > oldest.start_ns and day.span.start_ns < closed_ns:
+            _take_day(history, grid, site, day.span, tallies)
+        advance(number / len(days))
+    _find_late(history, tallies)
+    due_ns = span.end_ns if now_ns is None else min(span.end_ns, _due(now_ns, closed_ns, site, grid))
+    for tally in tallies:
+        tally.expected += _never_made(tally, known, closed_ns, due_ns)
+    amounts = _amounts(history, tallies, grid, span, closed_ns)
+    found = {
+        tally.instrument.id: Delivered(
+            expected=tally.expected,
+            good=tally.good,
+            last_good=grid.iso(tally.last_ns) if tally.last_ns else "",
+            amount=amounts.get(tally.instrument.id),
+        )
+        for tally in tallies
+        if tally.expected or tally.runs or tally.instrument.meter in known
+    }
+    return Evidence.model_validate(
+        {
+            "from": window.first,
+            "to": window.last,
+            "timezone": site.site.timezone,
+            "source": _source(
+                site, grid, span, oldest.start_ns, min(closed_ns, due_ns), len(history.unreadable)
+            ),
+            "instruments": found,
+        }
+    )
+
+
+def _source(site: Site, grid: Grid, span: Span, oldest_ns: int, until_ns: int, unreadable: int) -> str:
+    """Return where the evidence is from, and what of the window it does not have."""
+    said = [f"history of gateway {site.gateway.id}"]
+    if oldest_ns > span.start_ns:
+        said.append(f"begins {grid.iso(oldest_ns)}, after the window does")
+    if until_ns < span.end_ns:
+        said.append(f"nothing was made after {grid.iso(until_ns)}")
+    if unreadable:
+        said.append(f"damaged rows passed over: {unreadable}")
+    return "; ".join(said)
+
+
+def _tallies(
+    inventory: Inventory, known: Mapping[str, list[Reported]], days: Collection[_Day]
+) -> list[_Tally]:
+    """Return the instruments with a meter that were in their place on a day of the window, each with its own days."""
+    found = []
+    for instrument in inventory.instruments:
+        own = [day.span for day in days if instrument.meter and instrument.is_installed(day.on)]
+        if own:
+            counters = [one.key for one in known.get(instrument.meter, ()) if one.kind == "counter"]
+            key = instrument.channel or (counters[0] if len(counters) == 1 else "")
+            span = Span(own[0].start_ns, own[-1].end_ns)
+            found.append(_Tally(instrument, key, bool(instrument.channel), span))
+    return found
+
+
+def _take_day(history: Queries, grid: Grid, site: Site, day: Span, tallies: Collection[_Tally]) -> None:
+    """Add one day to every instrument that was in its place."""
+    here = [one for one in tallies if one.span.start_ns <= day.start_ns < one.span.end_ns]
+    meters = meters_on(history, grid, site.intervals, day, {one.instrument.meter for one in here})
+    scanned = _scanned(history, day, here, meters)
+    for tally in here:
+        own = meters.get(tally.instrument.meter)
+        if own is None:
+            continue
+        counts = own.expected, own.good
+        if tally.named:
+            channels = own.channels or scanned.get(tally.instrument.meter, {})
+            counts = channels.get(tally.key, (0, 0))
+        tally.take(day, own, counts)
+
+
+def _scanned(
+    history: Queries, day: Span, here: Collection[_Tally], meters: Mapping[str, MeterDay]
+) -> dict[str, dict[str, tuple[int, int]]]:
+    """Return the counts by channel that a day's summary does not tell, of the meters they are wanted of."""
+    wanted = {one.instrument.meter for one in here if one.named}
+    wanted = {meter for meter in wanted if meter in meters and not meters[meter].channels}
+    return channels_on(history, day, wanted) if wanted else {}
+
+
+def _find_late(history: Queries, tallies: Collection[_Tally]) -> None:
+    """Find the last good reading of those that had none at a boundary, as exactly as the begin of its interval."""
+    by_day: dict[Span, set[str]] = defaultdict(set)
+    for tally in tallies:
+        if tally.late is not None:
+            by_day[tally.late].add(tally.instrument.meter)
+    found = {day: last_good_interval(history, day, meters) for day, meters in by_day.items()}
+    for tally in tallies:
+        if tally.late is not None:
+            tally.last_ns = max(tally.last_ns, found[tally.late].get(tally.instrument.meter, 0))
+
+
+# -- what was never made --------------------------------------------------------------------------------------
+
+
+def _due(now_ns: int, closed_ns: int, site: Site, grid: Grid) -> int:
+    """Return until when intervals must have closed: a running gateway is an interval and its grace behind."""
+    lag_ns = 2 * grid.length_ns + round(site.intervals.grace_s * NS)
+    return now_ns if now_ns - closed_ns > lag_ns else closed_ns
+
+
+def _never_made(tally: _Tally, known: Mapping[str, list[Reported]], closed_ns: int, due_ns: int) -> int:
+    """Return the readings that were due after the last interval closed: nothing has run since."""
+    begin_ns, end_ns = max(closed_ns, tally.span.start_ns), min(due_ns, tally.span.end_ns)
+    if begin_ns >= end_ns:
+        return 0
+    total = 0
+    for one in known.get(tally.instrument.meter, ()):
+        if not tally.named or one.key == tally.key:
+            period_ns = round(one.period_s * NS)
+            total += -(-end_ns // period_ns) + begin_ns // -period_ns
+    return total
+
+
+# -- amounts --------------------------------------------------------------------------------------------------
+
+
+def _amounts(
+    history: Queries, tallies: Collection[_Tally], grid: Grid, span: Span, closed_ns: int
+) -> dict[str, Measured | None]:
+    """Return instrument -> what its counter counted over the window, or over its own days in it; None: unknown.
+
+    Where the window is a month of the site a reading within a day of its ends stands in, as in the month's own total.
+    """
+    splits = declared_around(history, span)
+    runs: dict[str, Run] = {}
+    for tally in tallies:
+        own = joined(tally.runs, of_meter(splits, tally.instrument.meter)).get(tally.key)
+        if own is not None:
+            runs[tally.instrument.id] = own.over(tally.span)
+    if grid.month(span.start_ns) == span and closed_ns >= span.end_ns:
+        open_ended = {
+            tally.instrument.id: (tally.instrument.meter, tally.key)
+            for tally in tallies
+            if tally.span == span and tally.instrument.id in runs
+        }
+        sums: dict[str, dict[str, Run]] = defaultdict(dict)
+        for instrument, (meter, key) in open_ended.items():
+            sums[meter][key] = runs[instrument]
+        whole = {meter: MeterSums(Completeness(), own, {}, {}) for meter, own in sums.items()}
+        made = with_stand_ins(history, span, whole, splits)
+        runs |= {instrument: made[meter].runs[key] for instrument, (meter, key) in open_ended.items()}
+    return {instrument: _measured(run) for instrument, run in runs.items()}
+
+
+def _measured(run: Run) -> Measured | None:
+    amount, unit = run.amount, UNITS.get(run.unit)
+    if amount is None or unit is None or amount < 0:
+        return None
+    return Measured(EXACT.quantize(amount, PLACES).normalize(EXACT), unit)
