@@ -190,6 +190,16 @@ def convert(given: Measured, unit: str, kind: str, ruleset: Ruleset, plant: Plan
     return None
 
 
+def common_unit(amounts: Iterable[Measured], kind: str, ruleset: Ruleset, plant: Plant) -> str:
+    """Return the unit of one of some amounts that most of them convert to, "" without amounts; their order says nothing."""
+    known = list(amounts)
+
+    def lost(unit: str) -> tuple[int, str]:
+        return sum(1 for one in known if convert(one, unit, kind, ruleset, plant) is None), unit
+
+    return min({one.unit for one in known}, key=lost, default="")
+
+
 def _amount(one: Equipment, kind: str) -> KindAmount | None:
     return next((amount for amount in one.amounts if amount.energy_kind == kind), None)
 

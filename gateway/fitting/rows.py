@@ -11,6 +11,7 @@ from gateway.energy_kinds import ENERGY_KINDS
 from gateway.fitting.advice import advice
 from gateway.fitting.central import with_central
 from gateway.fitting.instruments import proves
+from gateway.fitting.limits import common_unit, convert
 from gateway.fitting.outcome import Judged, Row
 
 if TYPE_CHECKING:
@@ -134,14 +135,15 @@ class Rows:
 
     def _covered(self, counted: Sequence[Judged]) -> Fraction | None:
         """Return the share by quantity that is fitted, None unless every yearly amount is known in one unit."""
+        flows = [self._plant.flows.get(one.need.flow) for one in counted]
+        amounts = [flow.yearly for flow in flows if flow is not None and flow.yearly is not None]
+        if len(amounts) < len(counted):
+            return None
+        kind = counted[0].need.energy_kind if counted else ""
+        unit = common_unit(amounts, kind, self._ruleset, self._plant)
         total = metered = Decimal(0)
-        unit = ""
-        for one in counted:
-            flow = self._plant.flows.get(one.need.flow)
-            if flow is None or flow.yearly is None:
-                return None
-            unit = unit or flow.yearly.unit
-            value = flow.yearly.to(unit)
+        for one, amount in zip(counted, amounts, strict=True):
+            value = convert(amount, unit, kind, self._ruleset, self._plant)
             if value is None:
                 return None
             total += value

@@ -9,6 +9,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
+from gateway.fitting.limits import common_unit, convert
 from gateway.fitting.outcome import ShareRow
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ LEVELS = (1, 2, 3)
 def shares(plant: Plant, ruleset: Ruleset, fitted: Instruments) -> tuple[ShareRow, ...]:
     """Return the share of every level the ruleset demands one at."""
     rows = [row for row in ruleset.shares if ruleset.holds(row, plant.on)]
-    return tuple(_share(row, _flows(plant, row), ruleset, fitted) for row in rows)
+    return tuple(_share(row, _flows(plant, row), ruleset, fitted, plant) for row in rows)
 
 
 def _flows(plant: Plant, row: Share) -> list[Flow]:
@@ -46,12 +47,15 @@ def _flows(plant: Plant, row: Share) -> list[Flow]:
     ]
 
 
-def _share(row: Share, flows: Sequence[Flow], ruleset: Ruleset, fitted: Instruments) -> ShareRow:
-    unit = next((flow.yearly.unit for flow in flows if flow.yearly is not None), "")
+def _share(
+    row: Share, flows: Sequence[Flow], ruleset: Ruleset, fitted: Instruments, plant: Plant
+) -> ShareRow:
+    amounts = [flow.yearly for flow in flows if flow.yearly is not None]
+    unit = common_unit(amounts, row.energy_kind, ruleset, plant)
     total = metered = Decimal(0)
     unknown: list[str] = []
     for flow in flows:
-        value = None if flow.yearly is None else flow.yearly.to(unit)
+        value = None if flow.yearly is None else convert(flow.yearly, unit, row.energy_kind, ruleset, plant)
         if value is None:
             unknown.append(flow.id)
             continue

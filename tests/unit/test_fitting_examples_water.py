@@ -94,3 +94,14 @@ def test_level_3_has_its_own_share() -> None:
     assert (ours.need, ours.fitted, ours.required) == (3, 1, Decimal(80))
     found = share(outcome, 3)
     assert (found.share, found.required, found.meets) == (Fraction(3, 4), Decimal(85), False)
+
+
+def test_a_cubic_metre_of_water_is_taken_for_a_tonne_whatever_comes_first() -> None:
+    # 60 000 m³ with a meter and 40 000 t without: 60 000/100 000 = 60 %, in whichever order they stand.
+    flows = [
+        flow("w-1", "outside>organization", "water", "60000 m3"),
+        flow("w-2", "outside>organization", "water", "40000 t"),
+    ]
+    for order in (flows, flows[::-1]):
+        outcome = judge(plant(flows=order, instruments=[instrument("m", "w-1", kind="water")]), water=WATER)
+        assert share(outcome, 1).share == Fraction(60, 100)
