@@ -63,10 +63,12 @@ class ChainedFile:
     def held(self) -> Iterator[list[Entry]]:
         """Hold the file for this process and yield its records; what they decide can then be added with `add`."""
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            fd = os.open(
-                self.path.with_name(self.path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
-            )
+            if not self.path.parent.exists():
+                self.path.parent.mkdir(parents=True, mode=0o700)
+                _give(self.path.parent)
+            lock = self.path.with_name(self.path.name + ".lock")
+            fd = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            _give(lock)
         except OSError as error:
             raise StorageError(
                 f"{self.path}: {error.strerror}; run it as the gateway's user or as root"
@@ -91,11 +93,19 @@ class ChainedFile:
         text = b"".join(orjson.dumps(entry._asdict()) + b"\n" for entry in [*entries, *made])
         try:
             replace_file(self.path, text)
+            _give(self.path)
         except OSError as error:
             raise StorageError(
                 f"{self.path}: {error.strerror}; nothing was added, make room and enter it again"
             ) from error
         return made
+
+
+def _give(path: Path) -> None:
+    """Give what root made to the owner of the folder it is in: the gateway has to read it."""
+    if os.geteuid() == 0:
+        owner = path.parent.stat()
+        os.chown(path, owner.st_uid, owner.st_gid)
 
 
 def read_entries(text: bytes, name: str) -> list[Entry]:

@@ -2,37 +2,28 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, NamedTuple
 
-import typer
-
+from gateway.commands.fitting import (  # noqa: TC001 - typer reads the annotations
+    AsOf,
+    EvidenceFile,
+    InventoryFile,
+    RulesetName,
+)
 from gateway.commands.options import Config, Json, print_json
+from gateway.errors import MetergateError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import date
     from decimal import Decimal
+    from pathlib import Path
 
     from gateway.fitting.balance import Balance, Balances
+    from gateway.fitting.evidence import Evidence
+    from gateway.fitting.ruleset import Ruleset
     from gateway.inventory.model import Inventory
 
-InventoryFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--inventory", help="Inventory (.toml, .json or .xlsx) instead of the one in force.", dir_okay=False
-    ),
-]
-EvidenceFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--evidence", help="Evidence as JSON instead of what the history has.", exists=True, dir_okay=False
-    ),
-]
-AsOf = Annotated[
-    str,
-    typer.Option("--as-of", help="Day, as 2026-09-01; the window is the full month before. Default: today."),
-]
-RulesetName = Annotated[str, typer.Option("--ruleset", help="Id or file of a ruleset instead of the site's.")]
 SIGNS = {"balanced": "balanced 平衡", "flagged": "FLAGGED 不平衡"}
 REFUSED = "not judged 不判定"
 
@@ -50,23 +41,65 @@ def balance(
     In − Σ out less declared losses, against its expanded uncertainty (k = 2) from class and chain. Where a flow is not
     measured, or its readings are not whole, nothing is judged and the reasons are listed.
     """
-    from gateway.commands.ledger_inputs import inputs, needed
     from gateway.fitting.balance import balances
     from gateway.fitting.balance_rows import as_json
 
     given = inputs(config, inventory, evidence, as_of, ruleset)
-    found = balances(given.inventory, given.ruleset, needed(given.evidence, given.window))
+    found = balances(given.inventory, given.ruleset, given.evidence)
     names = place_names(given.inventory)
     if json:
         about = {
             "inventory_digest": given.inventory.digest,
-            "revision": given.ledger.revision,
+            "revision": given.revision,
             "ruleset": given.ruleset.ruleset.id,
             "as_of": given.as_of.isoformat(),
         }
         print_json(about | as_json(found, names))
         return
     show(found, names)
+
+
+class Inputs(NamedTuple):
+    """What a balance stands on. revision: of the inventory, None if it was not applied."""
+
+    inventory: Inventory
+    revision: int | None
+    ruleset: Ruleset
+    as_of: date
+    evidence: Evidence
+
+
+def inputs(
+    config: Path | None, inventory: Path | None, evidence: Path | None, as_of: str, ruleset: str
+) -> Inputs:
+    """Return what a balance stands on. Raises ConfigError, MetergateError if nothing is known of the window.
+
+    as_of: "": today, or with an evidence file the day after its window.
+    """
+    from datetime import timedelta
+
+    from gateway.commands.fitting_work import day_of, gathered, inventory_of, rulesets_of, site_of
+    from gateway.evidence.evidence_file import read_evidence
+    from gateway.fitting.evidence import window_before
+
+    site = site_of(config, is_needed=inventory is None)
+    found, revision, _ = inventory_of(site, inventory)
+    rules, _ = rulesets_of(site, ruleset, "")
+    proof = read_evidence(evidence) if evidence is not None else None
+    on = proof.last + timedelta(days=1) if proof is not None and not as_of else day_of(as_of, site)
+    window = window_before(on)
+    if proof is None and site is not None:
+        proof = gathered(found, site, window)
+    if proof is None:
+        raise MetergateError(
+            f"nothing is known of {window.first} to {window.last}: the history does not reach there, or this gateway has "
+            "not run; name another --as-of, or a file with --evidence"
+        )
+    if as_of and proof.window != window:
+        raise MetergateError(
+            f"the evidence is of {proof.first} to {proof.last}, but on {on} the window is {window.first} to {window.last}"
+        )
+    return Inputs(found, revision, rules, on, proof)
 
 
 def place_names(inventory: Inventory) -> dict[str, str]:

@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gateway.commands.balance import EvidenceFile, InventoryFile, RulesetName  # noqa: TC001 - typer reads them
+from gateway.commands.fitting import (  # noqa: TC001 - typer reads the annotations
+    EvidenceFile,
+    InventoryFile,
+    RulesetName,
+)
 from gateway.commands.options import By, Config, Json, config_path, print_json, user
 from gateway.errors import ConfigError, Finding
 
@@ -53,7 +57,7 @@ def enter(
 ) -> None:
     """Enter a bill. It is never changed: what was wrong is put right by a new entry with --replaces and --why."""
     from gateway.clock import SystemClock
-    from gateway.commands.ledger_inputs import ledger_of
+    from gateway.commands.fitting_work import inventory_of
     from gateway.commands.options import reason
     from gateway.evidence.bill_comparison import bill_row
     from gateway.evidence.bills import Bills, refuse_unfit
@@ -74,7 +78,7 @@ def enter(
         "why": why if replaces is None else reason(why),
     }
     bill = _bill(given | {"entered_ns": SystemClock().wall_ns()})
-    refuse_unfit(bill, ledger_of(site, inventory).inventory)
+    refuse_unfit(bill, inventory_of(site, inventory)[0])
     made = Bills(site.gateway.state_dir).enter(bill)
     if json:
         print_json(bill_row(made))
@@ -185,20 +189,20 @@ def compare(
 
 def compared(site: Site, evidence: Path | None, inventory: Path | None, ruleset: str) -> list[Comparison]:
     """Return every bill that holds against the meters. Raises ConfigError, StorageError, MetergateError."""
-    from gateway.commands.ledger_inputs import gathered, ledger_of, read_evidence
+    from gateway.commands.fitting_work import gathered, inventory_of, rulesets_of
     from gateway.evidence.bill_comparison import compare as against
     from gateway.evidence.bills import Bills
-    from gateway.fitting.rulesets import Rulesets
+    from gateway.evidence.evidence_file import read_evidence
 
-    ledger = ledger_of(site, inventory).inventory
-    rules = Rulesets(site.inventory.ruleset_dirs).get(ruleset or site.inventory.ruleset)
+    ledger, _, _ = inventory_of(site, inventory)
+    rules, _ = rulesets_of(site, ruleset, "")
     given = read_evidence(evidence) if evidence is not None else None
     known: dict[Any, Any] = {}
     found = []
     for one in Bills(site.gateway.state_dir).standing():
         window = one.bill.window
         if window not in known:
-            known[window] = given or gathered(site, ledger, window)
+            known[window] = given or gathered(ledger, site, window)
         found.append(against(one, ledger, rules, known[window]))
     return found
 

@@ -17,6 +17,8 @@ import typer
 from gateway import __version__
 from gateway.commands import bus as cli_bus
 from gateway.commands import meter as cli_meter
+from gateway.commands.balance import balance
+from gateway.commands.bill import app as bill
 from gateway.commands.collect import collect
 from gateway.commands.completeness import completeness
 from gateway.commands.export import export
@@ -25,6 +27,7 @@ from gateway.commands.fitting import fitting
 from gateway.commands.opcua import app as opcua
 from gateway.commands.options import Config, Json, config_path, duration_s, print_json
 from gateway.commands.record import record
+from gateway.commands.rulesets import rulesets
 from gateway.commands.verify import verify
 from gateway.commands.watch import watch
 from gateway.errors import EXIT_CONFIG, ConfigError, MetergateError
@@ -306,9 +309,11 @@ cli_bus.mount(app)
 cli_meter.mount(app)
 app.add_typer(opcua, name="opcua")
 app.add_typer(feed, name="feed")
-for _command in (verify, watch, collect, completeness, export, fitting):
+app.add_typer(bill, name="bill")
+for _command in (verify, watch, collect, completeness, export, fitting, balance):
     app.command()(_command)
 app.command()(record)
+app.command()(rulesets)
 
 
 @app.callback()
