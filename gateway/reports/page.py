@@ -1,0 +1,147 @@
+"""The report of a fitting evaluation as one HTML file: to read, to print, to sign. It loads nothing from anywhere.
+
+Order: need, inspection, calculation, findings. Source: GB/T 43866-2024 (confidence S: its scope; the text was not seen).
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gateway.errors import MetergateError
+from gateway.reports.diagram import diagrams
+from gateway.reports.diagram_shapes import FORBIDDEN
+from gateway.reports.page_findings import (
+    banners,
+    declared_tables,
+    finding_tables,
+    interpretation_table,
+    marks_table,
+)
+from gateway.reports.page_sections import (
+    Names,
+    inspection_table,
+    need_tables,
+    rate_tables,
+    water_table,
+)
+from gateway.reports.texts import Words
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+    from gateway.fitting.outcome import Outcome
+    from gateway.fitting.ruleset import Ruleset
+    from gateway.reports.diagram import Drawing
+    from gateway.reports.texts import Language
+
+TEMPLATES = Path(__file__).parent / "templates"
+DRAWINGS_MAX = 24
+"""Embedded; of more only those of the whole organisation are."""
+
+
+def page(outcome: Outcome, language: Language, *, made_at: str, revision: int | None) -> str:
+    """Return the report as HTML.
+
+    made_at: when, as it is to be shown. revision: of the inventory, None if it is not an applied one.
+    Raises MetergateError if jinja2 is not installed.
+    """
+    words, template = Words(language), _template()
+    names = Names(outcome, words)
+    drawings, left_out = _embedded(diagrams(outcome, language))
+    html = template.render(
+        w=words,
+        language="zh-CN" if language == "zh" else "en",
+        outcome=outcome,
+        facts=_facts(outcome, words, made_at, revision),
+        banners=banners(outcome, words),
+        rates=rate_tables(outcome, words),
+        water=water_table(outcome, words),
+        need=need_tables(outcome, words, names),
+        inspection=inspection_table(outcome, words, names),
+        findings=finding_tables(outcome, words, names),
+        declared=declared_tables(outcome, words),
+        drawings=drawings,
+        left_out=left_out,
+        interpretations=interpretation_table(outcome, words),
+        marks=marks_table(outcome, words),
+        commands=_commands(outcome, language, revision),
+        made_at=made_at,
+    )
+    return FORBIDDEN.sub("\ufffd", html)
+
+
+@cache
+def _template() -> Template:
+    try:
+        from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    except ImportError as error:
+        raise MetergateError(
+            "the HTML report needs jinja2: install metergate with its extra, metergate[report]"
+        ) from error
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("page.html.j2")
+
+
+def _embedded(drawings: tuple[Drawing, ...]) -> tuple[list[Drawing], int]:
+    """Return the drawings to embed, and how many are left out: those of units, where there are too many."""
+    if len(drawings) <= DRAWINGS_MAX:
+        return list(drawings), 0
+    kinds: dict[str, Drawing] = {}
+    for drawing in drawings:
+        kinds.setdefault(drawing.energy_kind, drawing)
+    return list(kinds.values()), len(drawings) - len(kinds)
+
+
+def _facts(outcome: Outcome, words: Words, made_at: str, revision: int | None) -> list[tuple[str, str, str]]:
+    """Return what stands on the first page: label, text, and a digest where there is one."""
+    about, inventory = outcome.inventory.organization, outcome.inventory
+    number = words("not_applied") if revision is None else words("revision", number=revision)
+    evidence = outcome.evidence
+    window = words("window_value", first=outcome.window.first, last=outcome.window.last)
+    sources = (
+        words("no_evidence_long")
+        if evidence is None
+        else " ".join(filter(None, (evidence.source, evidence.timezone))) or words("unknown")
+    )
+    facts = [
+        (words("for_organization"), about.name, ""),
+        (words("credit_code"), about.credit_code or "—", ""),
+        (words("industry"), about.industry or "—", ""),
+        (words("address"), about.address or "—", ""),
+        (words("as_of"), outcome.as_of.isoformat(), ""),
+        (words("statistics_year"), str(about.statistics_year or words("unknown")), ""),
+        (words("window"), window, ""),
+        (words("evidence"), sources, ""),
+        (words("user_class"), outcome.user_class or words("unknown"), ""),
+        (words("prepared_by"), about.prepared_by or "—", ""),
+        (words("inventory"), number, inventory.digest),
+        (words("ruleset"), _title(outcome.ruleset, words), outcome.ruleset.digest),
+    ]
+    if outcome.water_ruleset is not None:
+        facts.append(
+            (words("water_ruleset"), _title(outcome.water_ruleset, words), outcome.water_ruleset.digest)
+        )
+    return [*facts, (words("made_at"), made_at, "")]
+
+
+def _title(ruleset: Ruleset, words: Words) -> str:
+    title = words.either(ruleset.ruleset.title_zh, ruleset.ruleset.title)
+    return title if title.startswith(ruleset.ruleset.id) else f"{ruleset.ruleset.id} {title}"
+
+
+def _commands(outcome: Outcome, language: Language, revision: int | None) -> dict[str, Any]:
+    """Return the command lines that give this report again, and explain it."""
+    given = "--inventory FILE " if revision is None else ""
+    same = f"metergate fitting {given}--ruleset {outcome.ruleset.ruleset.id} --as-of {outcome.as_of}"
+    return {
+        "again": [f"{same} --html report.html --lang {language}", f"{same} --json"],
+        "explain": [f"{same} --explain ID"],
+    }
