@@ -85,7 +85,7 @@ def fitting(
     if json:
         from gateway.fitting.result import result
 
-        print_json(result(found.outcome) | {"revision": found.revision})
+        print_json(result(found.outcome, found.revision))
         return
     from gateway.commands.fitting_table import show
 

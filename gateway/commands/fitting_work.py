@@ -51,12 +51,10 @@ def evaluated(
     site = site_of(config, is_needed=inventory is None)
     found, revision, path = inventory_of(site, inventory)
     rules, water = rulesets_of(site, ruleset, water_ruleset)
-    day = day_of(as_of, site)
-    proof: Evidence | None
-    if evidence is not None:
-        proof = read_evidence(evidence)
-    else:
-        proof = gathered(found, site, window_before(day)) if site is not None else None
+    proof: Evidence | None = None if evidence is None else read_evidence(evidence)
+    day = day_after(proof) if proof is not None and not as_of else day_of(as_of, site)
+    if proof is None and site is not None:
+        proof = gathered(found, site, window_before(day))
     return Evaluated(evaluate(found, rules, water, day, proof), revision, site, path)
 
 
@@ -108,6 +106,13 @@ def day_of(text: str, site: Site | None) -> date:
     if found is None:
         raise typer.BadParameter(f'"{text}" is no day such as 2026-11-22', param_hint="--as-of")
     return found
+
+
+def day_after(evidence: Evidence) -> date:
+    """Return the first day whose window evidence is of."""
+    from datetime import timedelta
+
+    return evidence.last + timedelta(days=1)
 
 
 def gathered(inventory: Inventory, site: Site, window: Window) -> Evidence | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from decimal import ROUND_DOWN, Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 from gateway.fitting.ruleset import SWITCHES
 
@@ -11,9 +11,22 @@ if TYPE_CHECKING:
     from fractions import Fraction
 
     from gateway.fitting.outcome import Judged, Outcome, Row, ShareRow, Standing
-    from gateway.fitting.ruleset import Ruleset
+    from gateway.fitting.result_shape import (
+        AboutBody,
+        ExemptBody,
+        InterpretationBody,
+        MissingBody,
+        RateBody,
+        ResultBody,
+        ShareBody,
+        StandingBody,
+        SupersededBody,
+        Verification,
+        WaterBody,
+        WindowBody,
+    )
+    from gateway.fitting.ruleset import Level, Ruleset
 
-Body = dict[str, Any]
 PLACES = Decimal("0.0001")
 
 
@@ -25,16 +38,17 @@ def percent(share: Fraction | None) -> float | None:
     return float(exact.quantize(PLACES, rounding=ROUND_DOWN))
 
 
-def result(outcome: Outcome) -> Body:
-    """Return the whole result as plain JSON values."""
+def result(outcome: Outcome, revision: int | None = None) -> ResultBody:
+    """Return the whole result as plain JSON values. revision: of the inventory, None: not applied."""
     inventory, evidence = outcome.inventory, outcome.evidence
     return {
         "organization": inventory.organization.name,
         "ruleset": about(outcome.ruleset),
         "superseded": superseded(outcome),
         "inventory_digest": inventory.digest,
+        "revision": revision,
         "as_of": outcome.as_of.isoformat(),
-        "window": outcome.window.as_json(),
+        "window": cast("WindowBody", outcome.window.as_json()),
         "statistics_year": inventory.organization.statistics_year,
         "evidence": None if evidence is None else {"source": evidence.source, "timezone": evidence.timezone},
         "good_percent_min": _float(
@@ -50,13 +64,13 @@ def result(outcome: Outcome) -> Body:
     }
 
 
-def about(ruleset: Ruleset) -> Body:
+def about(ruleset: Ruleset) -> AboutBody:
     """Return which ruleset it is."""
     meta = ruleset.ruleset
     return {"id": meta.id, "title": meta.title, "title_zh": meta.title_zh, "digest": ruleset.digest}
 
 
-def superseded(outcome: Outcome) -> Body | None:
+def superseded(outcome: Outcome) -> SupersededBody | None:
     """Return since when and by what the ruleset is superseded, None if it is not."""
     meta = outcome.ruleset.ruleset
     if meta.superseded_on is None or outcome.as_of < meta.superseded_on:
@@ -68,9 +82,9 @@ def superseded(outcome: Outcome) -> Body | None:
     }
 
 
-def interpretations(ruleset: Ruleset) -> list[Body]:
+def interpretations(ruleset: Ruleset) -> list[InterpretationBody]:
     """Return how every question the standard leaves open is answered."""
-    found = []
+    found: list[InterpretationBody] = []
     for switch in SWITCHES:
         stated = ruleset.interpretations.get(switch)
         found.append(
@@ -85,12 +99,12 @@ def interpretations(ruleset: Ruleset) -> list[Body]:
     return found
 
 
-def row_body(row: Row) -> Body:
+def row_body(row: Row) -> RateBody:
     """Return one energy kind at one level."""
     return {
         "ruleset": row.ruleset,
         "energy_kind": row.energy_kind,
-        "level": row.level,
+        "level": cast("Level", row.level),
         "need": row.need,
         "fitted": row.fitted,
         "connected": row.connected,
@@ -118,7 +132,7 @@ def row_body(row: Row) -> Body:
     }
 
 
-def missing_body(judged: Judged) -> Body:
+def missing_body(judged: Judged) -> MissingBody:
     """Return a needed flow without instrument."""
     need = judged.need
     return {
@@ -130,7 +144,7 @@ def missing_body(judged: Judged) -> Body:
     }
 
 
-def exempt_body(judged: Judged) -> Body:
+def exempt_body(judged: Judged) -> ExemptBody:
     """Return a flow that needs no instrument, with the ground. counted: it keeps its row (docs/specs/fitting.md)."""
     need = judged.need
     return {
@@ -143,14 +157,14 @@ def exempt_body(judged: Judged) -> Body:
     }
 
 
-def standing_body(one: Standing) -> Body:
+def standing_body(one: Standing) -> StandingBody:
     """Return how one instrument stands."""
     return {
         "fitted": one.is_fitted,
         "connected": one.is_connected,
         "effective": one.is_effective,
         "intact": one.is_intact,
-        "verification": one.verification,
+        "verification": cast("Verification", one.verification),
         "accurate": one.is_accurate,
         "confirmed": one.is_confirmed,
         "good_percent": percent(one.good_share),
@@ -161,7 +175,7 @@ def standing_body(one: Standing) -> Body:
     }
 
 
-def _water(outcome: Outcome) -> Body | None:
+def _water(outcome: Outcome) -> WaterBody | None:
     """Return what the ruleset of water says: its rates and its shares by quantity; None without such a ruleset."""
     ruleset = outcome.water_ruleset
     if ruleset is None:
@@ -173,12 +187,12 @@ def _water(outcome: Outcome) -> Body | None:
     }
 
 
-def share_body(row: ShareRow) -> Body:
+def share_body(row: ShareRow) -> ShareBody:
     """Return the metered share of water at one level."""
     return {
         "ruleset": row.ruleset,
         "energy_kind": row.energy_kind,
-        "level": row.level,
+        "level": cast("Level", row.level),
         "total": _text(row.total),
         "metered": _text(row.metered),
         "unit": row.unit or None,
