@@ -46,6 +46,10 @@ class Rulesets:
         """Return the ids in alphabetical order; nothing is read."""
         return tuple(sorted(self._files))
 
+    def is_shipped(self, name: str) -> bool:
+        """Return whether a ruleset comes with the gateway."""
+        return self._files[name].parent == shipped_dir()
+
     def path(self, name_or_path: str) -> Path:
         """Return the file of a ruleset. Raises ConfigError if there is none of that id."""
         if "/" in name_or_path or name_or_path.endswith(".toml"):
