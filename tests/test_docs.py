@@ -16,6 +16,7 @@ from drivers import profiles
 from gateway.commands.cli import app
 from gateway.config.site_file import Site, from_toml
 from gateway.errors import ConfigError
+from gateway.fitting.rulesets import Rulesets
 from simulators.plan import load_plan
 
 if TYPE_CHECKING:
@@ -114,10 +115,16 @@ def test_examples_load(text: str, tmp_path: Path) -> None:
         (folder / f"{tomllib.loads(profile_text)['id']}.toml").write_text(profile_text, encoding="utf-8")
         assert load_plan(file).meters
         return
+    if "ruleset" in body:
+        file = tmp_path / f"{body['ruleset']['id']}.toml"
+        file.write_text(text, encoding="utf-8")
+        assert Rulesets([tmp_path]).get(file.stem).ruleset.title == body["ruleset"]["title"]
+        return
     if not body.keys() <= set(Site.model_fields):
         assert {"id", "maker", "model"} & body.keys() or "channels" in body, "neither site file nor profile"
         return
     (tmp_path / "file").write_text("made up\n")
+    (tmp_path / "rulesets").mkdir()
     whole = NAMED_FILE.sub(rf'\1"{tmp_path / "file"}"', text)
     whole += "\n".join(head for name, head in HEADS.items() if name not in body)
     try:
