@@ -165,6 +165,7 @@ class Gateway:
                 ),
                 tasks.create_task(self._supervised("maintenance", verbs.maintenance.run)),
                 tasks.create_task(self._supervised("replay", verbs.replays.run)),
+                tasks.create_task(self._supervised("inventory", self.derivation.keep)),
             ]
             if self._control:
                 control = ControlServer(self.site.gateway.socket_path, self.answers)

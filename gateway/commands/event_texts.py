@@ -71,6 +71,21 @@ KINDS = {
         "目的地移除", "a destination is not in the site file any more; messages were still to go to it"
     ),
     "feed_paused": Kind("上报中断", "no feed was configured for a time: its intervals were not told"),
+    "inventory_applied": Kind("台账生效", "a revision of the inventory was applied and is in force"),
+    "instrument_nonconforming": Kind(
+        "器具不合格", "the instrument did not conform in this span of days: what it measured then is in doubt"
+    ),
+    "instrument_expired": Kind(
+        "器具超期",
+        "no verification of the instrument was valid in this span of days: what it measured then is in doubt",
+    ),
+    "instrument_valid_again": Kind(
+        "器具恢复有效", "the verification of an instrument that was in doubt is valid again"
+    ),
+    "verification_due": Kind("检定到期提醒", "the verification of the instrument ends soon, or has ended"),
+    "fitting_failed": Kind(
+        "配备率未算出", "the fitting rates could not be worked out for the feed; it is tried again"
+    ),
     "message_refused": Kind("上报被拒", "a destination of the feed refused messages for good"),
 }
 AWAY = {

@@ -123,9 +123,11 @@ def _chain(row: Mapping[str, Any]) -> Text:
 
 
 def _rates(result: Mapping[str, Any]) -> str:
-    """Return the figures of a fitting result that stand at its top."""
-    told = [f"{key} {value}" for key, value in result.items() if isinstance(value, (str, int, float))]
-    return f": {', '.join(told[:4])}" if told else ""
+    """Return how many rates are what is demanded, and whether the ruleset still is in force."""
+    judged = [row for row in result["rates"] if row["meets"] is not None]
+    met = sum(1 for row in judged if row["meets"])
+    old = f", superseded {result['superseded_on']}" if result["superseded_on"] else ""
+    return f": {met} of {len(judged)} met{old}"
 
 
 def _gaps(gaps: Mapping[str, int]) -> str:

@@ -16,12 +16,13 @@ if TYPE_CHECKING:
 
     from drivers.profiles import Library
     from gateway.config.models import MeterConfig, Site
+    from gateway.derive.marks import Marks
 
 Body = dict[str, Any]
 
 
-def about(meter: MeterConfig, library: Library) -> Body:
-    """Return a meter's details as its own message has them: `contract.About`."""
+def about(meter: MeterConfig, library: Library, marks: Marks, now_ns: int) -> Body:
+    """Return a meter's details as its own message has them: `contract.About`. marks: its verification as it stands now."""
     return {
         "id": meter.id,
         "name": meter.name,
@@ -40,9 +41,7 @@ def about(meter: MeterConfig, library: Library) -> Body:
             for channel in reported(meter, library)
         ],
         "labels": dict(meter.labels),
-        "accuracy_class": None,
-        "verification": None,
-    }
+    } | marks.about(meter.id, now_ns)
 
 
 def index(site: Site, details: Mapping[str, Body], key: Body) -> Body:

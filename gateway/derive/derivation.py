@@ -12,12 +12,16 @@ from gateway.config.difference import difference
 from gateway.config.sinks import FEED_KINDS
 from gateway.control.requests import BadRequest, number, one_of, only, text
 from gateway.derive.deriver import Deriver
+from gateway.derive.following import Following
+from gateway.derive.keeper import Keeper
+from gateway.derive.marks import Marks
 from gateway.derive.site_grid import grid_of
 from gateway.derive.untold import Untold
 from gateway.dispatch import Dispatcher
 from gateway.errors import StorageError
 from gateway.feed.positions import Positions
 from gateway.history.history import History
+from gateway.inventory.revisions import FOLDER, Revisions
 from gateway.journal.store import StorageDamaged
 from gateway.model import Event
 
@@ -29,6 +33,7 @@ if TYPE_CHECKING:
     from gateway.config.sinks import SinkConfig
     from gateway.control.server import Answer
     from gateway.derive.messenger import Messenger
+    from gateway.derive.rating import Rating
     from gateway.feed.entries import Destination
     from gateway.health import Health, SinkHealth
     from gateway.interfaces import Clock
@@ -57,7 +62,10 @@ class Derivation:
         self.dispatchers: list[Dispatcher] = []
         self._messenger: Messenger | None = None
         self.held = ""  # why nothing is derived
+        self._following = Following(Revisions(site.gateway.state_dir / FOLDER), Marks(site.site.timezone))
         self.deriver: Deriver
+        self._keeper: Keeper
+        self._rating: Rating | None = None
 
     async def changes(self, digest: str) -> dict[str, object]:
         """Return what differs between the site file of a digest and the one in force, for the event; {}: it is not known."""
@@ -80,6 +88,7 @@ class Derivation:
     ) -> None:
         """Go on where the history ends; one that turns out damaged is begun anew. rules: of all replays. Raises StorageError."""
         given = journal, events, health, new_destination, rules
+        await self._following.look()
         try:
             await self._open(*given)
         except StorageDamaged:
@@ -110,8 +119,19 @@ class Derivation:
             except StorageError as error:
                 self._hold(str(error), [health.sinks[config.id] for config in feeds])
                 return
-            self._messenger = Messenger(self._site, self._library, self._clock, grid_of(self._site), keys)
-        self.deriver = Deriver(self._site, journal, self.history, self._clock, events, self._messenger, rules)
+            grid, marks = grid_of(self._site), self._following.marks
+            self._messenger = Messenger(self._site, self._library, self._clock, grid, keys, marks)
+            self._rating = self._rates(self._messenger)
+        self.deriver = Deriver(
+            self._site,
+            journal,
+            self.history,
+            self._clock,
+            events,
+            self._messenger,
+            rules,
+            self._following.marks,
+        )
         self.deriver.untold = Untold(await self.history.read(lambda store: store.state("untold")))
         await self.deriver.open()
         if self._messenger is not None and (paused := self.deriver.untold.resume()):
@@ -134,6 +154,16 @@ class Derivation:
                 )
             )
         self._forget_others([config.id for config in feeds])
+        self._keeper = Keeper(
+            self._site, journal, self.deriver, events, self._clock, self._following, self._rating
+        )
+
+    def _rates(self, messenger: Messenger) -> Rating:
+        """Return who works out the fitting rates."""
+        from gateway.derive.rating import Rating
+
+        grid = grid_of(self._site)
+        return Rating(self._site, self._library, messenger, lambda: grid.iso(self._clock.wall_ns()))
 
     async def _announced(self) -> list[str]:
         """Return the kids of the keys that were announced. Raises StorageError."""
@@ -179,8 +209,16 @@ class Derivation:
             await asyncio.Event().wait()
         await self.deriver.run()
 
+    async def keep(self) -> None:
+        """Keep the inventory for ever: what was applied, who is in doubt, what is due; rates for the feed."""
+        if self.held:
+            await asyncio.Event().wait()
+        await self._keeper.run()
+
     async def drain(self, end_s: float) -> None:
         """Derive what is journaled and commit it: the gateway is stopping. Returns at `end_s` at the latest."""
+        if self._rating is not None:
+            self._rating.is_stopping = True
         if not self.held:
             await self.deriver.drain(end_s)
 

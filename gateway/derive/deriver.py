@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -16,7 +17,9 @@ import structlog
 from gateway.clock import iso, sleep_for
 from gateway.derive.agenda import Agenda
 from gateway.derive.committing import RETRY_S, Committing
+from gateway.derive.diary import Diary
 from gateway.derive.idle import IdleTime
+from gateway.derive.marks import Marks
 from gateway.derive.place import Within, read_before, reader_state, within
 from gateway.derive.redoing import Redoer
 from gateway.derive.site_grid import grid_of
@@ -45,7 +48,7 @@ LOOK_S = 1.0  # intervals close by the wall clock too; looked at so often
 SAVE_S = 60.0  # the place in the journal is committed at least so often: what a restart reads again at most
 TELL_S = 2.0  # events wait so long for company
 PORTION = 2_000  # intervals of one commit, roughly: after a long stop there are a million
-STATES = ("intervals", "reader", "agenda", "feed")
+STATES = ("intervals", "reader", "agenda", "feed", "diary", "fitting")
 
 log = structlog.get_logger("intervals")
 
@@ -62,9 +65,14 @@ class Deriver(Committing):
         events: EventLog,
         messenger: Messenger | None,
         rules: Rules | None = None,
+        marks: Marks | None = None,
     ) -> None:
-        """messenger: None where nothing is signed. rules: of all replays, those the running gateway adds among them."""
+        """messenger: None where nothing is signed. rules: of all replays, those the running gateway adds among them.
+
+        marks: how the verification of each meter's instrument stands; None: nobody knows.
+        """
         rules = rules or Rules(site.gateway.state_dir)
+        self._marks = marks or Marks(site.site.timezone)
         super().__init__(site, history, clock, events, messenger)
         self._journal = journal
         self.grid = grid_of(site)
@@ -92,6 +100,8 @@ class Deriver(Committing):
         self._agenda = Agenda(self.grid, states["agenda"], own, aggregates=told)
         self._engine = self._restored(states["intervals"])
         self._engine.keep_ns = round(self._site.history.keep_s * NS)
+        self._engine.mark = self._marks.of
+        self.diary, self.published = Diary(states["diary"]), states["fitting"]
         self._reader = self._journal.reader_at("intervals", reader_state(states["reader"]))
         self._within = within(states["reader"])
         self._read_before = read_before(states["reader"], self._journal)
@@ -137,6 +147,29 @@ class Deriver(Committing):
         self._teller.event(event)
         self._changed = True
         self._reader.awake.set()
+
+    @property
+    def position(self) -> int:
+        """Return the first group of the journal that is not derived."""
+        return self._reader.live
+
+    @property
+    def closed_ns(self) -> int:
+        """Return the end of the newest interval that has closed, 0 if none has."""
+        return self._agenda.closed_ns
+
+    def announce(self) -> None:
+        """Say what is measured, where it is not what was announced last."""
+        if self._messenger is not None:
+            self._messenger.announce()
+            self._reader.awake.set()
+
+    def publish(self, body: Mapping[str, Any], published: Mapping[str, Any]) -> None:
+        """Say fitting rates on the feed; the same commit keeps what was published."""
+        if self._messenger is not None:
+            self._messenger.say("fitting", body)
+            self.published = self._work.states["fitting"] = dict(published)
+            self._reader.awake.set()
 
     async def run(self) -> None:
         """Derive for ever; after `drain` until everything journaled has been derived."""
@@ -210,6 +243,8 @@ class Deriver(Committing):
             for record in group.records:
                 self._idle.told(record)
                 self._teller.record(record, self._work)
+                if isinstance(record, Event) and self.diary.take(record):
+                    self._work.states["diary"] = self.diary.body()
             for reading in self._work.manual:
                 self._agenda.entered(reading.time_ns)
             self._agenda.declared(self._work.events)
@@ -273,7 +308,9 @@ class Deriver(Committing):
             await self._commit()  # a portion begins with what the history has
         made = await self._redoer.step(self._engine, self._reader.live)
         if made is not None:
-            await self._take(made)
+            await self._take(
+                [replace(one, verification=self._marks.of(one.meter, one.start_ns)) for one in made]
+            )
             self._changed = True
             self._reader.awake.set()
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from drivers.profiles import Library
     from gateway.config.models import Site
+    from gateway.derive.marks import Marks
     from gateway.feed.contract import Kind
     from gateway.feed.entries import Entry
     from gateway.feed.keys import KeyRing
@@ -55,9 +56,12 @@ class Sealed(NamedTuple):
 class Messenger:
     """The gateway's voice on the feed. Nothing is said before it is committed."""
 
-    def __init__(self, site: Site, library: Library, clock: Clock, grid: Grid, keys: KeyRing) -> None:
-        """keys: of the feed, settled."""
+    def __init__(
+        self, site: Site, library: Library, clock: Clock, grid: Grid, keys: KeyRing, marks: Marks
+    ) -> None:
+        """keys: of the feed, settled. marks: how the verification of each meter's instrument stands."""
         self._site, self._library, self._clock, self._grid, self.keys = site, library, clock, grid, keys
+        self._marks = marks
         self._waiting: list[Said] = []
         self._births: dict[str, str] = {}  # retained topic -> digest of what was announced there last
         self._checkpoint_ns = 0
@@ -123,14 +127,21 @@ class Messenger:
 
     def announce(self) -> None:
         """Say what is measured, where it is not what was announced last."""
+        now_ns = self._clock.wall_ns()
         details = {
-            meter.id: births.about(meter, self._library) for meter in self._site.meters if meter.enabled
+            meter.id: births.about(meter, self._library, self._marks, now_ns)
+            for meter in self._site.meters
+            if meter.enabled
         }
         said = [Said("birth", "", births.index(self._site, details, self.keys.current.body))]
         said += [Said("meter", meter, {"about": body}) for meter, body in details.items()]
-        self._waiting += [
-            one for one in said if self._births.get(_topic(one)) != births.digest(dict(one.body))
-        ]
+        known = dict(self._births)  # what waits counts as announced
+        known |= {
+            _topic(one): births.digest(dict(one.body))
+            for one in self._waiting
+            if one.kind in {"birth", "meter"}
+        }
+        self._waiting += [one for one in said if known.get(_topic(one)) != births.digest(dict(one.body))]
 
     @property
     def has_words(self) -> bool:
@@ -217,6 +228,11 @@ class Messenger:
             "place": self.place,
             "former": [list(one) for one in self.former],
         }
+
+    @property
+    def chain(self) -> str:
+        """Return the id of the chain it speaks in."""
+        return self._sealer.chain
 
     @property
     def is_rotating(self) -> bool:

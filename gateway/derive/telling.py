@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from gateway.derive.diary import KINDS as OF_INVENTORY
 from gateway.derive.summaries import aggregate_body
 from gateway.feed import bodies
 from gateway.history.work import ManualReading
@@ -54,6 +55,7 @@ TOLD = frozenset(
         "frozen",
         "manual_reading",
     }
+    | OF_INVENTORY
 )
 """Events that concern whoever relies on the readings; outages are in the intervals, reason by reason."""
 MANUAL = "manual_reading"

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from pydantic.json_schema import models_json_schema
 
-from gateway.feed import contract, contract_page, examples
+from gateway.feed import contract, contract_page, contract_values, examples
 
 ROOT = Path(__file__).resolve().parents[2]
 SPECS = ROOT / "docs" / "specs"
@@ -23,7 +23,7 @@ EXAMPLES = SPECS / "examples"
 
 ASYNCAPI, BINDINGS = "3.0.0", "0.2.0"
 PREFIX = "emc/v1/{region}/{enterprise}/{gateway}"
-MESSAGES: dict[str, type[contract.Model]] = {
+MESSAGES: dict[str, type[contract_values.Model]] = {
     **{str(kind): model for kind, model in contract.MESSAGES.items()},
     "state": contract.State,
 }

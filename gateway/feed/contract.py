@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from gateway.feed.contract_fitting import FittingResult
+from gateway.feed.contract_values import DayText, DecimalText, Model, TimeText
 from gateway.intervals.model import Reason
 
 VERSION = 1
@@ -21,14 +23,6 @@ Kind = Literal["birth", "meter", "data", "summary", "event", "checkpoint", "fitt
 RETAINED: tuple[Kind, ...] = ("birth", "meter", "checkpoint", "fitting")
 """Kinds a broker keeps: the newest one of each topic."""
 
-DecimalText = Annotated[str, Field(pattern=r"^-?[0-9]+(\.[0-9]+)?$", examples=["2935.600"])]
-TimeText = Annotated[
-    str,
-    Field(
-        pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?[+-][0-9]{2}:[0-9]{2}$",
-        examples=["2026-08-01T08:45:00.000+08:00"],
-    ),
-]
 SeqText = Annotated[str, Field(pattern=r"^[0-9]{1,20}$", examples=["184467"])]
 HashText = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 _REASONS: dict[str, Any] = {"propertyNames": {"enum": list(get_args(Reason))}}
@@ -40,12 +34,6 @@ _Gaps: Any = Field(
 _Rev = Field(ge=0, description="0 for the first; a later one takes the place of all before it.")
 _T0 = Field(description="Begin; inside the period.")
 _T1 = Field(description="End; not inside the period.")
-
-
-class Model(BaseModel):
-    """A part of a message."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
 
 class Clock(Model):
@@ -105,7 +93,9 @@ class IntervalBody(Model):
     )
     swapped: bool = Field(default=False, description="The meter was exchanged in this interval.")
     verification: str = Field(
-        default="", description='State of the instrument\'s verification; "": not told.'
+        default="",
+        description="How the verification of the meter's instrument stands on the day of t0: `valid`, `expired`, "
+        '`nonconforming`, `undated`, `unverified`; "": not told. As known when it was made; later versions may add others.',
     )
     channels: dict[str, ChannelBody] = Field(description="Reported channel -> what it came to.")
 
@@ -285,6 +275,22 @@ class Birth(Payload):
     aggregates: list[AggregateInfo] = Field(default=[], description="Every aggregate in force.")
 
 
+class Verification(Model):
+    """The last verification (检定) or calibration of the instrument behind a meter, and how it stands on the day of the message."""
+
+    instrument: str = Field(description="Id of the instrument in the inventory.")
+    state: str = Field(
+        description="`valid`, `expired`, `nonconforming`, `undated`, `unverified`; later versions may add others."
+    )
+    kind: str = Field(
+        default="", description='`verification`, `calibration`, `self_calibration`; "": there was none.'
+    )
+    on: DayText | None = Field(default=None, description="Day it was done.")
+    until: DayText | None = Field(default=None, description="Last day it is valid; null: nothing tells.")
+    certificate: str = Field(default="", description="Number of the certificate.")
+    body: str = Field(default="", description="Who issued it.")
+
+
 class About(Model):
     """A meter's details."""
 
@@ -297,9 +303,9 @@ class About(Model):
     accuracy_class: str | None = Field(
         default=None, description="From the verification certificate (检定证书); null: not told."
     )
-    verification: dict[str, str] | None = Field(
+    verification: Verification | None = Field(
         default=None,
-        description="Certificate, dates and body of the last verification (检定); null: no inventory tells.",
+        description="The last verification (检定) of its instrument; null: no inventory tells.",
     )
 
 
@@ -352,13 +358,16 @@ class Checkpoint(Payload):
 
 
 class Fitting(Payload):
-    """The fitting rates (配备率) and the ruleset they stand on: retained."""
+    """The fitting rates (配备率) and the ruleset they stand on: retained, once a day and when inventory or ruleset have changed."""
 
     kind: Literal["fitting"] = "fitting"
-    ruleset: str = Field(description="Id and version of the rules.")
-    as_of: str = Field(description="Date the rates stand for.", examples=["2026-08-01"])
-    inventory: str = Field(description="Digest of the inventory.")
-    result: dict[str, Any] = Field(description="Rates by energy kind and level.")
+    ruleset: str = Field(description="Id of the ruleset.", examples=["GB17167-2006"])
+    ruleset_digest: str = Field(default="", description="SHA-256 of its content.")
+    as_of: DayText = Field(description="Day the rates stand for, in the site's zone.")
+    at: TimeText = Field(description="When they were worked out.")
+    inventory: str = Field(description="Digest of the inventory, `inventory_digest` of `metergate fitting`.")
+    revision: int = Field(default=0, ge=0, description="Number of the inventory's revision that is applied.")
+    result: FittingResult = Field(description="What they came to.")
 
 
 MESSAGES: dict[Kind, type[Payload]] = {

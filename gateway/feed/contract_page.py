@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Protocol
 
-from gateway.feed import contract
+from gateway.feed import contract, contract_values
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -43,7 +43,7 @@ _OF_THE_CHANNEL = {"value", "delta", "mean", "low", "high", "amount", "known"}
 
 
 def text(
-    messages: Mapping[str, type[contract.Model]],
+    messages: Mapping[str, type[contract_values.Model]],
     topics: Mapping[str, Topic],
     payloads: Mapping[str, dict[str, Any]],
 ) -> str:

@@ -198,9 +198,39 @@ def _first_day(feed: Recorder) -> None:
     ]
     feed.send("summary", _at(3633), {"period": "day"} | day | _completeness() | {"totals": totals})
     feed.send("checkpoint", _at(3634), {"covers": str(feed.seq), "head": feed.head})
-    rates = {"electricity": {"enterprise": {"required": 1, "fitted": 1, "percent": "100.00"}}}
-    rules = {"ruleset": "example-1", "as_of": "2026-08-02", "inventory": CONFIG, "result": rates}
-    feed.send("fitting", _at(3635), rules)
+    feed.send("fitting", _at(3635), _fitting())
+
+
+def _fitting() -> Body:
+    """Return what two instruments come to by a ruleset made up for the example."""
+    row: Body = {"ruleset": "example-1", "level": 1, "energy_kind": "electricity", "need": 1, "fitted": 1}
+    row |= {
+        "connected": 1,
+        "effective": 1,
+        "rate_percent": "100.0000",
+        "required_percent": "100",
+        "meets": True,
+    }
+    row |= {"intact_percent": "100.0000", "verified_percent": "100.0000", "accurate_percent": "100.0000"}
+    row |= {"auto_collected_percent": "100.0000", "clauses": ["example 1"]}
+    water: Body = {"ruleset": "example-1", "level": 2, "energy_kind": "water", "need": 2, "fitted": 1}
+    water |= {
+        "connected": 1,
+        "effective": 0,
+        "rate_percent": "50.0000",
+        "required_percent": "95",
+        "meets": False,
+    }
+    water |= {"clauses": ["example 2"], "missing": ["pipe-7"]}
+    window = {"window_from": "2026-07-01", "window_to": "2026-07-31"}
+    head: Body = {
+        "ruleset": "example-1",
+        "ruleset_digest": CONFIG,
+        "as_of": "2026-08-02",
+        "at": _iso(_at(3635)),
+    }
+    head |= {"inventory": CONFIG, "revision": 1}
+    return head | {"result": window | {"rates": [row, water]}}
 
 
 def _new_key(feed: Recorder) -> None:
@@ -213,6 +243,22 @@ def _new_key(feed: Recorder) -> None:
     _birth(feed, _at(4001), meters)
     feed.send("data", _closed(4), _quarter(4))
     feed.state(_at(4600), online=False)
+
+
+_VERIFIED: dict[str, Body] = {
+    "feeder-1": {
+        "accuracy_class": "0.5S",
+        "verification": {
+            "instrument": "E-001",
+            "state": "valid",
+            "kind": "verification",
+            "on": "2025-03-01",
+            "until": "2031-02-28",
+            "certificate": "DN-2025-0117",
+            "body": "市计量院",
+        },
+    }
+}
 
 
 def _about(meter: str, energy_kind: str, *channels: str) -> Body:
@@ -233,8 +279,7 @@ def _about(meter: str, energy_kind: str, *channels: str) -> Body:
             }
             for channel in channels
         ],
-        "accuracy_class": None,
-        "verification": None,
+        **_VERIFIED.get(meter, {"accuracy_class": None, "verification": None}),
     }
 
 
@@ -249,6 +294,7 @@ def _quarter(n: int) -> Body:
         **ends,
         "epoch": 0,
         "rev": 0,
+        "verification": "valid",
         "channels": {_ENERGY: _counter(_ENERGY, n), _POWER: _channel(_POWER, _DUE) | gauge},
     }
     amount = _reading(_ENERGY, n + 1) - _reading(_ENERGY, n)

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from gateway.escaping import escape
-from gateway.feed.contract import MESSAGES, ClosedIntervals, Summary
+from gateway.feed.contract import MESSAGES, ClosedIntervals, Fitting, Summary
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from gateway.feed.contract import (
         AggregateBody,
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         Payload,
         TotalBody,
     )
+    from gateway.feed.contract_fitting import FittingRow, FittingShare
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
@@ -39,12 +40,10 @@ def encode(payload: Mapping[str, Any]) -> bytes:
     Raises ValueError where it is not of the contract, or a name in it cannot be written in line protocol.
     """
     model = MESSAGES.get(payload.get("kind", ""))
-    if model not in (ClosedIntervals, Summary):
+    if model not in _LINES:
         return b""
     assert model is not None
-    message = model.model_validate(payload)
-    lines = _intervals(message) if isinstance(message, ClosedIntervals) else _summary(message)
-    return b"\n".join(lines)
+    return b"\n".join(_LINES[model](model.model_validate(payload)))
 
 
 def _intervals(message: Payload) -> Iterator[bytes]:
@@ -68,6 +67,49 @@ def _summary(message: Payload) -> Iterator[bytes]:
         yield _total(message, total)
     for aggregate in message.aggregates:
         yield _aggregate(message, aggregate)
+
+
+def _fitting(message: Payload) -> Iterator[bytes]:
+    assert isinstance(message, Fitting)
+    for row in message.result.rates:
+        yield _rate(message, row)
+    for share in message.result.water_shares:
+        yield _share(message, share)
+
+
+_LINES: dict[type[Payload], Callable[[Payload], Iterator[bytes]]] = {
+    ClosedIntervals: _intervals,
+    Summary: _summary,
+    Fitting: _fitting,
+}
+
+
+def _rate(message: Fitting, row: FittingRow) -> bytes:
+    fields = _counts(need=row.need, fitted=row.fitted)
+    known = {"connected": row.connected, "effective": row.effective, "meets": row.meets}
+    fields |= _counts(**{name: int(number) for name, number in known.items() if number is not None})
+    fields |= _readings(
+        rate_percent=row.rate_percent,
+        required_percent=row.required_percent,
+        intact_percent=row.intact_percent,
+        verified_percent=row.verified_percent,
+        accurate_percent=row.accurate_percent,
+        auto_collected_percent=row.auto_collected_percent,
+        completeness_percent=row.completeness_percent,
+        covered_percent=row.covered_percent,
+    )
+    fields |= _counts(revision=message.revision)
+    labels = {"level": str(row.level), "energy_kind": row.energy_kind, "ruleset": row.ruleset}
+    return _line("fitting", message, labels, fields, message.at)
+
+
+def _share(message: Fitting, row: FittingShare) -> bytes:
+    fields = _counts(revision=message.revision)
+    fields |= _readings(share_percent=row.share_percent, required_percent=row.required_percent)
+    if row.meets is not None:
+        fields |= _counts(meets=int(row.meets))
+    labels = {"level": str(row.level), "energy_kind": row.energy_kind, "ruleset": row.ruleset}
+    return _line("fitting_share", message, labels, fields, message.at)
 
 
 def _interval(message: Payload, interval: IntervalBody, key: str, channel: ChannelBody) -> bytes:

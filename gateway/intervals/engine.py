@@ -268,6 +268,7 @@ class Engine(Intake):
             swapped=any(stretch.start_ns <= at_ns < stretch.end_ns for at_ns in swaps),
             energy_kind=facts.energy_kind,
             layouts=tuple(digests),
+            verification=self.mark(meter, stretch.start_ns),
         )
 
     def _revise(self, closed_ns: int) -> Steps[None]:

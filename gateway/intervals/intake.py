@@ -10,7 +10,7 @@ from gateway.intervals.model import NOT_GOOD
 from gateway.intervals.turns import Lengths
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from gateway.intervals.amounts import Split
     from gateway.intervals.collecting import Cell, Facts
@@ -24,12 +24,17 @@ NEVER = 2**63 - 1
 _BAD = int(NOT_GOOD)
 
 
+def _unmarked(_meter: str, _start_ns: int) -> str:
+    return ""
+
+
 class Intake:
     """What is open, and what of the newest closed intervals is needed to make them anew.
 
     progress_ns: newest time of the epoch in force. redo: what only journal and history can make anew; take and clear.
     too_late: (meter, time_ns) of frames for intervals that are kept no more; take and clear. keep_ns: what is due further behind
     the progress is not made unless something was collected for it. skipped: [epoch, from, to) of such; take and clear.
+    mark: meter and start -> state of its instrument's verification, for intervals made from now on.
     """
 
     def __init__(self, grid: Grid, grace_ns: int, expectation: Expectation | None = None) -> None:
@@ -38,6 +43,7 @@ class Intake:
         self.lengths = Lengths(grid)
         self.keep_ns = NEVER
         self.skipped: list[tuple[int, int, int]] = []
+        self.mark: Callable[[str, int], str] = _unmarked
         self.expectation = Expectation() if expectation is None else expectation
         self.epoch, self.progress_ns = -1, 0
         self.redo: list[Redo] = []

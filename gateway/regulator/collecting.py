@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _REASONS = {Verdict.BAD: "bad_signature", Verdict.UNKNOWN: "unknown_key", Verdict.RETIRED: "retired_key"}
-TOPICS = "data", "backfill", "summary"  # what becomes lines, also what was late
+TOPICS = "data", "backfill", "summary", "fitting"  # what becomes lines, also what was late
 BATCH_BYTES = 1024 * 1024  # of messages
 PAUSES_S = 0.5, 30.0  # between attempts at a database that takes nothing
 LOOK_S, QUIET = 0.5, 6  # nothing came at so many looks in a row: there is no more

@@ -119,7 +119,7 @@ def take(site: Site, message: Payload, t_ms: int, *, late: bool, retain: bool) -
     elif isinstance(message, Summary):
         _summary(site, message)
     elif isinstance(message, Fitting):
-        orjson.dumps(message.result)  # what cannot be told is not kept
+        orjson.dumps(message.result.model_dump())  # what cannot be told is not kept
         site.fitting = message
     elif isinstance(message, EventMessage):
         site.events += [(event.at, event.kind, event.subject) for event in message.events]
@@ -278,7 +278,7 @@ def body(site: Site, now_ms: int, *, meters: bool = False) -> dict[str, Any]:
         },
         "fitting": None
         if site.fitting is None
-        else site.fitting.model_dump(include={"ruleset", "as_of", "inventory", "result"}),
+        else site.fitting.model_dump(include={"ruleset", "as_of", "at", "inventory", "revision", "result"}),
         "events": [{"at": at, "kind": kind, "subject": subject} for at, kind, subject in site.events],
     }
     if meters:

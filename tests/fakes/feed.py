@@ -91,6 +91,38 @@ def summary_payload(seq: int = 1) -> dict[str, Any]:
     )
 
 
+def fitting_body() -> dict[str, Any]:
+    """Return what a fitting message adds: a rate that is met, one nobody can tell, a share of water."""
+    met = {
+        "ruleset": "GB17167-2006", "level": 1, "energy_kind": "electricity", "need": 4, "fitted": 4, "connected": 4,
+        "effective": 3, "rate_percent": "100.0000", "required_percent": "100", "meets": True,
+        "verified_percent": "75.0000", "clauses": ["GB 17167-2006 4.3.8"],
+    }  # fmt: skip
+    unknown = {"ruleset": "GB17167-2006", "level": 2, "energy_kind": "steam", "need": 0, "fitted": 0}
+    share = {"ruleset": "GBT24789-2022", "level": 1, "energy_kind": "water", "share_percent": "80.5000"}
+    return {
+        "ruleset": "GB17167-2006",
+        "ruleset_digest": "cd" * 32,
+        "as_of": "2026-08-01",
+        "at": "2026-08-01T09:30:00.000+08:00",
+        "inventory": "ab" * 32,
+        "revision": 3,
+        "result": {
+            "window_from": "2026-07-01",
+            "window_to": "2026-07-31",
+            "superseded_on": "2026-02-01",
+            "superseded_by": "GB17167-2025",
+            "rates": [met, unknown],
+            "water_shares": [share | {"required_percent": "95", "meets": False}],
+        },
+    }
+
+
+def fitting_payload(seq: int = 1) -> dict[str, Any]:
+    """Return fitting rates."""
+    return head("fitting", seq) | fitting_body()
+
+
 def seal(payload: dict[str, Any]) -> bytes:
     """Return a message as it is sent; its signature is made up."""
     parts = (
@@ -105,13 +137,8 @@ def entry(
     seq: int, kind: Kind = "data", subject: str = "", *, size: int = 0, time_ns: int = START_NS
 ) -> Entry:
     """Return a message on its way. size: bytes of filling in its payload."""
-    payload = (
-        interval_payload(seq)
-        if kind == "data"
-        else summary_payload(seq)
-        if kind == "summary"
-        else head(kind, seq)
-    )
+    made = {"data": interval_payload, "summary": summary_payload, "fitting": fitting_payload}
+    payload = made[kind](seq) if kind in made else head(kind, seq)
     if size:
         payload["filling"] = "x" * size
     return Entry(seq, kind, subject, time_ns, seal(payload))

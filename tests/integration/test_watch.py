@@ -50,12 +50,7 @@ def has_messages(count: int) -> Callable[[Any], bool]:
 
 async def test_sites_with_completeness_chain_shares_and_fitting(tmp_path: Path, broker: Mosquitto) -> None:
     good, offline = FeedSite("plant-1"), FeedSite("plant-2")
-    fitting = {
-        "ruleset": "gb17167-2025@1",
-        "as_of": "2026-08-01",
-        "inventory": "i",
-        "result": {"rate": "97.50"},
-    }
+    fitting = feed.fitting_body()
     await publish(broker.port, [good.birth(), good.message("fitting", fitting)], retain=True)
     await publish(broker.port, [offline.birth()], retain=True)
     state = f"emc/v1/{offline.name}/state", b'{"v":1,"gateway":"plant-2","online":false}'
@@ -75,7 +70,8 @@ async def test_sites_with_completeness_chain_shares_and_fitting(tmp_path: Path, 
     assert (row["day"]["percent"], row["day"]["revised_percent"]) == ("100.00", "20.00")
     assert row["chain"] == row["chain"] | {"last": "9", "missing": 0, "findings": 0, "authentic": 9}
     assert (row["misfits"], row["misfit"]) == (0, "")
-    assert row["fitting"]["ruleset"] == "gb17167-2025@1"
+    assert row["fitting"]["ruleset"] == "GB17167-2006"
+    assert row["fitting"]["result"]["rates"][0]["rate_percent"] == "100.0000"
     assert row["said"]["day"]["percent"] == "98.95"
     assert [meter["day"]["known"] for meter in row["meters"]] == [10]
     assert told["sites"][0]["site"] == offline.name, "what needs a look comes first"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gateway.feed.lines import encode, time_ms
-from tests.fakes.feed import interval_payload, summary_payload
+from tests.fakes.feed import fitting_payload, interval_payload, summary_payload
 
 T0_MS = 1_785_547_800_000  # 2026-08-01T01:30:00Z
 TAGS = b",gateway=plant-1,region=330100,enterprise=91330000MA27XXXX0A"
@@ -82,7 +82,23 @@ def test_a_reading_entered_by_hand_has_its_own_measurement() -> None:
     )
 
 
-@pytest.mark.parametrize("kind", ["birth", "meter", "event", "checkpoint", "fitting", "something-new"])
+def test_rates_are_lines_of_their_own_and_what_is_unknown_has_no_field() -> None:
+    lines = encode(fitting_payload()).split(b"\n")
+    assert lines == [
+        b"fitting"
+        + TAGS
+        + b",level=1,energy_kind=electricity,ruleset=GB17167-2006 need=4i,fitted=4i,connected=4i,"
+        b"effective=3i,meets=1i,rate_percent=100.0,required_percent=100.0,verified_percent=75.0,revision=3i %d"
+        % T0_MS,
+        b"fitting"
+        + TAGS
+        + b",level=2,energy_kind=steam,ruleset=GB17167-2006 need=0i,fitted=0i,revision=3i %d" % T0_MS,
+        b"fitting_share" + TAGS + b",level=1,energy_kind=water,ruleset=GBT24789-2022 "
+        b"revision=3i,share_percent=80.5,required_percent=95.0,meets=0i %d" % T0_MS,
+    ]
+
+
+@pytest.mark.parametrize("kind", ["birth", "meter", "event", "checkpoint", "something-new"])
 def test_other_kinds_have_no_line(kind: str) -> None:
     assert encode(interval_payload() | {"kind": kind}) == b""
 

@@ -10,6 +10,7 @@ import pytest
 
 from gateway.clock import SystemClock
 from gateway.config.site_file import from_toml
+from gateway.derive.marks import Marks
 from gateway.derive.messenger import Messenger
 from gateway.derive.site_grid import grid_of
 from gateway.feed import jws
@@ -52,7 +53,7 @@ def test_begins_a_new_chain(
     KeyRing(tmp_path, "plant-1").began()
     keys = KeyRing(tmp_path, "plant-1")
     site = from_toml(SITE, tmp_path / "site.toml")
-    messenger = Messenger(site, cast("Any", {}), SystemClock(), grid_of(site), keys)
+    messenger = Messenger(site, cast("Any", {}), SystemClock(), grid_of(site), keys, Marks("Asia/Shanghai"))
     own = keys.current.kid if kid == OWN else kid.replace(OWN, keys.current.fingerprint[:16])
     history = SimpleNamespace(is_new=is_new, damage=damage, kid=own, **CHAIN)
     event = messenger.begin(cast("Any", history), None)
@@ -67,7 +68,9 @@ def test_the_first_chain_is_the_first_one_after_a_kill_too(tmp_path: Path) -> No
     reasons = []
     for begins in (False, True, True):
         keys = KeyRing(tmp_path, "plant-1")
-        messenger = Messenger(site, cast("Any", {}), SystemClock(), grid_of(site), keys)
+        messenger = Messenger(
+            site, cast("Any", {}), SystemClock(), grid_of(site), keys, Marks("Asia/Shanghai")
+        )
         event = messenger.begin(cast("Any", history), None)
         assert event is not None
         reasons.append(event.detail["reason"])
@@ -81,7 +84,7 @@ def began(tmp_path: Path) -> Messenger:
     history = SimpleNamespace(is_new=True, damage=None, kid="", chain="", seq=0, head="")
     site = from_toml(SITE, tmp_path / "site.toml")
     keys = KeyRing(tmp_path, "plant-1")
-    messenger = Messenger(site, cast("Any", {}), SystemClock(), grid_of(site), keys)
+    messenger = Messenger(site, cast("Any", {}), SystemClock(), grid_of(site), keys, Marks("Asia/Shanghai"))
     messenger.begin(cast("Any", history), None)
     return messenger
 

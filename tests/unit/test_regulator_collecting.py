@@ -228,11 +228,12 @@ async def test_a_poisoned_message_is_counted_told_acknowledged_and_passed(
     assert "not written" in told[0]
 
 
-def test_subscriptions_are_shared_and_none_is_of_retained_topics() -> None:
+def test_subscriptions_are_shared_and_of_what_becomes_lines() -> None:
     assert filters("emc/v1", "g") == [
         "$share/g/emc/v1/+/+/+/data",
         "$share/g/emc/v1/+/+/+/backfill",
         "$share/g/emc/v1/+/+/+/summary",
+        "$share/g/emc/v1/+/+/+/fitting",
     ]
 
 

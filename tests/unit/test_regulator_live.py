@@ -137,17 +137,13 @@ def test_meters_are_told_one_by_one_those_that_never_came_too() -> None:
 def test_the_sites_own_word_state_and_fitting() -> None:
     site = Site(SITE, online=False)
     older = feed.summary_payload() | {"t0": "2026-07-31T09:30:00.000+08:00", "rev": 3}
-    fitting = feed.head("fitting") | {
-        "ruleset": "gb17167-2025",
-        "as_of": "2026-08-01",
-        "inventory": "x",
-        "result": {"rate": "95"},
-    }
+    fitting = feed.fitting_payload()
     told = taken([feed.summary_payload(), older, fitting], site=site)
     assert told["online"] is False
     assert told["said"]["day"]["percent"] == "98.95"
     assert told["said"]["day"]["t0"] == "2026-08-01T09:30:00.000+08:00"
-    assert told["fitting"]["ruleset"] == "gb17167-2025"
+    assert told["fitting"]["ruleset"] == "GB17167-2006"
+    assert told["fitting"]["result"]["rates"][0]["meets"] is True
     assert isinstance(site.fitting, Fitting)
 
 
@@ -203,12 +199,8 @@ def test_counts_beyond_all_measure_are_refused(key: str) -> None:
 
 
 def test_what_cannot_be_told_as_json_is_refused() -> None:
-    deep: list[object] = []
-    for _ in range(300):
-        deep = [deep]
-    fitting = feed.head("fitting") | {
-        "ruleset": "r", "as_of": "2026-08-01", "inventory": "x", "result": {"rate": deep},
-    }  # fmt: skip
+    fitting = feed.fitting_payload()
+    fitting["result"]["rates"][0]["need"] = 10**30
     for found in (fitting, feed.summary_payload() | {"rev": 10**30}):
         with pytest.raises(TypeError):
             take(Site(SITE), model(found), 0, late=False, retain=False)

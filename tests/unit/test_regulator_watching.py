@@ -15,6 +15,7 @@ from gateway.feed.findings import KEPT_MAX
 from gateway.regulator import watching as module
 from gateway.regulator.subscriber import Message
 from gateway.regulator.watching import Watcher
+from tests.fakes.feed import fitting_body
 from tests.fakes.signed_feed import BEGIN, ENTERPRISE, GATEWAY, PREFIX, REGION, Feed, key_of
 
 if TYPE_CHECKING:
@@ -114,7 +115,8 @@ def test_a_key_of_another_enterprise_speaks_for_none_of_the_same_name() -> None:
 def test_nothing_foreign_steers_the_terminal() -> None:
     hostile = "\x1b]0;owned\x07\u202e\x9b2J"
     feed = Feed(A, meters=("m-1", f"m-{hostile}"))
-    fitting = {"ruleset": hostile, "as_of": hostile, "inventory": "i", "result": {hostile: hostile}}
+    fitting = fitting_body() | {"ruleset": hostile}
+    fitting["result"] |= {"superseded_by": hostile, "doubts": [hostile]}
     watcher = watched([feed.birth(), feed.intervals(), feed.seal("fitting", fitting)])
     watcher.take(Message(f"{PREFIX}/r{hostile}/e/g/data", b"x", False, 0))
     watcher.take(Message(f"{BASE}/data{hostile}", crafted(b"", kind="birth", meters=hostile), False, 0))

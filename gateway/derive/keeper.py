@@ -1,0 +1,144 @@
+"""The task that keeps the inventory: tells what was applied, which instruments are in doubt, which verifications are due; publishes rates.
+
+Every event goes into the journal once. What was told is known from the journal as it is derived (`Diary`), so nothing is told
+before everything journaled has been read. A failure here is logged and told; nothing else waits for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime, time, timedelta
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+import structlog
+
+from gateway.clock import sleep_for
+from gateway.derive.diary import APPLIED, DUE, Diary
+from gateway.errors import MetergateError
+from gateway.inventory.calendar import due_reminders
+from gateway.model import NS, Event
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    from gateway.config.models import Site
+    from gateway.derive.deriver import Deriver
+    from gateway.derive.following import Following
+    from gateway.derive.rating import Rating
+    from gateway.interfaces import Clock
+    from gateway.inventory.revisions import Revision
+    from gateway.journal.event_log import EventLog
+    from gateway.journal.journal import Journal
+
+LOOK_S = 60.0
+PATIENCE_S = 7200.0  # so long rates of a new day wait for the last interval of the day before
+RETRY_S = 600.0  # between attempts at rates that failed
+
+log = structlog.get_logger("inventory")
+
+
+class Keeper:
+    """Used by one task. rating: None where nothing is signed."""
+
+    def __init__(
+        self,
+        site: Site,
+        journal: Journal,
+        deriver: Deriver,
+        events: EventLog,
+        clock: Clock,
+        following: Following,
+        rating: Rating | None,
+    ) -> None:
+        """following: has looked once."""
+        self._site, self._journal, self._deriver = site, journal, deriver
+        self._events, self._clock, self._following, self._rating = events, clock, following, rating
+        self._zone = ZoneInfo(site.site.timezone)
+        self._wanted = journal.following  # what was journaled before tells what was told
+        self._noted: list[Event] = []  # in this life; not all of it is derived yet
+        self._told: tuple[int, date] | None = None  # revision and day of what was told last
+        self._day: date | None = None
+        self._day_s = 0.0
+        self._retry_s = 0.0
+        self._failure = ""
+
+    async def run(self) -> None:
+        """Keep the inventory for ever."""
+        while True:
+            await self._look()
+            await sleep_for(self._clock, LOOK_S)
+
+    async def _look(self) -> None:
+        is_new, today = await self._following.look(), self._following.marks.day(self._clock.wall_ns())
+        if is_new or today != self._day:
+            if today != self._day:
+                self._day, self._day_s = today, self._clock.monotonic()
+            self._retry_s = 0.0
+            self._deriver.announce()
+        revision = self._following.revision
+        if revision is None or self._deriver.position < self._wanted:
+            return
+        if self._told != (revision.number, today):
+            self._tell(revision, today)
+            self._told = revision.number, today
+        await self._rate(revision, today)
+
+    def _tell(self, revision: Revision, today: date) -> None:
+        """Journal what nobody was told yet."""
+        diary = self._deriver.diary.with_(self._noted)
+        for head in self._following.since(diary.revision):
+            self._note(
+                APPLIED,
+                self._site.gateway.id,
+                revision=head.number,
+                by=head.by,
+                why=head.why,
+                digest=head.digest,
+                applied_ns=head.applied_ns,
+                changes=len(head.changes),
+            )
+        oldest = today - timedelta(seconds=self._site.history.keep_s)
+        for news in diary.spans(revision.inventory, today, oldest):
+            self._note(news.kind, news.subject, **news.detail)
+        self._remind(revision, today, diary)
+
+    def _note(self, kind: str, subject: str, **detail: object) -> None:
+        self._noted.append(Event(self._clock.wall_ns(), kind, subject, detail))
+        self._events.note(kind, subject, **detail)
+
+    def _remind(self, revision: Revision, today: date, diary: Diary) -> None:
+        """Remind of verifications that end, once for each step ahead, and once when one is over."""
+        meters = {one.id: one.meter for one in revision.inventory.instruments}
+        steps = self._site.inventory.remind_days
+        for one in due_reminders(revision.inventory, today, diary.reminders, steps):
+            self._note(
+                DUE,
+                one.instrument,
+                instrument=one.instrument,
+                meter=meters[one.instrument],
+                last_day=one.last_day.isoformat(),
+                days_left=one.days_left,
+                step=one.step,
+            )
+
+    async def _rate(self, revision: Revision, today: date) -> None:
+        """Publish the fitting rates as they stand today, where that was not done."""
+        now_s, rating = self._clock.monotonic(), self._rating
+        begin_ns = round(datetime.combine(today, time(), self._zone).timestamp()) * NS
+        is_over = self._deriver.closed_ns >= begin_ns or now_s - self._day_s >= PATIENCE_S
+        if rating is None or not is_over or now_s < self._retry_s:
+            return
+        try:
+            found = await asyncio.to_thread(rating.rate, revision, today, self._deriver.published)
+        except MetergateError as error:
+            self._retry_s = now_s + RETRY_S
+            if str(error) != self._failure:
+                self._failure = str(error)
+                log.error("fitting rates cannot be told", error=str(error))
+                self._events.note("fitting_failed", self._site.gateway.id, error=str(error))
+            return
+        self._failure, self._retry_s = "", now_s + RETRY_S
+        if found is not None:
+            self._deriver.publish(*found)
+            log.info("fitting rates told", as_of=today.isoformat(), revision=revision.number)
