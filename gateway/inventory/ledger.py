@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 PLACE = re.compile(r"(\w+)(?:\.[a-z0-9-]+|\[\d+\])?")
 """The table or entry a finding's path begins with; a table with an id, a place in a list, or a single table."""
-LOOKS_MAX = 30_000
+LOOKS_MAX = 10_000
 """So many known names are looked at for suggestions in one run: of thousands of unknown names the first few get one."""
 
 
