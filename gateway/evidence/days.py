@@ -6,7 +6,9 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-from gateway.derive.sums import by_channel, channels_of_row, of_day
+import orjson
+
+from gateway.derive.sums import by_channel, channels_of_row, of_day, of_total
 from gateway.intervals.totals import run_of_row
 from gateway.model import NS
 
@@ -15,8 +17,7 @@ if TYPE_CHECKING:
 
     from gateway.config.periods import IntervalsConfig
     from gateway.fitting.evidence import Window
-    from gateway.history.read import Queries
-    from gateway.history.work import TotalRow
+    from gateway.history.read import MeterOfTotal, Queries
     from gateway.intervals.grid import Grid, Span
     from gateway.intervals.totals import Run
 
@@ -43,18 +44,24 @@ def days_of(window: Window) -> Iterator[date]:
 
 
 def meters_on(
-    store: Queries, grid: Grid, settings: IntervalsConfig, day: Span, meters: Collection[str]
+    store: Queries, grid: Grid, settings: IntervalsConfig, day: Span, keys: Mapping[str, Collection[str]]
 ) -> dict[str, MeterDay]:
-    """Return meter -> its day, of those that had an interval: as it was summed up, else of its intervals. Raises StorageError."""
-    row = store.total("day", day.start_ns)
-    if row is not None and row.end_ns == day.end_ns:  # else summed up before days began at another hour
-        found: dict[str, MeterDay] | None = store.made(lambda one: _of_total(one, meters), row)
+    """Return meter -> its day, of those that had an interval: as it was summed up, else of its intervals. Raises StorageError.
+
+    keys: meter -> its counters whose runs are wanted, none: all.
+    """
+    rows = store.meters_of_total("day", day.start_ns)
+    if rows and rows[0].end_ns == day.end_ns:  # else summed up before days began at another hour
+        found: dict[str, MeterDay] | None = store.made(lambda all_: _of_rows(all_, keys), tuple(rows))
         if found is not None:
             return found
+    row = store.total("day", day.start_ns) if rows is None else None
+    if row is not None:
+        of_total(store, row)  # one that is damaged is counted
     return {
         meter: MeterDay(own.completeness.expected, own.completeness.good, own.channels, own.runs)
         for meter, own in of_day(store, grid, day, settings).items()
-        if meter in meters
+        if meter in keys
     }
 
 
@@ -75,13 +82,13 @@ def last_good_interval(store: Queries, day: Span, meters: Collection[str]) -> di
     return found
 
 
-def _of_total(row: TotalRow, meters: Collection[str]) -> dict[str, MeterDay]:
-    """Return the wanted meters of a row; shifts and tariffs are not looked at, which makes it fast."""
-    rows: Mapping[str, Any] = row.body["meters"]
-    return {meter: _of_row(rows[meter]) for meter in meters if meter in rows}
+def _of_rows(rows: tuple[MeterOfTotal, ...], keys: Mapping[str, Collection[str]]) -> dict[str, MeterDay]:
+    return {row.meter: _of_row(row, keys[row.meter]) for row in rows if row.meter in keys}
 
 
-def _of_row(own: Mapping[str, Any]) -> MeterDay:
-    counts = own["completeness"]
-    runs = {key: run_of_row(run) for key, run in own["runs"].items()}
-    return MeterDay(counts["expected"], counts["good"], channels_of_row(own), runs)
+def _of_row(row: MeterOfTotal, keys: Collection[str]) -> MeterDay:
+    runs = {
+        key: run_of_row(run) for key, run in orjson.loads(row.runs or "{}").items() if not keys or key in keys
+    }
+    channels = channels_of_row({"channels": orjson.loads(row.channels or "{}")})
+    return MeterDay(int(row.expected), int(row.good), channels, runs)

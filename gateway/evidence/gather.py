@@ -6,7 +6,7 @@ The counts are those of `metergate completeness`; what an interval was never mad
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -20,20 +20,21 @@ from gateway.fitting.evidence import Delivered, Evidence
 from gateway.intervals.aggregates import EXACT
 from gateway.intervals.completeness import Completeness
 from gateway.intervals.grid import Span
-from gateway.intervals.totals import joined
 from gateway.inventory.values import Measured
 from gateway.model import NS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from datetime import date
 
     from drivers.profiles import Library
     from gateway.config.models import Site
     from gateway.config.reports import Reported
+    from gateway.derive.declarations import Splits
     from gateway.evidence.days import MeterDay
     from gateway.fitting.evidence import Window
     from gateway.history.read import Queries
+    from gateway.intervals.amounts import Split
     from gateway.intervals.grid import Grid
     from gateway.intervals.totals import Run
     from gateway.inventory.model import Instrument, Inventory
@@ -60,7 +61,8 @@ class _Tally:
     good: int = 0
     last_ns: int = 0
     late: Span | None = None  # the last day with a good reading, if it has no reading at a boundary
-    runs: list[dict[str, Run]] = field(default_factory=list)
+    splits: Sequence[Split] = ()
+    run: Run | None = None
 
     def take(self, day: Span, own: MeterDay, counts: tuple[int, int]) -> None:
         """Add a day. counts: readings expected and good."""
@@ -71,8 +73,9 @@ class _Tally:
         self.last_ns = max([self.last_ns, *ends])
         if counts[1]:
             self.late = None if ends else day
-        if self.key in own.runs:
-            self.runs.append({self.key: own.runs[self.key]})
+        run = own.runs.get(self.key)
+        if run is not None:
+            self.run = run if self.run is None else self.run.then(run, self.key, self.splits)
 
 
 def gather(
@@ -97,7 +100,8 @@ def gather(
         return None
     closed_ns = int((history.state("agenda") or {}).get("closed_ns", 0))
     known = {meter.id: reported(meter, library) for meter in site.meters}
-    tallies = _tallies(inventory, known, days)
+    splits = declared_around(history, span)
+    tallies = _tallies(inventory, known, days, splits)
     for number, day in enumerate(days, 1):
         if day.span.end_ns > oldest.start_ns and day.span.start_ns < closed_ns:
             _take_day(history, grid, site, day.span, tallies)
@@ -106,7 +110,7 @@ def gather(
     due_ns = span.end_ns if now_ns is None else min(span.end_ns, _due(now_ns, closed_ns, site, grid))
     for tally in tallies:
         tally.expected += _never_made(tally, known, closed_ns, due_ns)
-    amounts = _amounts(history, tallies, grid, span, closed_ns)
+    amounts = _amounts(history, tallies, grid, span, closed_ns, splits)
     found = {
         tally.instrument.id: Delivered(
             expected=tally.expected,
@@ -115,7 +119,7 @@ def gather(
             amount=amounts.get(tally.instrument.id),
         )
         for tally in tallies
-        if tally.expected or tally.runs or tally.instrument.meter in known
+        if tally.expected or tally.run is not None or tally.instrument.meter in known
     }
     return Evidence.model_validate(
         {
@@ -143,7 +147,7 @@ def _source(site: Site, grid: Grid, span: Span, oldest_ns: int, until_ns: int, u
 
 
 def _tallies(
-    inventory: Inventory, known: Mapping[str, list[Reported]], days: Collection[_Day]
+    inventory: Inventory, known: Mapping[str, list[Reported]], days: Collection[_Day], splits: Splits
 ) -> list[_Tally]:
     """Return the instruments with a meter that were in their place on a day of the window, each with its own days."""
     found = []
@@ -153,14 +157,22 @@ def _tallies(
             counters = [one.key for one in known.get(instrument.meter, ()) if one.kind == "counter"]
             key = instrument.channel or (counters[0] if len(counters) == 1 else "")
             span = Span(own[0].start_ns, own[-1].end_ns)
-            found.append(_Tally(instrument, key, bool(instrument.channel), span))
+            tally = _Tally(instrument, key, bool(instrument.channel), span)
+            tally.splits = of_meter(splits, instrument.meter)
+            found.append(tally)
     return found
 
 
 def _take_day(history: Queries, grid: Grid, site: Site, day: Span, tallies: Collection[_Tally]) -> None:
     """Add one day to every instrument that was in its place."""
     here = [one for one in tallies if one.span.start_ns <= day.start_ns < one.span.end_ns]
-    meters = meters_on(history, grid, site.intervals, day, {one.instrument.meter for one in here})
+    keys: dict[str, set[str]] = defaultdict(set)
+    for one in here:
+        keys[one.instrument.meter] |= {one.key} if one.named else set()
+    for one in here:
+        if not one.named:
+            keys[one.instrument.meter] = set()  # all: one of them may be the last good reading
+    meters = meters_on(history, grid, site.intervals, day, keys)
     scanned = _scanned(history, day, here, meters)
     for tally in here:
         own = meters.get(tally.instrument.meter)
@@ -220,18 +232,13 @@ def _never_made(tally: _Tally, known: Mapping[str, list[Reported]], closed_ns: i
 
 
 def _amounts(
-    history: Queries, tallies: Collection[_Tally], grid: Grid, span: Span, closed_ns: int
+    history: Queries, tallies: Collection[_Tally], grid: Grid, span: Span, closed_ns: int, splits: Splits
 ) -> dict[str, Measured | None]:
     """Return instrument -> what its counter counted over the window, or over its own days in it; None: unknown.
 
     Where the window is a month of the site a reading within a day of its ends stands in, as in the month's own total.
     """
-    splits = declared_around(history, span)
-    runs: dict[str, Run] = {}
-    for tally in tallies:
-        own = joined(tally.runs, of_meter(splits, tally.instrument.meter)).get(tally.key)
-        if own is not None:
-            runs[tally.instrument.id] = own.over(tally.span)
+    runs = {tally.instrument.id: tally.run.over(tally.span) for tally in tallies if tally.run is not None}
     if grid.month(span.start_ns) == span and closed_ns >= span.end_ns:
         open_ended = {
             tally.instrument.id: (tally.instrument.meter, tally.key)
