@@ -62,6 +62,14 @@ def diagrams(outcome: Outcome, language: Language) -> tuple[Drawing, ...]:
     )
 
 
+def embedded(outcome: Outcome, language: Language, most: int) -> tuple[list[Drawing], int]:
+    """Return the diagrams for a page that takes so many, and how many are left out: those of units, where there are more."""
+    network, words = Network(outcome), Words(language)
+    charts = [chart for kind in network.energy_kinds() for chart in network.charts(kind)]
+    shown = charts if len(charts) <= most else [one for one in charts if not one.unit and one.part == 1]
+    return [_drawing(network, chart, words) for chart in shown], len(charts) - len(shown)
+
+
 def _drawing(network: Network, chart: Chart, words: Words) -> Drawing:
     name = "-".join(
         [

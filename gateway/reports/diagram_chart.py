@@ -144,7 +144,9 @@ class Network:
                 kept.append(flow)
         used = {end for flow in kept for end in (flow.source, flow.target)}
         boxes = [self._boxes[key] for key in sorted(used & self._boxes.keys(), key=self._order.__getitem__)]
-        return (*boxes, *references.values()), tuple(kept)
+        ranks = sorted({box.rank for box in boxes})
+        dense = [replace(box, rank=ranks.index(box.rank)) for box in boxes]
+        return (*dense, *references.values()), tuple(kept)
 
     def _all_boxes(self) -> dict[str, ChartBox]:
         inventory = self.outcome.inventory

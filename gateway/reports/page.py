@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gateway.errors import MetergateError
-from gateway.reports.diagram import diagrams
+from gateway.reports.diagram import embedded
 from gateway.reports.diagram_shapes import FORBIDDEN
 from gateway.reports.page_findings import (
     banners,
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
     from gateway.fitting.outcome import Outcome
     from gateway.fitting.ruleset import Ruleset
-    from gateway.reports.diagram import Drawing
     from gateway.reports.texts import Language
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -49,7 +48,7 @@ def page(outcome: Outcome, language: Language, *, made_at: str, revision: int | 
     """
     words, template = Words(language), _template()
     names = Names(outcome, words)
-    drawings, left_out = _embedded(diagrams(outcome, language))
+    drawings, left_out = embedded(outcome, language, DRAWINGS_MAX)
     html = template.render(
         w=words,
         language="zh-CN" if language == "zh" else "en",
@@ -90,16 +89,6 @@ def _template() -> Template:
     return environment.get_template("page.html.j2")
 
 
-def _embedded(drawings: tuple[Drawing, ...]) -> tuple[list[Drawing], int]:
-    """Return the drawings to embed, and how many are left out: those of units, where there are too many."""
-    if len(drawings) <= DRAWINGS_MAX:
-        return list(drawings), 0
-    kinds: dict[str, Drawing] = {}
-    for drawing in drawings:
-        kinds.setdefault(drawing.energy_kind, drawing)
-    return list(kinds.values()), len(drawings) - len(kinds)
-
-
 def _facts(outcome: Outcome, words: Words, made_at: str, revision: int | None) -> list[tuple[str, str, str]]:
     """Return what stands on the first page: label, text, and a digest where there is one."""
     about, inventory = outcome.inventory.organization, outcome.inventory
@@ -134,7 +123,8 @@ def _facts(outcome: Outcome, words: Words, made_at: str, revision: int | None) -
 
 def _title(ruleset: Ruleset, words: Words) -> str:
     title = words.either(ruleset.ruleset.title_zh, ruleset.ruleset.title)
-    return title if title.startswith(ruleset.ruleset.id) else f"{ruleset.ruleset.id} {title}"
+    begins = title.replace(" ", "").replace("/", "").startswith(ruleset.ruleset.id)
+    return title if begins else f"{ruleset.ruleset.id} {title}"
 
 
 def _commands(outcome: Outcome, language: Language, revision: int | None) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, get_args
 
 from gateway.fitting.ruleset import SWITCHES, Confidence
 from gateway.reports.page_cells import Cell, Remarks, Table, heads, texts
-from gateway.reports.page_sections import findings_by, verified
+from gateway.reports.page_sections import findings_by, is_superseded, verified
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -169,10 +169,10 @@ def banners(outcome: Outcome, words: Words) -> list[str]:
     told = list(outcome.doubts_zh if words.language == "zh" and outcome.doubts_zh else outcome.doubts)
     for ruleset in _rulesets(outcome):
         about = ruleset.ruleset
-        if about.superseded_on is not None and about.superseded_on <= outcome.as_of:
+        if is_superseded(ruleset, outcome.as_of) and not _is_told(told, about.id, str(about.superseded_on)):
             by = about.superseded_by or words("another_edition")
-            told.append(words("superseded", id=about.id, on=about.superseded_on.isoformat(), by=by))
-        if ruleset.is_empty and not ruleset.shares:
+            told.append(words("superseded", id=about.id, on=about.superseded_on, by=by))
+        if ruleset.is_empty and not _is_told(told, about.id):
             told.append(words("empty", id=about.id))
     unsure = [
         row.confidence for one in _rulesets(outcome) for row in rows_of(one) if row.confidence in UNSURE
@@ -181,6 +181,11 @@ def banners(outcome: Outcome, words: Words) -> list[str]:
         marks = ", ".join(mark for mark in UNSURE if mark in unsure)
         told.append(words("unsure", count=len(unsure), marks=marks))
     return list(dict.fromkeys(told))
+
+
+def _is_told(told: list[str], *parts: str) -> bool:
+    """Return whether one of the texts names all of the parts."""
+    return any(all(part in text for part in parts) for text in told)
 
 
 def rows_of(ruleset: Ruleset) -> list[Cited]:

@@ -12,8 +12,10 @@ from gateway.reports.page_cells import Cell, Remarks, Table, heads, number, perc
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import date
 
     from gateway.fitting.outcome import Judged, Outcome, Row, Standing
+    from gateway.fitting.ruleset import Ruleset
     from gateway.inventory.model import Instrument
     from gateway.reports.texts import Words
 
@@ -57,7 +59,7 @@ class Names:
     def category(self, one: Instrument) -> str:
         """Return what kind of instrument it is."""
         words = CATEGORIES[one.category]
-        return self._words.either(words.zh, words.en)
+        return self._words.either(words.zh, words.en.removeprefix("an ").removeprefix("a "))
 
 
 def by_kind(rows: Sequence[Row]) -> list[Row]:
@@ -160,7 +162,7 @@ def verified(one: Instrument, standing: Standing, words: Words, outcome: Outcome
     """Return how the verification of an instrument stands, with its last day."""
     state = words(standing.verification) if standing.verification else words("unknown")
     newest = one.verification(outcome.as_of)
-    if newest is None or newest.last_day is None:
+    if newest is None or newest.last_day is None or standing.verification not in ("valid", "expired"):
         return state
     return words("until", state=state, day=newest.last_day.isoformat())
 
@@ -179,7 +181,7 @@ RATE_KEYS = (
 
 def rate_tables(outcome: Outcome, words: Words) -> list[Table]:
     """Return the rates of each level with a subtotal of its counts."""
-    is_old = superseded(outcome)
+    is_old = is_superseded(outcome.ruleset, outcome.as_of)
     rows = by_kind(outcome.rows)
     found = []
     for level in LEVELS:
@@ -190,7 +192,7 @@ def rate_tables(outcome: Outcome, words: Words) -> list[Table]:
         table = Table(words(f"level_{level}"), heads(words, RATE_KEYS), look="dense")
         table.rows = [_rate(row, words, remarks, is_old) for row in own]
         table.rows.append(_subtotal(own, words, remarks))
-        table.notes = remarks.notes()
+        table.notes = [*remarks.notes(), ("", words("subtotal_note"))]
         table.notes += [
             ("*", f"{words.kind(row.energy_kind)}: {row.conflict}") for row in own if row.conflict
         ]
@@ -243,10 +245,9 @@ def _subtotal(rows: Sequence[Row], words: Words, remarks: Remarks) -> list[Cell]
     return [Cell(words("subtotal"), "total"), *counts, *[EMPTY] * (len(RATE_KEYS) - 5)]
 
 
-def superseded(outcome: Outcome) -> bool:
-    """Return whether another edition had taken the ruleset's place on the day."""
-    on = outcome.ruleset.ruleset.superseded_on
-    return on is not None and on <= outcome.as_of
+def is_superseded(ruleset: Ruleset, on: date) -> bool:
+    """Return whether another edition had taken a ruleset's place on a day."""
+    return ruleset.ruleset.superseded_on is not None and ruleset.ruleset.superseded_on <= on
 
 
 def water_table(outcome: Outcome, words: Words) -> Table | None:
@@ -264,7 +265,8 @@ def water_table(outcome: Outcome, words: Words) -> Table | None:
         "confidence",
     )
     table = Table(words("water_title"), heads(words, keys), has_row_heads=False)
-    old = {outcome.ruleset.ruleset.id: superseded(outcome)}
+    rulesets = [one for one in (outcome.ruleset, outcome.water_ruleset) if one is not None]
+    old = {one.ruleset.id: is_superseded(one, outcome.as_of) for one in rulesets}
     energy_rows = [row for row in outcome.rows if row.energy_kind == "water"]
     if not (energy_rows or outcome.water_rows or outcome.water_shares):
         return None
@@ -298,7 +300,7 @@ def water_table(outcome: Outcome, words: Words) -> Table | None:
                     if share.share is not None
                     else remarks.empty("none_amount"),
                     Cell(number(share.required), "num"),
-                    meets(share.meets, words, remarks, "none_amount", False),
+                    meets(share.meets, words, remarks, "none_amount", old.get(share.ruleset, False)),
                     Cell("; ".join(share.clauses)),
                     Cell(share.confidence or "—", "num"),
                 ]
