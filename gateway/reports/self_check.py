@@ -1,0 +1,265 @@
+"""The enterprise metrology self-check list of 2017: declared answers, and beside them what the gateway can prove by itself.
+
+Source: 国质检量联〔2017〕399号, attachment 1, part 三, questions shortened; the printed layout was not seen.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from gateway import __version__
+from gateway.inventory.validity import validity
+from gateway.reports.forms_yearly import MANAGEMENT
+from gateway.reports.sheets import Column, Sheet
+from gateway.reports.tally import tally
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gateway.inventory.model import Instrument
+    from gateway.reports.wording import Plantbook
+
+COLUMNS = (
+    Column("类别", "Class", 18),
+    Column("项目", "Item", 24),
+    Column("问题", "Question", 44),
+    Column("答案", "√ × —", 9),
+    Column("答案来源", "Answered by", 24),
+    Column("依据文件", "Document", 30),
+    Column("网关证据", "What the gateway proves", 52),
+    Column("键", "Key", 18),
+)
+MARKS = {"yes": "√", "no": "×", "not_applicable": "—"}
+DECLARED = "申报 declared"
+PROVED = "网关证明 proved by the gateway"
+AGAINST = "申报,与证据不符 declared, against the evidence"
+CLASSES = {"1": "过程计量保障", "2": "计量工作有效性", "3": "计量管理"}
+
+
+class Proof(NamedTuple):
+    """What the gateway can say to a question. holds: True: proved; False: proved not to be so; None: only evidence."""
+
+    holds: bool | None
+    zh: str
+    en: str
+
+
+class Question(NamedTuple):
+    """One question. key: class, item and number, as `[[answers]]` names it."""
+
+    key: str
+    item: str
+    zh: str
+    en: str
+    prove: Callable[[Plantbook, int | None], Proof] | None = None
+
+
+def self_check(book: Plantbook, revision: int | None) -> Sheet:
+    """Return the list: a declared answer as declared, else √ where the gateway proves it, else an empty one.
+
+    revision: of the inventory in force, None if none was applied.
+    """
+    sheet = Sheet(
+        "自查表 Self-check",
+        "企业计量工作自查表(国质检量联〔2017〕399号 附件1 第三部分)",
+        "Metrology self-check list of 2017",
+        COLUMNS,
+        (
+            "版式未见原件,问题为缩写。 Layout not seen in the original; questions shortened.",
+            "√ 是,× 否,— 不适用,空白 = 未申报。 Empty: not declared. 网关只填能自行证明的 √,其余不推算。 The gateway fills √ only where it has the proof.",
+        ),
+        book.banners,
+    )
+    declared = {one.item: one for one in book.outcome.inventory.answers}
+    for question in QUESTIONS:
+        answer = declared.get(question.key)
+        proof = None if question.prove is None else question.prove(book, revision)
+        mark = by = document = ""
+        if answer is not None:
+            says = {"yes": True, "no": False}.get(answer.answer)
+            is_against = proof is not None and None not in (proof.holds, says) and proof.holds != says
+            mark, document = MARKS[answer.answer], answer.document
+            by = AGAINST if is_against else DECLARED
+        elif proof is not None and proof.holds:
+            mark, by = MARKS["yes"], PROVED
+        sheet.add(
+            CLASSES[question.key.split(".")[1]],
+            question.item,
+            f"{question.zh}\n{question.en}",
+            mark,
+            by,
+            document,
+            "" if proof is None else f"{proof.zh}\n{proof.en}",
+            question.key,
+            kind="bad" if by == AGAINST else "body",
+        )
+    known = {question.key for question in QUESTIONS} | set(MANAGEMENT)
+    strange = [one for one in declared if one not in known]
+    if strange:
+        sheet.say("未用于任何表格的申报答案 Declared answers that no form asks for: " + ", ".join(strange))
+    return sheet
+
+
+def _in_use(book: Plantbook) -> list[Instrument]:
+    on = book.outcome.as_of
+    return [
+        one
+        for one in book.outcome.inventory.instruments
+        if one.status != "stopped" and one.role != "spare" and one.is_installed(on)
+    ]
+
+
+def _live(book: Plantbook, _: int | None) -> Proof:
+    total = tally(book.outcome.rows)
+    if total.connected is None:
+        return Proof(None, "无历史数据", "no history to tell from")
+    holds = True if total.fitted and total.connected == total.fitted else None
+    return Proof(
+        holds,
+        f"已配备 {total.fitted} 条流中 {total.connected} 条在统计期内有有效数据",
+        f"{total.connected} of {total.fitted} fitted flows delivered in the window",
+    )
+
+
+def _lists(book: Plantbook, _: int | None) -> Proof:
+    needs = tally(book.outcome.rows).need
+    instruments = len(book.outcome.inventory.instruments)
+    return Proof(
+        True if needs and instruments else None,
+        f"应配 {needs} 项(“1 应配”),器具 {instruments} 台(B.3)",
+        f"{needs} needs, {instruments} instruments listed",
+    )
+
+
+def _certificates(book: Plantbook, _: int | None) -> Proof:
+    done = [one for held in book.outcome.inventory.instruments for one in held.verifications]
+    named = sum(1 for one in done if one.certificate)
+    hashed = sum(1 for one in done if one.sha256)
+    return Proof(
+        None,
+        f"检定/校准记录 {len(done)} 条,有证书编号 {named} 条,证书文件已校验 {hashed} 条",
+        f"{len(done)} verifications, {named} with a certificate number, {hashed} with the hash of its file",
+    )
+
+
+def _software(book: Plantbook, _: int | None) -> Proof:
+    return Proof(None, f"采集软件 Metergate {__version__}", f"collected by Metergate {__version__}")
+
+
+def _confirmed(book: Plantbook, _: int | None) -> Proof:
+    on, used = book.outcome.as_of, _in_use(book)
+    good = [
+        one
+        for one in used
+        if validity(one, on) == "valid"
+        and one.confirmation is not None
+        and one.confirmation.fit
+        and one.confirmation.on <= on
+    ]
+    return Proof(
+        len(good) == len(used) if used else None,
+        f"在用 {len(used)} 台,在检定周期内且经计量确认 {len(good)} 台",
+        f"{len(good)} of {len(used)} in use are inside their period and confirmed",
+    )
+
+
+def _ledger(book: Plantbook, revision: int | None) -> Proof:
+    digest = book.outcome.inventory.digest[:16]
+    if revision is None:
+        return Proof(None, f"台账未经批准发布, {digest}", "the inventory is not applied")
+    return Proof(True, f"台账第 {revision} 版, {digest}", f"inventory revision {revision}, approved by name")
+
+
+def _planned(book: Plantbook, _: int | None) -> Proof:
+    on, used = book.outcome.as_of, _in_use(book)
+    planned = [
+        one for one in used if (newest := one.verification(on)) is not None and newest.last_day is not None
+    ]
+    return Proof(
+        len(planned) == len(used) if used else None,
+        f"在用 {len(used)} 台,检定日历含 {len(planned)} 台(metergate calendar)",
+        f"{len(planned)} of {len(used)} in use have a next date in the calendar",
+    )
+
+
+def _traced(book: Plantbook, _: int | None) -> Proof:
+    found = [one for held in book.outcome.inventory.instruments for one in held.nonconformities]
+    written = sum(1 for one in found if one.document)
+    return Proof(
+        True if found and written == len(found) else None,
+        f"不合格记录 {len(found)} 条,有文件 {written} 条;可追溯(metergate trace)",
+        f"{len(found)} nonconformities recorded, {written} with a document; traceable",
+    )
+
+
+def _watched(book: Plantbook, _: int | None) -> Proof:
+    on, used = book.outcome.as_of, _in_use(book)
+    valid = sum(1 for one in used if validity(one, on) == "valid")
+    return Proof(
+        None,
+        f"工作器具 {valid}/{len(used)} 台在有效期内并有到期提醒;计量标准不在台账内",
+        f"{valid} of {len(used)} working instruments valid and watched; measurement standards are not in the inventory",
+    )
+
+
+def _records(book: Plantbook, _: int | None) -> Proof:
+    evidence = book.outcome.evidence
+    if evidence is None:
+        return Proof(None, "无历史数据", "no history to tell from")
+    expected = sum(one.expected for one in evidence.instruments.values())
+    good = sum(one.good for one in evidence.instruments.values())
+    return Proof(
+        None,
+        f"统计期内应采 {expected},有效 {good},原始报文留存",
+        f"{good} good of {expected} readings due; raw bytes kept",
+    )
+
+
+def _managed(book: Plantbook, _: int | None) -> Proof:
+    evidence = book.outcome.evidence
+    good = 0 if evidence is None else sum(one.good for one in evidence.instruments.values())
+    if not good:
+        return Proof(None, "无有效数据可证明", "no good reading to prove it by")
+    return Proof(
+        True,
+        f"统计期内 {good} 个有效读数已用于配备率、完整率计算",
+        f"{good} good readings of the window were evaluated",
+    )
+
+
+QUESTIONS = (
+    Question("2017.1.1", "1 计量保证大纲", "有产品计量保证大纲", "metrology assurance outline for products"),
+    Question("2017.1.2", "2 研制阶段计量控制", "设计和定型有计量方案", "metrology plan in design and type approval"),
+    Question("2017.1.3", "3 试验阶段计量控制", "试验设备经确认和检查", "equipment confirmed and checked during tests", _certificates),
+    Question("2017.1.4.1", "4 生产阶段计量控制", "工艺文件规定参数、要求和方法", "parameters, requirements and methods in process documents"),
+    Question("2017.1.4.2", "4 生产阶段计量控制", "实施在线计量控制", "on-line metrological control in place", _live),
+    Question("2017.1.5", "5 产品质量管理计量控制", "有测量需求清单和测量设备清单", "list of measurement needs and of measuring equipment", _lists),
+    Question("2017.1.6.1", "6 校准和测试软件控制", "自编软件经验证和评审", "own software verified and reviewed", _software),
+    Question("2017.1.6.2", "6 校准和测试软件控制", "外购软件经确认", "bought software confirmed", _software),
+    Question("2017.2.1", "管理和测量过程控制", "建立测量过程管理体系", "measurement process management system"),
+    Question("2017.2.2", "管理和测量过程控制", "定期内部和外部审核", "regular internal and external audit"),
+    Question("2017.2.3", "管理和测量过程控制", "在用设备经计量确认", "equipment in use confirmed", _confirmed),
+    Question("2017.3.1.1", "1 组织管理", "有负责领导", "responsible leader"),
+    Question("2017.3.1.2", "1 组织管理", "有负责部门", "responsible department"),
+    Question("2017.3.1.3", "1 组织管理", "列入年度计划", "in the yearly plan"),
+    Question("2017.3.2.1", "2 制度建设", "ISO 9000 质量体系", "ISO 9000"),
+    Question("2017.3.2.2", "2 制度建设", "ISO 17025 实验室体系", "ISO 17025"),
+    Question("2017.3.2.3", "2 制度建设", "测量管理体系认证", "measurement management system certificate"),
+    Question("2017.3.3.1", "3 人员管理", "人员经培训", "trained staff"),
+    Question("2017.3.3.2", "3 人员管理", "有年度培训计划", "yearly training plan"),
+    Question("2017.3.4.1", "4 设备管理", "统一台账和档案", "unified ledger and files", _ledger),
+    Question("2017.3.4.2", "4 设备管理", "检定/校准计划覆盖全部设备", "verification and calibration plan covering all", _planned),
+    Question("2017.3.4.3", "4 设备管理", "分类和标识管理", "classification and labels"),
+    Question("2017.3.4.4", "4 设备管理", "不合格设备追溯", "tracing of non-conforming equipment", _traced),
+    Question("2017.3.4.5", "4 设备管理", "监控计量标准证书有效期", "validity of standards' certificates monitored", _watched),
+    Question("2017.3.4.6", "4 设备管理", "稳定性和重复性考核", "stability and repeatability checks"),
+    Question("2017.3.4.7", "4 设备管理", "更换、停用、启用经批准", "replacement, suspension, resumption with approval", _ledger),
+    Question("2017.3.5.1", "5 证书记录管理", "证书和报告管理", "certificate and report management", _certificates),
+    Question("2017.3.5.2", "5 证书记录管理", "印章管理", "seal management"),
+    Question("2017.3.5.3", "5 证书记录管理", "原始记录完整可追溯", "original records complete and traceable", _records),
+    Question("2017.3.6.1", "6 文件管理", "技术规范现行有效", "technical specifications kept current"),
+    Question("2017.3.6.2", "6 文件管理", "自编规范经评审批准", "own specifications reviewed and approved"),
+    Question("2017.3.7.1", "7 数据管理", "测量数据分析和动态管理", "measured data analysed and managed dynamically", _managed),
+    Question("2017.3.7.2", "7 数据管理", "定期评审数据用于产品改进", "regular review of data for product improvement"),
+)  # fmt: skip
+"""Keys: 2017.<class>.<item>[.<question>]."""
