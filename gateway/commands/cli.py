@@ -25,6 +25,7 @@ from gateway.commands.export import export
 from gateway.commands.feed import app as feed
 from gateway.commands.fitting import fitting
 from gateway.commands.inspect import app as inspect
+from gateway.commands.inventory import app as inventory
 from gateway.commands.opcua import app as opcua
 from gateway.commands.options import Config, Json, config_path, duration_s, print_json
 from gateway.commands.record import record
@@ -310,6 +311,7 @@ cli_bus.mount(app)
 cli_meter.mount(app)
 app.add_typer(opcua, name="opcua")
 app.add_typer(feed, name="feed")
+app.add_typer(inventory, name="inventory")
 app.add_typer(bill, name="bill")
 app.add_typer(inspect, name="inspect")
 for _command in (verify, watch, collect, completeness, export, fitting, balance):

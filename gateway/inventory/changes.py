@@ -28,7 +28,7 @@ def changes(before: Inventory | None, after: Inventory) -> list[Change]:
     """
     new = _body(after)
     if before is None:
-        counts = [f"{len(rows)} {name}" for name, rows in new.items() if isinstance(rows, list)]
+        counts = [f"{name} {len(rows)}" for name, rows in new.items() if isinstance(rows, list)]
         return [_change("added", "", None, ", ".join(["organization", *counts]))]
     found = list(_compared("", _body(before), new))
     if len(found) > CHANGES_MAX:

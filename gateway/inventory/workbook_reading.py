@@ -59,8 +59,8 @@ class Sheets:
         self._rows.setdefault(path, row)
 
     def placed(self, findings: Iterable[Finding]) -> list[Finding]:
-        """Return findings with sheet, row and column in place of the inventory's keys."""
-        return [self._placed(finding) for finding in findings]
+        """Return findings with sheet, row and column in place of the inventory's keys, in the order of the sheets."""
+        return sorted((self._placed(finding) for finding in findings), key=_rank)
 
     def _placed(self, finding: Finding) -> Finding:
         path, row = self._row(finding.path)
@@ -75,6 +75,8 @@ class Sheets:
         expected = finding.expected
         if column is not None and column.words and column.holds != "id" and expected.startswith("one of "):
             expected = "one of " + ", ".join(column.words.values())
+            near = nearest(finding.found.strip('"'), column.words.values(), 0.5)
+            suggestion = f"try {near}" if near else suggestion
         place = where(row.sheet, row.number, row.letters.get(key, ""), column)
         return Finding(place, finding.found, expected, suggestion)
 
@@ -83,6 +85,14 @@ class Sheets:
         while path and path not in self._rows:
             path = path[: max(path.rfind("."), path.rfind("["), 0)]
         return path, self._rows.get(path)
+
+
+def _rank(finding: Finding) -> tuple[int, int]:
+    """Return sheet and row of a place; what is about the whole workbook comes first."""
+    title, _, rest = finding.path.partition(", row ")
+    number = re.match(r"\d+", rest)
+    order = next((i for i, sheet in enumerate(SHEETS) if sheet.title == title), -1)
+    return order, int(number[0]) if number else 0
 
 
 def where(sheet: Sheet, row: int, letter: str, column: Column | None) -> str:
