@@ -39,19 +39,17 @@ def write_workbook_file(found: Evaluated, path: Path) -> Path:
 
 
 def write_diagrams(found: Evaluated, folder: Path, language: Language) -> list[Path]:
-    """Write one diagram per energy kind into a folder, made if it is not there. Raises MetergateError if that cannot be."""
-    from gateway.energy_kinds import ENERGY_KINDS
-    from gateway.reports.diagram import diagram
+    """Write the diagrams of each energy kind into a folder, made if it is not there. Raises MetergateError if that cannot be."""
+    from gateway.reports.diagram import diagrams
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise _refused(folder, error) from error
-    there = {flow.energy_kind for flow in found.outcome.inventory.flows}
     written = []
-    for kind in (kind for kind in ENERGY_KINDS if kind in there):
-        path = folder / f"{kind}.svg"
-        _write(path, diagram(found.outcome, kind, language))
+    for drawing in diagrams(found.outcome, language):
+        path = folder / f"{drawing.name}.svg"
+        _write(path, drawing.svg)
         written.append(path)
     return written
 

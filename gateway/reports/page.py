@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from gateway.errors import MetergateError
 from gateway.reports.diagram import embedded
 from gateway.reports.diagram_shapes import FORBIDDEN
+from gateway.reports.page_cells import body
 from gateway.reports.page_findings import (
     banners,
     declared_tables,
@@ -51,6 +52,7 @@ def page(outcome: Outcome, language: Language, *, made_at: str, revision: int | 
     drawings, left_out = embedded(outcome, language, DRAWINGS_MAX)
     html = template.render(
         w=words,
+        body=body,
         language="zh-CN" if language == "zh" else "en",
         outcome=outcome,
         facts=_facts(outcome, words, made_at, revision),
@@ -77,7 +79,7 @@ def _template() -> Template:
         from jinja2 import Environment, FileSystemLoader, StrictUndefined
     except ImportError as error:
         raise MetergateError(
-            "the HTML report needs jinja2: install metergate with its extra, metergate[report]"
+            "jinja2 is not installed; reports need: pip install 'metergate[report]', or make env in a clone"
         ) from error
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),

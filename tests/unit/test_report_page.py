@@ -6,7 +6,7 @@ from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 from html.parser import HTMLParser
-from time import perf_counter
+from time import process_time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 VOID = {"meta", "br", "link", "img", "hr", "input"}
 LOADING = {"src", "href", "xlink:href", "srcset", "data", "action"}
-SECONDS_MAX = 3.0
+SECONDS_MAX = 3.0  # of CPU: the machine of a test is shared
 
 
 class Checker(HTMLParser):
@@ -248,9 +248,9 @@ def test_every_text_has_both_languages_with_the_same_fields() -> None:
 def test_five_thousand_instruments_are_no_wait() -> None:
     body = large(units=40, machines=2000, instruments=5000)
     outcome = outcome_of(body, proved=False)
-    begin = perf_counter()
+    begin = process_time()
     html = made(outcome)
-    assert perf_counter() - begin < SECONDS_MAX
+    assert process_time() - begin < SECONDS_MAX
     assert html.count("表 i") >= 5000
     assert "另有" in html
 
