@@ -21,6 +21,7 @@ from gateway.commands.balance import balance
 from gateway.commands.bill import app as bill
 from gateway.commands.collect import collect
 from gateway.commands.completeness import completeness
+from gateway.commands.evidence import app as evidence
 from gateway.commands.export import export
 from gateway.commands.feed import app as feed
 from gateway.commands.fitting import fitting
@@ -314,6 +315,7 @@ app.add_typer(feed, name="feed")
 app.add_typer(inventory, name="inventory")
 app.add_typer(bill, name="bill")
 app.add_typer(inspect, name="inspect")
+app.add_typer(evidence, name="evidence")
 for _command in (verify, watch, collect, completeness, export, fitting, balance):
     app.command()(_command)
 app.command()(record)

@@ -24,6 +24,17 @@ app = typer.Typer(
 )
 finding = typer.Typer(help="Findings: open and close.", no_args_is_help=True)
 app.add_typer(finding, name="finding")
+OPTIONS = {
+    "serial": "--serial",
+    "label": "--label",
+    "seal": "--seal",
+    "location": "--location",
+    "diagram": "--diagram",
+    "range": "--range",
+    "accuracy_class": "--class",
+    "ct_ratio": "--ct-ratio",
+}
+"""Item -> option, in the order of `record`."""
 Number = Annotated[int, typer.Argument(metavar="INSPECTION", help="Number of the inspection.", min=1)]
 
 
@@ -163,16 +174,8 @@ def record(
     from gateway.commands.inspect_work import beside, ledger_of, photographs
     from gateway.inspection.model import Found
 
-    marks = {
-        "serial": _mark(serial, "--serial"),
-        "label": _mark(label, "--label"),
-        "seal": _mark(seal, "--seal"),
-        "location": _mark(location, "--location"),
-        "diagram": _mark(diagram, "--diagram"),
-        "range": _mark(range_, "--range"),
-        "accuracy_class": _mark(class_, "--class"),
-        "ct_ratio": _mark(ct_ratio, "--ct-ratio"),
-    }
+    texts = serial, label, seal, location, diagram, range_, class_, ct_ratio
+    marks = {item: _mark(text, option) for (item, option), text in zip(OPTIONS.items(), texts, strict=True)}
     own = _opened(config)
     ledger, _ = _inventory(own.site, inventory)
     one_of(instrument, own.store.at(number).ids, f"instrument in the sample of inspection {number}")

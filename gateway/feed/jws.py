@@ -72,25 +72,25 @@ def decode(text: bytes) -> bytes:
     return raw
 
 
-def sign(key: Ed25519PrivateKey, kid: str, payload: bytes) -> bytes:
-    """Return the message, ASCII."""
-    signing_input = _header(kid) + b"." + encode(payload)
+def sign(key: Ed25519PrivateKey, kid: str, payload: bytes, typ: str = TYP) -> bytes:
+    """Return the message, ASCII. typ: what it is; another than the feed's is no message of the feed."""
+    signing_input = _header(kid, typ) + b"." + encode(payload)
     return signing_input + b"." + encode(key.sign(signing_input))
 
 
 @lru_cache(16)
-def _header(kid: str) -> bytes:
-    return encode(orjson.dumps({"alg": ED25519, "kid": kid, "typ": TYP}))
+def _header(kid: str, typ: str) -> bytes:
+    return encode(orjson.dumps({"alg": ED25519, "kid": kid, "typ": typ}))
 
 
-def parse(jws: bytes) -> Parsed:
-    """Return a message taken apart. Raises Malformed, UnknownAlgorithm."""
+def parse(jws: bytes, typ: str = TYP) -> Parsed:
+    """Return a message taken apart. typ: what it must be. Raises Malformed, UnknownAlgorithm."""
     if len(jws) > MESSAGE_BYTES_MAX:
         raise Malformed(f"has {len(jws)} bytes, more than {MESSAGE_BYTES_MAX}")
     parts = jws.split(b".")
     if len(parts) != PARTS:
         raise Malformed(f"has {len(parts)} parts instead of {PARTS}")
-    header = _read_header(parts[0])
+    header = _read_header(parts[0], typ)
     payload = _part(parts[1], "payload")
     return Parsed(header, payload, jws[: len(parts[0]) + 1 + len(parts[1])], _part(parts[2], "signature"))
 
@@ -112,7 +112,7 @@ def _part(text: bytes, name: str) -> bytes:
 
 
 @lru_cache(256)
-def _read_header(text: bytes) -> Header:
+def _read_header(text: bytes, expected: str) -> Header:
     """Return a header; the same few come over and over. Raises Malformed, UnknownAlgorithm."""
     if len(text) > HEADER_BYTES_MAX:
         raise Malformed(f"the header has more than {HEADER_BYTES_MAX} bytes")
@@ -128,8 +128,8 @@ def _read_header(text: bytes) -> Header:
         raise UnknownAlgorithm(f"is signed with alg {brief(alg)}; this program knows {known}")
     if "crit" in header:  # RFC 7515 §4.1.11: who does not understand it refuses
         raise Malformed("the header asks for extensions (crit)")
-    if typ != TYP:
-        raise Malformed(f"typ is {brief(typ)} instead of {TYP!r}")
+    if typ != expected:
+        raise Malformed(f"typ is {brief(typ)} instead of {expected!r}")
     if not isinstance(kid, str) or not kid:
         raise Malformed("the header names no key (kid)")
     if len(kid) > ID_MAX or not kid.isprintable():
