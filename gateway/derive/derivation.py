@@ -109,6 +109,7 @@ class Derivation:
         if feeds:
             # What signs is some 10 MB, which a gateway without a feed does not need.
             from gateway.derive.messenger import Messenger
+            from gateway.derive.rating import Rating
             from gateway.feed.keys import KeyRing
 
             try:
@@ -121,7 +122,7 @@ class Derivation:
                 return
             grid, marks = grid_of(self._site), self._following.marks
             self._messenger = Messenger(self._site, self._library, self._clock, grid, keys, marks)
-            self._rating = self._rates(self._messenger)
+            self._rating = Rating(self._site, self._library, self._messenger)
         self.deriver = Deriver(
             self._site,
             journal,
@@ -157,13 +158,6 @@ class Derivation:
         self._keeper = Keeper(
             self._site, journal, self.deriver, events, self._clock, self._following, self._rating
         )
-
-    def _rates(self, messenger: Messenger) -> Rating:
-        """Return who works out the fitting rates."""
-        from gateway.derive.rating import Rating
-
-        grid = grid_of(self._site)
-        return Rating(self._site, self._library, messenger, lambda: grid.iso(self._clock.wall_ns()))
 
     async def _announced(self) -> list[str]:
         """Return the kids of the keys that were announced. Raises StorageError."""

@@ -130,7 +130,8 @@ class Keeper:
         if rating is None or not is_over or now_s < self._retry_s:
             return
         try:
-            found = await asyncio.to_thread(rating.rate, revision, today, self._deriver.published)
+            at = self._deriver.grid.iso(self._clock.wall_ns())
+            found = await asyncio.to_thread(rating.rate, revision, today, at, self._deriver.published)
         except MetergateError as error:
             self._retry_s = now_s + RETRY_S
             if str(error) != self._failure:

@@ -18,7 +18,7 @@ from gateway.history.history import FILE
 from gateway.history.read import ReadOnlyHistory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
     from datetime import date
     from fractions import Fraction
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from gateway.derive.messenger import Messenger
     from gateway.fitting.evidence import Evidence
     from gateway.fitting.outcome import Outcome, Row, ShareRow
-    from gateway.fitting.ruleset import Ruleset
     from gateway.inventory.model import Inventory
     from gateway.inventory.revisions import Revision
 
@@ -39,15 +38,18 @@ NAMES = (1000, 100, 20, 5, 0)  # kept in each list: the most that fits
 class Rating:
     """What the keeper publishes, and what it is of; nothing where that was published already."""
 
-    def __init__(self, site: Site, library: Library, messenger: Messenger, at: Callable[[], str]) -> None:
-        """messenger: rates are said anew where it speaks from another place, in another chain or with another key. at: time now."""
-        self._site, self._library, self._messenger, self._at = site, library, messenger, at
+    def __init__(self, site: Site, library: Library, messenger: Messenger) -> None:
+        """messenger: rates are said anew where it speaks from another place, in another chain or with another key."""
+        self._site, self._library, self._messenger = site, library, messenger
         self.is_stopping = False
 
     def rate(
-        self, revision: Revision, as_of: date, published: Mapping[str, Any] | None
+        self, revision: Revision, as_of: date, at: str, published: Mapping[str, Any] | None
     ) -> tuple[Body, Body] | None:
-        """Return the body of a message and what it is of; None if that is `published`. Takes seconds. Raises MetergateError."""
+        """Return the body of a message and what it is of; None if that is `published`. Takes seconds: for a thread.
+
+        at: the time now, as messages have it. Raises MetergateError.
+        """
         own = self._site.inventory
         rulesets = Rulesets(own.ruleset_dirs)
         ruleset = rulesets.get(own.ruleset)
@@ -65,18 +67,15 @@ class Rating:
         outcome = evaluate(
             revision.inventory, ruleset, water, as_of, self._evidence(revision.inventory, as_of)
         )
-        head = self._head(ruleset, revision, as_of)
-        return head | {"result": result(outcome)}, of
-
-    def _head(self, ruleset: Ruleset, revision: Revision, as_of: date) -> Body:
-        return {
+        head = {
             "ruleset": ruleset.ruleset.id,
             "ruleset_digest": ruleset.digest,
             "as_of": as_of.isoformat(),
-            "at": self._at(),
+            "at": at,
             "inventory": revision.inventory.digest,
             "revision": revision.number,
         }
+        return head | {"result": result(outcome)}, of
 
     def _evidence(self, inventory: Inventory, as_of: date) -> Evidence | None:
         with ReadOnlyHistory(self._site.gateway.state_dir / FILE) as history:

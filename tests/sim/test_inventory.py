@@ -1,0 +1,155 @@
+"""The inventory in force of a running gateway under virtual time: marks, events told once, rates, across kills and stops."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from gateway.feed.contract import Fitting
+from gateway.inventory.revisions import FOLDER, Revisions
+from simulators.virtual import run
+from tests.sim import feed_oracles
+from tests.sim.plant import Act, Plant, feed_alone
+from tests.unit.inventory_rig import VERIFIED, inventory
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from gateway.inventory.model import Inventory
+    from tests.sim.plant import Plan, Result
+
+# The runs begin on 2023-11-15 at 06:13 in Shanghai.
+ENDED = VERIFIED | {"until": "2023-11-14"}
+AGAIN = {"on": "2023-11-15", "period_months": 12, "certificate": "C-2"}
+BEFORE = inventory({"verifications": [ENDED]}, {"verifications": [VERIFIED | {"until": "2023-12-01"}]})
+VERIFIED_AGAIN = inventory(
+    {"verifications": [ENDED, AGAIN]}, {"verifications": [VERIFIED | {"until": "2023-12-01"}]}
+)
+WRONG = inventory(
+    {"verifications": [ENDED, AGAIN]},
+    {"nonconformities": [{"found": "2023-11-15", "since": "2023-11-01", "why": "seal broken"}]},
+)
+KINDS = {
+    "inventory_applied", "instrument_expired", "instrument_nonconforming", "instrument_valid_again", "verification_due",
+}  # fmt: skip
+
+
+@dataclass
+class Applying:
+    """An inventory applied at a time; 0: before the start."""
+
+    at_s: float
+    inventory: Inventory
+
+
+async def _play(plan: Plan, folder: Path, applied: Sequence[Applying]) -> Result:
+    plant = Plant(plan, folder)
+    revisions = Revisions(folder / FOLDER)
+
+    async def apply() -> None:
+        for one in applied:
+            await plant.clock.sleep_until(one.at_s)
+            revisions.add(one.inventory, "zhang", f"at {one.at_s:g} s", plant.clock.wall_ns())
+
+    applying = asyncio.create_task(apply())
+    await plant.clock.sleep_until(0.001)
+    result = await plant.run()
+    await applying
+    return result
+
+
+def play(plan: Plan, folder: Path, *applied: Applying) -> Result:
+    return run(_play(plan, folder, applied))
+
+
+def said(result: Result, kind: str) -> list[dict[str, Any]]:
+    found = feed_oracles.payloads(result.destinations["feed"])
+    return [payload for payload in found if payload["kind"] == kind]
+
+
+def told(result: Result) -> Counter[tuple[str, str, str | None]]:
+    """Return kind, subject and end of the events of an inventory on the feed; those of the journal are the same."""
+    events = [event for payload in said(result, "event") for event in payload["events"]]
+    found = [e for e in events if e["kind"] in KINDS]
+    journaled = [e for e in result.events if e.kind in KINDS]
+    assert [(e["kind"], e["detail"]) for e in found] == [(e.kind, dict(e.detail)) for e in journaled]
+    return Counter((e["kind"], e["subject"], e["detail"].get("until")) for e in found)
+
+
+def marks(result: Result, meter: str) -> list[str]:
+    """Return the marks of a meter's intervals as they came, without repetition."""
+    states: list[str] = []
+    for payload in said(result, "data"):
+        for one in payload["intervals"]:
+            state = one.get("verification", "")
+            if one["meter"] == meter and state not in states[-1:]:
+                states.append(state)
+    return states
+
+
+def test_marks_and_events_follow_what_is_applied_while_it_runs_and_while_it_does_not(tmp_path: Path) -> None:
+    acts = [Act(610.02, "kill", away_s=30), Act(900.5, "stop", away_s=60)]
+    applied = [Applying(0, BEFORE), Applying(300, VERIFIED_AGAIN), Applying(930, WRONG)]
+    result = play(feed_alone(1300, *acts), tmp_path, *applied)
+    feed_oracles.hold(result, tmp_path)
+    assert told(result) == {
+        ("inventory_applied", "plant-1", None): 3,
+        ("instrument_expired", "e-1", None): 1,
+        ("instrument_expired", "e-1", "2023-11-15"): 1,
+        ("instrument_valid_again", "e-1", None): 1,
+        ("instrument_nonconforming", "e-2", None): 1,
+        ("verification_due", "e-1", None): 1,
+        ("verification_due", "e-2", None): 1,
+    }
+    assert marks(result, "m-001") == ["expired", "valid"]
+    assert marks(result, "m-002") == ["valid", "nonconforming"]
+    births = [(p["about"]["id"], p["about"]["verification"]["state"]) for p in said(result, "meter")]
+    assert Counter(births) == Counter([
+        ("m-001", "expired"), ("m-001", "valid"), ("m-002", "valid"), ("m-002", "nonconforming"),
+    ])  # fmt: skip
+
+
+def test_rates_are_told_once_for_a_day_and_an_inventory(tmp_path: Path) -> None:
+    acts = [Act(400.02, "kill", away_s=30), Act(500.5, "stop", away_s=60)]
+    result = play(feed_alone(900, *acts), tmp_path, Applying(0, BEFORE), Applying(700, VERIFIED_AGAIN))
+    feed_oracles.hold(result, tmp_path)
+    rates = said(result, "fitting")
+    assert [(one["inventory"], one["revision"]) for one in rates] == [
+        (BEFORE.digest, 1), (VERIFIED_AGAIN.digest, 2),
+    ]  # fmt: skip
+    for one in rates:
+        Fitting.model_validate(one, strict=True)
+        (row,) = [r for r in one["result"]["rates"] if (r["level"], r["energy_kind"]) == (1, "electricity")]
+        assert (row["need"], row["fitted"], row["rate_percent"], row["meets"]) == (2, 2, "100.0000", True)
+        assert one["as_of"] == "2023-11-15"
+    verified = [one["result"]["rates"][0]["verified_percent"] for one in rates]
+    assert verified == ["50.0000", "100.0000"]
+
+
+def test_a_new_day_changes_marks_births_and_rates(tmp_path: Path) -> None:
+    """The clock is put to just before midnight; the last day of e-2 is over then."""
+    ends = inventory({}, {"verifications": [VERIFIED | {"until": "2023-11-15"}]})
+    acts = [Act(200, "step", step_s=17 * 3600 + 2400)]
+    result = play(feed_alone(1200, *acts), tmp_path, Applying(0, ends))
+    feed_oracles.hold(result, tmp_path)
+    assert marks(result, "m-002") == ["valid", "expired"]
+    assert [one["as_of"] for one in said(result, "fitting")] == ["2023-11-15", "2023-11-16"]
+    assert ("instrument_expired", "e-2", None) in told(result)
+    steps = [
+        event["detail"]["step"]
+        for payload in said(result, "event")
+        for event in payload["events"]
+        if event["kind"] == "verification_due" and event["subject"] == "e-2"
+    ]
+    assert steps == [7, -1]
+
+
+def test_without_an_inventory_nothing_is_told(tmp_path: Path) -> None:
+    result = play(feed_alone(400), tmp_path)
+    assert not told(result)
+    assert not said(result, "fitting")
+    assert marks(result, "m-001") == [""]
+    assert {p["about"]["verification"] for p in said(result, "meter")} == {None}
