@@ -69,7 +69,8 @@ class Instruments:
 
     def best(self, flow: str, level: int) -> Standing | None:
         """Return the standing that speaks for a flow: of its fitted instruments the one that proves most; None without one."""
-        standings = [self.standing(one, level) for one in self.on_flow.get(flow, [])]
+        fitted = sorted(self.on_flow.get(flow, []), key=lambda one: one.id)  # of equals always the same
+        standings = [self.standing(one, level) for one in fitted]
         return max(standings, key=proves, default=None)
 
     def summary(self) -> dict[str, Standing]:

@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from gateway.fitting.outcome import Owner, Reach
+from gateway.inventory.values import Measured
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from gateway.fitting.plant import Plant
     from gateway.fitting.ruleset import Limit, Ruleset
     from gateway.inventory.model import Equipment, Flow, KindAmount, Unit
-    from gateway.inventory.values import Measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,17 +176,18 @@ class Limits:
 
 
 def convert(given: Measured, unit: str, kind: str, ruleset: Ruleset, plant: Plant) -> Decimal | None:
-    """Return an amount in another unit, also by an equivalent the ruleset states for the energy kind; None if nothing leads there."""
+    """Return an amount in another unit, also by an equivalent of the ruleset, read either way; None if nothing leads there."""
     direct = given.to(unit)
     if direct is not None:
         return direct
     for row in ruleset.equivalents:
         if kind not in row.energy_kinds or not ruleset.holds(row, plant.on) or row.equals is None:
             continue
-        base = given.to(row.unit)
-        value = None if base is None else row.equals.to(unit)
-        if base is not None and value is not None:
-            return base * value
+        one = Measured(Decimal(1), row.unit)
+        for known, wanted in ((one, row.equals), (row.equals, one)):
+            base, value = given.to(known.unit), wanted.to(unit)
+            if base is not None and value is not None:
+                return base * value / known.value
     return None
 
 

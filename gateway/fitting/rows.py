@@ -82,7 +82,8 @@ class Rows:
     def _judge(self, need: Need) -> Judged:
         if need.kept:
             standings = [
-                self._fitted.standing(self._plant.instruments[name], need.level) for name in need.rests_on
+                self._fitted.standing(self._plant.instruments[name], need.level)
+                for name in sorted(need.rests_on)
             ]
             return Judged(need, need.rests_on, min(standings, key=proves, default=None))
         instruments = tuple(one.id for one in self._fitted.on_flow.get(need.flow, []))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from gateway.fitting.ruleset import Limit, Ruleset
 
 WATER = "GBT24789-2022"
-EXAMPLES = settings(max_examples=60, deadline=None)
+EXAMPLES = settings(max_examples=100, deadline=None)
 Key = tuple[str, int, str]
 
 

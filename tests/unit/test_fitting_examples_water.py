@@ -105,3 +105,20 @@ def test_a_cubic_metre_of_water_is_taken_for_a_tonne_whatever_comes_first() -> N
     for order in (flows, flows[::-1]):
         outcome = judge(plant(flows=order, instruments=[instrument("m", "w-1", kind="water")]), water=WATER)
         assert share(outcome, 1).share == Fraction(60, 100)
+
+
+def test_a_limit_in_cubic_metres_is_compared_with_tonnes() -> None:
+    # 24789 limits equipment at 1 m³/h. 1 t/h = 1 m³/h: needed, and nothing undetermined; 0.99 t/h is below.
+    def need(rated: str) -> list[tuple[str, str]]:
+        outcome = judge(
+            plant(
+                equipment=[machine("washer", water=rated)],
+                flows=[flow("w", "organization>washer", "water", "9000 t")],
+            ),
+            water=WATER,
+        )
+        found = find(outcome.water_rows, "water", 3)
+        return [(one.need.flow, one.need.undetermined) for one in found.judged] if found else []
+
+    assert need("1 t/h") == need("1000 kg/h") == need("1 m3/h") == [("w", "")]
+    assert need("0.99 t/h") == need("0.99 m3/h") == []
