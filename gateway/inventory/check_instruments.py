@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
 from gateway.energy_kinds import ENERGY_KINDS, plausible
@@ -44,10 +44,11 @@ PLAUSIBLE: Mapping[str, frozenset[str]] = {
 
 def check_instruments(tables: Ledger, names: Names) -> Iterator[Finding]:
     """Yield every finding about instruments that needs no disk."""
-    flows = {entry.value.id: entry for entry in tables.flows if entry.value is not None}
-    ids = {str(entry.body.get("id")) for entry in tables.flows}
+    ids = Counter(str(entry.body.get("id")) for entry in tables.flows)
+    flows = {one.value.id: one for one in tables.flows if one.value is not None and ids[one.value.id] == 1}
     ends = tables.owner_ids()
-    joints = Joints(tables.flows, {str(entry.body.get("id")) for entry in tables.equipment})
+    units = {str(entry.body.get("id")) for entry in tables.units}
+    joints = Joints(tables.flows, ends - units)
     for entry in tables.instruments:
         instrument = entry.value
         if instrument is None:
@@ -86,8 +87,8 @@ def _measured(
         fits = [name for name, own in PLAUSIBLE.items() if kinds[0] in own]
         hint = f"{flows[0].id} is {kinds[0]}: " + (f"one of {', '.join(fits)}, or other" if fits else "other")
         yield Finding(f"{entry.path}.category", found, "a category that fits the energy kind", hint)
-    sound = all(not {"from", "to", "state"} & flow.doubtful for flow in measured)
-    if len(flows) > 1 and sound:
+    doubted = any({"from", "to", "state"} & flow.doubtful for flow in measured)
+    if len(flows) > 1 and not doubted and all(flow.from_end != flow.to_end for flow in flows):
         yield from joints.findings(f"{entry.path}.flows", flows, ends)
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import tomllib
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gateway.errors import ConfigError
 from gateway.inventory.reading import from_body, load
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from gateway.errors import Finding
     from gateway.inventory.model import Inventory
 
