@@ -19,9 +19,11 @@ from gateway.commands import bus as cli_bus
 from gateway.commands import meter as cli_meter
 from gateway.commands.balance import balance
 from gateway.commands.bill import app as bill
+from gateway.commands.calendar import calendar
 from gateway.commands.collect import collect
 from gateway.commands.completeness import completeness
 from gateway.commands.evidence import app as evidence
+from gateway.commands.evidence_gather import gather
 from gateway.commands.export import export
 from gateway.commands.feed import app as feed
 from gateway.commands.fitting import fitting
@@ -31,6 +33,7 @@ from gateway.commands.opcua import app as opcua
 from gateway.commands.options import Config, Json, config_path, duration_s, print_json
 from gateway.commands.record import record
 from gateway.commands.rulesets import rulesets
+from gateway.commands.trace import trace
 from gateway.commands.verify import verify
 from gateway.commands.watch import watch
 from gateway.errors import EXIT_CONFIG, ConfigError, MetergateError
@@ -313,10 +316,11 @@ cli_meter.mount(app)
 app.add_typer(opcua, name="opcua")
 app.add_typer(feed, name="feed")
 app.add_typer(inventory, name="inventory")
+evidence.command()(gather)
 app.add_typer(bill, name="bill")
 app.add_typer(inspect, name="inspect")
 app.add_typer(evidence, name="evidence")
-for _command in (verify, watch, collect, completeness, export, fitting, balance):
+for _command in (verify, watch, collect, completeness, export, fitting, balance, calendar, trace):
     app.command()(_command)
 app.command()(record)
 app.command()(rulesets)
