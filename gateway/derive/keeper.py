@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from gateway.journal.journal import Journal
 
 LOOK_S = 60.0
+SOON_S = 5.0  # while something waits for intervals
 PATIENCE_S = 7200.0  # so long rates of a new day wait for the last interval of the day before
 RETRY_S = 600.0  # between attempts at rates that failed
 
@@ -66,10 +67,11 @@ class Keeper:
     async def run(self) -> None:
         """Keep the inventory for ever."""
         while True:
-            await self._look()
-            await sleep_for(self._clock, LOOK_S)
+            is_settled = await self._look()
+            await sleep_for(self._clock, LOOK_S if is_settled else SOON_S)
 
-    async def _look(self) -> None:
+    async def _look(self) -> bool:
+        """Do what is to be done; return False where something waits for intervals."""
         is_new, today = await self._following.look(), self._following.marks.day(self._clock.wall_ns())
         if is_new or today != self._day:
             if today != self._day:
@@ -77,12 +79,14 @@ class Keeper:
             self._retry_s = 0.0
             self._deriver.announce()
         revision = self._following.revision
-        if revision is None or self._deriver.position < self._wanted:
-            return
+        if revision is None:
+            return True
+        if self._deriver.position < self._wanted:
+            return False
         if self._told != (revision.number, today):
             self._tell(revision, today)
             self._told = revision.number, today
-        await self._rate(revision, today)
+        return self._rating is None or await self._rate(self._rating, revision, today)
 
     def _tell(self, revision: Revision, today: date) -> None:
         """Journal what nobody was told yet."""
@@ -122,24 +126,26 @@ class Keeper:
                 step=one.step,
             )
 
-    async def _rate(self, revision: Revision, today: date) -> None:
-        """Publish the fitting rates as they stand today, where that was not done."""
-        now_s, rating = self._clock.monotonic(), self._rating
+    async def _rate(self, rating: Rating, revision: Revision, today: date) -> bool:
+        """Publish the fitting rates as they stand today, where that was not done; return False where that has to wait."""
+        now_s = self._clock.monotonic()
         begin_ns = round(datetime.combine(today, time(), self._zone).timestamp()) * NS
-        is_over = self._deriver.closed_ns >= begin_ns or now_s - self._day_s >= PATIENCE_S
-        if rating is None or not is_over or now_s < self._retry_s:
-            return
+        if self._deriver.closed_ns < begin_ns and now_s - self._day_s < PATIENCE_S:
+            return False
+        if now_s < self._retry_s:
+            return True
+        self._retry_s = now_s + RETRY_S
+        at = self._deriver.grid.iso(self._clock.wall_ns())
         try:
-            at = self._deriver.grid.iso(self._clock.wall_ns())
             found = await asyncio.to_thread(rating.rate, revision, today, at, self._deriver.published)
         except MetergateError as error:
-            self._retry_s = now_s + RETRY_S
             if str(error) != self._failure:
                 self._failure = str(error)
                 log.error("fitting rates cannot be told", error=str(error))
                 self._events.note("fitting_failed", self._site.gateway.id, error=str(error))
-            return
-        self._failure, self._retry_s = "", now_s + RETRY_S
+            return True
+        self._failure = ""
         if found is not None:
             self._deriver.publish(*found)
             log.info("fitting rates told", as_of=today.isoformat(), revision=revision.number)
+        return True

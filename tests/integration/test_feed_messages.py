@@ -7,19 +7,25 @@ import json
 import queue
 import re
 import time
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+from zoneinfo import ZoneInfo
 
 import jsonschema
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
 from gateway.feed.verify import Verifier
+from gateway.inventory.revisions import FOLDER, Revisions
 from tests.integration.site import GatewayProcess
 from tests.servers import Mosquitto
+from tests.unit.inventory_rig import inventory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from gateway.inventory.model import Inventory
 
 SPECS = Path(__file__).resolve().parents[2] / "docs" / "specs"
 ROOT = "emc/v1/350100/91350100M000100Y43/plant-1"
@@ -140,6 +146,7 @@ def go_where_the_document_says(live: list[Received], kept: set[str]) -> None:
     assert {topic.removeprefix(f"{ROOT}/").partition("/")[0] for topic in kept} == {
         "birth",
         "checkpoint",
+        "fitting",
         "state",
     }
 
@@ -165,8 +172,35 @@ def tell_gaps_and_aggregates(live: list[Received]) -> None:
     assert total["codes"]["dataCode"] == "0000000002330001"
 
 
+def apply(state: Path) -> Inventory:
+    """Apply an inventory with one instrument, verified a month ago, on the meter of the site."""
+    today = datetime.now(ZoneInfo("Asia/Shanghai")).date()
+    done = {"on": today - timedelta(days=30), "period_months": 12, "certificate": "C-1", "body": "institute"}
+    found = inventory({"meter": "feeder-1", "verifications": [done]})
+    state.mkdir()
+    Revisions(state / FOLDER).add(found, "zhang", "test", 1)
+    return found
+
+
+def tell_the_inventory(live: list[Received], applied: Inventory) -> None:
+    """Intervals and birth are marked, the event names who applied it, and the signed rates are of it."""
+    for message in live:
+        for interval in message.body.get("intervals", ()):
+            assert interval["verification"] == "valid"
+    (about,) = (message.body["about"] for message in live if message.kind == "meter")
+    assert (about["accuracy_class"], about["verification"]["certificate"]) == ("0.5S", "C-1")
+    events = [event for message in live for event in message.body.get("events", ())]
+    (event,) = (one["detail"] for one in events if one["kind"] == "inventory_applied")
+    assert (event["by"], event["why"], event["digest"]) == ("zhang", "test", applied.digest)
+    (rates,) = (message.body for message in live if message.kind == "fitting")
+    assert (rates["ruleset"], rates["inventory"]) == ("GB17167-2006", applied.digest)
+    (row,) = rates["result"]["rates"]
+    assert (row["need"], row["fitted"], row["rate_percent"], row["meets"]) == (1, 1, "100.0000", True)
+
+
 def test_the_running_gateway_sends_what_is_published(tmp_path: Path, free_port: Callable[[], int]) -> None:
     (tmp_path / "gateway").mkdir()
+    applied = apply(tmp_path / "gateway" / "state")
     ports = free_port(), free_port()
     site_file = tmp_path / "gateway" / "site.toml"
     site_file.write_text(SITE.format(*ports))
@@ -175,9 +209,9 @@ def test_the_running_gateway_sends_what_is_published(tmp_path: Path, free_port: 
         early = Subscriber(ports[1])
         try:
             gateway.start()
-            live = early.until({"birth", "meter", "event", "data", "checkpoint", "state"}, sums=1)
+            live = early.until({"birth", "meter", "event", "data", "checkpoint", "state", "fitting"}, sums=1)
             late = Subscriber(ports[1])
-            retained = late.until({"birth", "meter", "checkpoint", "state"})
+            retained = late.until({"birth", "meter", "checkpoint", "state", "fitting"})
             late.close()
             assert gateway.end() == 0
         finally:
@@ -187,3 +221,4 @@ def test_the_running_gateway_sends_what_is_published(tmp_path: Path, free_port: 
     go_where_the_document_says(live, {message.topic for message in retained if message.retain})
     verify(live)
     tell_gaps_and_aggregates(live)
+    tell_the_inventory(live, applied)
