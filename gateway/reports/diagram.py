@@ -108,7 +108,7 @@ def _svg(network: Network, chart: Chart, words: Words, name: str, title: str) ->
         f"{words('level', level=row.level)}：{words('counts', need=row.need, fitted=row.fitted)}"
         if words.language == "zh"
         else f"{words('level', level=row.level)}: {words('counts', need=row.need, fitted=row.fitted)};"
-        for row in network.rows(chart.energy_kind)
+        for row in ([] if chart.unit else network.rows(chart.energy_kind))
     ).rstrip(";")
     under = (
         f"{outcome.inventory.organization.name}　{outcome.as_of.isoformat()}　{outcome.ruleset.ruleset.id}"
@@ -163,7 +163,7 @@ def _frame(one: ChartBox, at: PlacedBox, words: Words) -> str:
         )
     elif one.role in {"accounting", "process", "equipment"}:
         caption = f"{caption} {one.key}"
-    rows = wrap(name, 24, 2)
+    rows = wrap(name, 26, 2)
     middle = at.x + at.width / 2
     first = at.y + at.height / 2 - (len(rows) * 14 + 12) / 2 + 11
     texts = [

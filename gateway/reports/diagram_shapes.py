@@ -56,7 +56,7 @@ def wrap(text: str, limit: int, lines: int) -> list[str]:
     while rest and len(found) < lines - 1 and width(rest) > limit:
         end = max(n for n in range(1, len(rest) + 1) if width(rest[:n]) <= limit)
         space = rest.rfind(" ", 1, end + 1)
-        end = space if space > 0 and rest[:end].isascii() else end
+        end = space if 2 * space > end else end
         found.append(rest[:end].rstrip())
         rest = rest[end:].lstrip()
     return [*found, fit(rest, limit)] if rest else found
@@ -90,7 +90,7 @@ def circle(x: float, y: float, mark: str) -> str:
         half = f'<path d="M{x:g} {y - r:g}a{r} {r} 0 0 0 0 {2 * r}z" fill="{INK}"/>'
         return f'{ring} fill="{PALE}" stroke="{INK}"/>{half}'
     if mark == "expired":
-        out = r + 3
+        out = r + 1.5
         line = f"M{x - out:g} {y + out:g}L{x + out:g} {y - out:g}"
         return (
             f'{filled}<path d="{line}" stroke="{PALE}" stroke-width="4.2"/>'

@@ -53,9 +53,9 @@ def body(table: Table) -> str:
 def _row(row: list[Cell], has_head: bool) -> str:
     cells = []
     for n, (text, look, note) in enumerate(row):
-        look = look or ("long" if len(text) > LONG_CHARS else "")
+        shown = look or ("long" if len(text) > LONG_CHARS else "")
         name, scope = ("th", ' scope="row"') if has_head and n == 0 else ("td", "")
-        looks = f' class="{look}"' if look else ""
+        looks = f' class="{shown}"' if shown else ""
         mark = f"<sup>{escape(note)}</sup>" if note else ""
         cells.append(f"<{name}{scope}{looks}>{escape(text)}{mark}</{name}>")
     return f"<tr>{''.join(cells)}</tr>\n"
