@@ -22,8 +22,8 @@ app = typer.Typer(
     help="Inspections on site (现场检查): draw a sample, record what was found, follow findings.",
     no_args_is_help=True,
 )
-finding = typer.Typer(help="Findings: open and close.", no_args_is_help=True)
-app.add_typer(finding, name="finding")
+findings = typer.Typer(help="Findings: open and close.", no_args_is_help=True)
+app.add_typer(findings, name="finding")
 OPTIONS = {
     "serial": "--serial",
     "label": "--label",
@@ -35,7 +35,7 @@ OPTIONS = {
     "ct_ratio": "--ct-ratio",
 }
 """Item -> option, in the order of `record`."""
-Number = Annotated[int, typer.Argument(metavar="INSPECTION", help="Number of the inspection.", min=1)]
+Number = Annotated[int, typer.Argument(help="Number of the inspection.", min=1)]
 
 
 class Opened(NamedTuple):
@@ -131,10 +131,10 @@ def list_(config: Config = None, json: Json = False) -> None:
 
 
 @app.command()
-def show(number: Number, config: Config = None, json: Json = False) -> None:
+def show(inspection: Number, config: Config = None, json: Json = False) -> None:
     """Show an inspection: every instrument of the sample, what was found there, and the findings."""
     own = _opened(config)
-    _tell(own.store.at(number), own.site, as_json=json)
+    _tell(own.store.at(inspection), own.site, as_json=json)
 
 
 def _option(what: str) -> Any:
@@ -143,7 +143,7 @@ def _option(what: str) -> Any:
 
 @app.command()
 def record(
-    number: Number,
+    inspection: Number,
     instrument: Annotated[str, typer.Argument(help="Id of an instrument of the sample.")],
     serial: Annotated[str, _option("Serial number 出厂编号")] = "not_seen",
     label: Annotated[str, _option("Label 标识")] = "not_seen",
@@ -178,13 +178,13 @@ def record(
     marks = {item: _mark(text, option) for (item, option), text in zip(OPTIONS.items(), texts, strict=True)}
     own = _opened(config)
     ledger, _ = _inventory(own.site, inventory)
-    one_of(instrument, own.store.at(number).ids, f"instrument in the sample of inspection {number}")
+    one_of(instrument, own.store.at(inspection).ids, f"instrument in the sample of inspection {inspection}")
     listed = next((one for one in ledger.instruments if one.id == instrument), None)
     if listed is None:
         raise MetergateError(
             f'"{instrument}" is not in the inventory any more: draw anew, or name that one with --inventory'
         )
-    folder = own.store.photo_folder(number) if keep else None
+    folder = own.store.photo_folder(inspection) if keep else None
     found = Found(
         instrument=instrument,
         marks=marks,
@@ -196,7 +196,7 @@ def record(
         by=by or user(),
         at_ns=own.now_ns,
     )
-    _tell(own.store.record(number, found), own.site, as_json=json, only=instrument)
+    _tell(own.store.record(inspection, found), own.site, as_json=json, only=instrument)
 
 
 def _mark(text: str, option: str) -> Mark:
@@ -206,9 +206,9 @@ def _mark(text: str, option: str) -> Mark:
     raise typer.BadParameter(f'"{text}": write {", ".join(marks)}', param_hint=option)
 
 
-@finding.command("open")
+@findings.command("open")
 def open_(
-    number: Number,
+    inspection: Number,
     text: Annotated[str, typer.Option(help="What does not conform.")],
     clause: Annotated[str, typer.Option(help="Clause, as GB 17167-2006 5.3.7.")],
     owner: Annotated[str, typer.Option(help="Who mends it.")],
@@ -237,17 +237,17 @@ def open_(
         by=by or user(),
         at_ns=own.now_ns,
     )
-    after, own_number = own.store.open(number, made)
+    after, own_number = own.store.open(inspection, made)
     if json:
         print_json(body(after) | {"finding": own_number})
     else:
-        typer.echo(f"finding {own_number} of inspection {number}: {made.owner} until {made.due}")
+        typer.echo(f"finding {own_number} of inspection {inspection}: {made.owner} until {made.due}")
 
 
-@finding.command("close")
+@findings.command("close")
 def close(
-    number: Number,
-    finding_number: Annotated[int, typer.Argument(metavar="FINDING", help="Number of the finding.", min=1)],
+    inspection: Number,
+    finding: Annotated[int, typer.Argument(help="Number of the finding.", min=1)],
     how: Annotated[str, typer.Option(help="What was done.")],
     document: Annotated[str, typer.Option(help="What shows it.")] = "",
     on: Annotated[str, typer.Option("--on", help="Day it was put right. Default: today.")] = "",
@@ -261,18 +261,18 @@ def close(
 
     own = _opened(config)
     closed = Closed(
-        finding=finding_number,
+        finding=finding,
         how=_said(how, "--how"),
         document=document,
         on=_day(on, "--on") if on else day_of("", own.site),
         by=by or user(),
         at_ns=own.now_ns,
     )
-    after = own.store.close(number, closed)
+    after = own.store.close(inspection, closed)
     if json:
         print_json(body(after))
     else:
-        typer.echo(f"finding {finding_number} closed; open still: {len(after.open_findings)}")
+        typer.echo(f"finding {finding} closed; open still: {len(after.open_findings)}")
 
 
 def _said(text: str, option: str) -> str:

@@ -59,8 +59,8 @@ class Places:
             yield from self._converting(place, kind)
             return
         yield from (f"{name} takes {kind} by no flow of the inventory" for name in self._hidden(place, kind))
-        if place in self._units and not self._serves_own(place, kind):
-            yield f"what {place} uses of {kind} itself is shown by no flow: all that leaves it goes elsewhere"
+        if place in self._units and not self._joins_own(place, kind):
+            yield f"what {place} uses of {kind} itself is shown by no flow: all of it comes from elsewhere and goes elsewhere"
 
     def _converting(self, place: str, kind: str) -> Iterable[str]:
         """Yield why a machine does more with a kind than pass it on."""
@@ -84,9 +84,11 @@ class Places:
             else:
                 yield from self._hidden(id_, kind)
 
-    def _serves_own(self, place: str, kind: str) -> bool:
-        """Return whether a flow of a kind goes from a unit to its own machines or parts."""
-        return any(self._is_within(flow.to_end, place) for flow in self.outs(place, kind))
+    def _joins_own(self, place: str, kind: str) -> bool:
+        """Return whether a flow of a kind joins a unit with its own machines or parts: what it passes on is shown by flows."""
+        ends = [flow.to_end for flow in self.outs(place, kind)]
+        ends += [flow.from_end for flow in self.ins(place, kind)]
+        return any(self._is_within(end, place) for end in ends)
 
     def _is_within(self, end: str, place: str) -> bool:
         seen: set[str] = set()

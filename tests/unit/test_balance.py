@@ -142,6 +142,22 @@ def test_unit_that_passes_on_and_uses_itself() -> None:
     assert "what ua uses of electricity itself is shown by no flow" in row.why[0]
 
 
+def test_header_of_what_its_own_machines_produce() -> None:
+    flows = [
+        flow("s1", "boiler-1", "ua", "steam"),
+        flow("s2", "boiler-2", "ua", "steam"),
+        flow("out", "ua", "ub", "steam"),
+    ]
+    units = [{"id": id_, "name": id_, "role": "accounting"} for id_ in ("ua", "ub")]
+    boilers = [{"id": f"boiler-{n}", "name": "B", "unit": "ua"} for n in (1, 2)]
+    steam = {"category": "steam_flow_meter", "of_class": "2.5"}
+    meters = [meter(f"m-{id_}", id_, **steam) for id_ in ("s1", "s2", "out")]
+    inventory = plant(flows, meters, units=units, equipment=boilers)
+    row = _only(balanced(inventory, delivered({"m-s1": "60 t", "m-s2": "40 t", "m-out": "97 t"})))
+    # U = 2·√((60² + 40² + 97²)·0.025²/3) = 3.49
+    assert (row.place, row.residual, f"{row.uncertainty:.2f}", row.judged) == ("ua", 3, "3.49", "balanced")
+
+
 def test_machine_that_turns_one_kind_into_another() -> None:
     flows = [
         flow("feed", "outside", "boiler", "water"),
