@@ -90,7 +90,7 @@ Yearly = Annotated[
     PlainValidator(_measured(YEARLY, "12000 t")),
     PlainSerializer(_text_of),
     WithJsonSchema(
-        {"type": ["string", "null"], "pattern": AMOUNT.pattern, "examples": ["12000 t", "850000 kWh"]}
+        {"type": ["string", "null"], "pattern": f"^{AMOUNT.pattern}$", "examples": ["12000 t", "850000 kWh"]}
     ),
 ]
 """What flows in a year: energy, mass or volume."""
@@ -98,7 +98,9 @@ Rated = Annotated[
     Measured | None,
     PlainValidator(_measured(RATED, "55 kW")),
     PlainSerializer(_text_of),
-    WithJsonSchema({"type": ["string", "null"], "pattern": AMOUNT.pattern, "examples": ["55 kW", "2 t/h"]}),
+    WithJsonSchema(
+        {"type": ["string", "null"], "pattern": f"^{AMOUNT.pattern}$", "examples": ["55 kW", "2 t/h"]}
+    ),
 ]
 """What flows at the rated load: power, mass or volume an hour."""
 

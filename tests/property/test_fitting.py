@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.inventory.values import Measured
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from gateway.fitting.ruleset import Limit, Ruleset
 
 WATER = "GBT24789-2022"
-EXAMPLES = settings(max_examples=100, deadline=None)
 Key = tuple[str, int, str]
 
 
@@ -42,7 +41,6 @@ def facts(row: Row) -> tuple[Any, ...]:
     return (*counts, *shares, row.required, row.meets, missing, exempt, undetermined, sorted(row.surplus))
 
 
-@EXAMPLES
 @given(plants(), st.data())
 def test_an_instrument_more_never_lowers_a_rate_nor_makes_it_not_applicable(
     body: Body, drawn: st.DataObject
@@ -64,7 +62,6 @@ def _raised(limit: Limit, factor: Decimal) -> Limit:
     return limit.model_copy(update={"rated": times(limit.rated), "yearly": times(limit.yearly)})
 
 
-@EXAMPLES
 @given(plants(), st.data())
 def test_a_higher_limit_never_makes_more_needs(body: Body, drawn: st.DataObject) -> None:
     ruleset = shipped()
@@ -77,7 +74,6 @@ def test_a_higher_limit_never_makes_more_needs(body: Body, drawn: st.DataObject)
         assert row.need <= (before[key].need if key in before else 0), (key, chosen)
 
 
-@EXAMPLES
 @given(plants(), st.data())
 def test_the_counts_of_a_row_fit_one_another(body: Body, drawn: st.DataObject) -> None:
     proof = evidence(**drawn.draw(readings(body)))
@@ -96,7 +92,6 @@ def test_the_counts_of_a_row_fit_one_another(body: Body, drawn: st.DataObject) -
         assert all(bool(one.advice) == (one.counts and not one.is_fitted) for one in row.judged)
 
 
-@EXAMPLES
 @given(plants(), st.data())
 def test_evidence_changes_no_rate(body: Body, drawn: st.DataObject) -> None:
     with_it = by_key(outcome_of(body, evidence(**drawn.draw(readings(body)))))
@@ -113,7 +108,6 @@ def test_evidence_changes_no_rate(body: Body, drawn: st.DataObject) -> None:
         )
 
 
-@EXAMPLES
 @given(plants(), st.data())
 def test_the_order_of_the_entries_says_nothing(body: Body, drawn: st.DataObject) -> None:
     seen = drawn.draw(readings(body))
