@@ -9,7 +9,7 @@ import typer
 from gateway.commands.options import Config, Json, config_path, one_of, print_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from decimal import Decimal
 
     from gateway.commands.completeness_report import Report
@@ -47,6 +47,7 @@ def completeness(
     known, what each destination of the feed acknowledged, against 90 %; days against month, times of day boundaries.
     """
     from gateway.commands.completeness_report import report
+    from gateway.commands.doubts import applied_marks, in_doubt
     from gateway.commands.history_file import opened, refuse_damage, scale
     from gateway.config.sinks import FEED_KINDS
     from gateway.config.site_file import load
@@ -65,10 +66,13 @@ def completeness(
             found = report(
                 store, grid, site.intervals, span, period, meters=meters, destinations=feeds, advance=advance
             )
+    spans = list(in_doubt(applied_marks(site), span, found.meters))
     if json:
-        print_json(body(found, grid, period))
+        print_json(body(found, grid, period) | {"doubts": spans})
     else:
         show(found, site, grid)
+        for line in doubt_lines(spans):
+            typer.echo(line)
     refuse_damage(found.unreadable)
 
 
@@ -208,6 +212,14 @@ def _verdicts(found: Report, site: Site) -> Iterator[str]:
     off, error_s = found.consistency
     yield _verdict("days against month 日月偏差", off, f"≤ {DEVIATION_MAX_PERCENT} %", "%", _is_ok(off, DEVIATION_MAX_PERCENT))  # fmt: skip
     yield _verdict("time of day boundaries 日统计时间偏差", error_s, f"≤ {BOUNDARY_MAX_S} s", "s", _is_ok(error_s, BOUNDARY_MAX_S))  # fmt: skip
+
+
+def doubt_lines(spans: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield a line for each span in which the instrument of a meter is in doubt."""
+    for one in spans:
+        until = f"up to, not including, {one['until']}" if one["until"] else "and still"
+        name = {"expired": "out of period 超期", "nonconforming": "not conforming 不合格"}[one["state"]]
+        yield f"{one['meter']}: instrument {one['instrument']} {name} from {one['since']} {until}: {one['why']}"
 
 
 def _verdict(what: str, value: Decimal | None, limit: str, unit: str, is_ok: bool | None) -> str:

@@ -53,6 +53,7 @@ def export(
     Beside a running gateway or without one: run it as the gateway's user or root. Amounts and readings are exact decimals,
     times have their offset, what is unknown is empty.
     """
+    from gateway.commands.doubts import applied_marks
     from gateway.commands.export_rows import Asked, columns, rows
     from gateway.commands.history_file import opened, refuse_damage, scale
     from gateway.commands.meter_work import time_ns
@@ -68,7 +69,8 @@ def export(
     to_ns = time_ns(to, zone, "--to") if to else TIME_MAX
     if from_ns >= to_ns:
         raise typer.BadParameter(f"{from_} is not before {to}", param_hint="--from")
-    asked = Asked(from_ns, to_ns, set(meter) if meter else None, revisions)
+    marks = applied_marks(site) if what is What.INTERVALS else None
+    asked = Asked(from_ns, to_ns, set(meter) if meter else None, revisions, marks)
     with (
         opened(site) as store,
         _target(out, force=force) as target,

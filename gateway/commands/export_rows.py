@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
     from decimal import Decimal
 
+    from gateway.derive.marks import Marks
     from gateway.derive.sums import MeterSums
     from gateway.history.read import Queries
     from gateway.history.work import TotalRow
@@ -32,6 +33,7 @@ def _ends(name: str) -> tuple[str, ...]:
 COLUMNS: dict[str, tuple[str, ...]] = {
     "intervals": (
         *("meter", "epoch", "t0", "t1", "rev", "cause", "closed", "energy_kind", "swapped", "verification"),
+        "verification_now",
         *("channel", "unit", "kind", "expected", "received", "good", *_GAPS, "flags", "worst"),
         *(*_ends("opening"), *_ends("closing"), "delta", "how", "mean", "low", "high", "layouts"),
     ),
@@ -49,12 +51,13 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 
 
 class Asked(NamedTuple):
-    """What is asked for: times in [from_ns, to_ns); meters None: all."""
+    """What is asked for: times in [from_ns, to_ns); meters None: all. marks: of the inventory in force now, None: there is none."""
 
     from_ns: int
     to_ns: int
     meters: Collection[str] | None
     revisions: bool
+    marks: Marks | None = None
 
     def bounds(self, store: Queries) -> tuple[int, int]:
         """Return about where the rows begin and end, for a progress bar. Raises StorageError."""
@@ -102,7 +105,8 @@ def _gaps(gaps: Mapping[Any, int]) -> dict[str, int]:
 
 def _intervals(store: Queries, grid: Grid, asked: Asked) -> Iterator[tuple[int, dict[str, Any]]]:
     for found in store.intervals(asked.from_ns, asked.to_ns, asked.meters, asked.revisions):
-        head = _interval(found, grid)
+        now = "" if asked.marks is None else asked.marks.of(found.meter, found.start_ns)
+        head = _interval(found, grid) | {"verification_now": now}
         for channel in found.channels:
             yield found.start_ns, head | _channel(channel, grid)
 

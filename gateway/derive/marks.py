@@ -11,6 +11,7 @@ from gateway.inventory.validity import validity
 from gateway.model import NS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import date
 
     from gateway.inventory.model import Instrument, Inventory
@@ -42,6 +43,10 @@ class Marks:
                 by_meter[instrument.meter].append(instrument)
         self.inventory, self._by_meter = inventory, dict(by_meter)
         self._states.clear()
+
+    def instruments(self, meter: str) -> Sequence[Instrument]:
+        """Return the main instruments on a meter, whatever the day."""
+        return self._by_meter.get(meter, ())
 
     def day(self, time_ns: int) -> date:
         """Return the day a time lies in, in the site's zone."""
