@@ -74,11 +74,11 @@ class Members:
             self.files["workbook.xlsx"] = self._workbook()
         except (ImportError, MetergateError) as error:
             self.left_out.append(f"report or workbook: {error} (pip install 'metergate[report]')")
-        from gateway.reports.diagram import diagram
+        from gateway.reports.diagram import diagrams
 
-        for kind in sorted({flow.energy_kind for flow in outcome.inventory.flows}):
-            for language in LANGUAGES:
-                self.files[f"diagrams/{kind}.{language}.svg"] = diagram(outcome, kind, language).encode()
+        for language in LANGUAGES:
+            for drawing in diagrams(outcome, language):
+                self.files[f"diagrams/{drawing.name}.{language}.svg"] = drawing.svg.encode()
 
     def _workbook(self) -> bytes:
         from gateway.fitting.balance import balances
