@@ -1,6 +1,6 @@
 """The workbook of an evaluation: cover, the four steps, water, forms B.1–B.10, yearly form 1-8-1, self-check list.
 
-Contract: docs/reference/fitting-workbook.md. Needs the extra `report`.
+Contract: docs/reference/fitting-workbook.md. Needs the extra `report`: importing this raises ModuleNotFoundError without it.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def write_workbook(
     """Write an evaluation as an Excel workbook; equal arguments make an equal file.
 
     made_at: for people, ISO 8601 where it can be. revision: of the inventory, None if it was not applied. balance: adds a sheet.
-    Raises ImportError without openpyxl, OSError where the file cannot be written.
+    Raises OSError where the file cannot be written.
     """
     book = Plantbook(outcome)
     sheets = [

@@ -268,7 +268,7 @@ def _rates(book: Plantbook) -> Sheet:
 
 
 def _rate(row: Row) -> list[Value]:
-    without = "" if row.required is not None else "无配备率要求,no rate is demanded"
+    without = "" if row.required is not None else "无配备率要求 no rate is demanded"
     return [
         LEVEL_NAMES[row.level],
         energy(row.energy_kind),

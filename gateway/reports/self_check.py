@@ -109,14 +109,26 @@ def _in_use(book: Plantbook) -> list[Instrument]:
     ]
 
 
+def _own_history(book: Plantbook) -> bool:
+    """Return whether the evidence is the gateway's own, not a file somebody handed in (gateway.evidence.gather names it so)."""
+    evidence = book.outcome.evidence
+    return evidence is not None and evidence.source.startswith("history of gateway")
+
+
+def _from(book: Plantbook) -> str:
+    evidence = book.outcome.evidence
+    return "" if evidence is None else f"(来源 source: {evidence.source or '不详 unknown'})"
+
+
 def _live(book: Plantbook, _: int | None) -> Proof:
     total = tally(book.outcome.rows)
     if total.connected is None:
         return Proof(None, "无历史数据", "no history to tell from")
-    holds = True if total.fitted and total.connected == total.fitted else None
+    is_all = bool(total.fitted) and total.connected == total.fitted
+    holds = True if is_all and _own_history(book) else None
     return Proof(
         holds,
-        f"已配备 {total.fitted} 条流中 {total.connected} 条在统计期内有有效数据",
+        f"已配备 {total.fitted} 条流中 {total.connected} 条在统计期内有有效数据{_from(book)}",
         f"{total.connected} of {total.fitted} fitted flows delivered in the window",
     )
 
@@ -210,8 +222,8 @@ def _records(book: Plantbook, _: int | None) -> Proof:
     good = sum(one.good for one in evidence.instruments.values())
     return Proof(
         None,
-        f"统计期内应采 {expected},有效 {good},原始报文留存",
-        f"{good} good of {expected} readings due; raw bytes kept",
+        f"统计期内应采 {expected},有效 {good}{_from(book)}",
+        f"{good} good of {expected} readings due",
     )
 
 
@@ -221,8 +233,8 @@ def _managed(book: Plantbook, _: int | None) -> Proof:
     if not good:
         return Proof(None, "无有效数据可证明", "no good reading to prove it by")
     return Proof(
-        True,
-        f"统计期内 {good} 个有效读数已用于配备率、完整率计算",
+        True if _own_history(book) else None,
+        f"统计期内 {good} 个有效读数已用于配备率、完整率计算{_from(book)}",
         f"{good} good readings of the window were evaluated",
     )
 

@@ -1,7 +1,7 @@
 """A workbook of tables: openpyxl makes the book, its styles and each sheet's set-up; the rows are rendered here.
 
 Half a million cells through openpyxl take eleven seconds, rendered as text one. Whatever is text stays text: a name that
-begins with "=" never becomes a formula.
+begins with "=" never becomes a formula. Imports openpyxl: import this only to write one.
 """
 
 from __future__ import annotations
@@ -14,6 +14,10 @@ from decimal import Decimal
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, NamedTuple
 from xml.sax.saxutils import escape
+
+from openpyxl import Workbook
+from openpyxl.cell import WriteOnlyCell
+from openpyxl.styles import Alignment, Border, Font, PatternFill, Side
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -84,8 +88,6 @@ class Sheet:
 
 def save(sheets: Sequence[Sheet], path: Path, title: str, footer: str, made: datetime | None) -> None:
     """Write sheets as a workbook; equal sheets make an equal file. made: goes into the properties."""
-    from openpyxl import Workbook
-
     book = Workbook()
     book.properties.title = title
     book.properties.creator = "Metergate"
@@ -99,12 +101,12 @@ def save(sheets: Sequence[Sheet], path: Path, title: str, footer: str, made: dat
         body = _Body(styles, sheet)
         _set_up(page, sheet, body, footer)
         bodies[number] = body
-    raw = BytesIO()
+    raw, whole = BytesIO(), BytesIO()
     book.save(raw)
     stamp = book.properties.created.strftime("%Y-%m-%dT%H:%M:%SZ").encode()
     with (
         zipfile.ZipFile(raw) as made_by_openpyxl,
-        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=4) as final,
+        zipfile.ZipFile(whole, "w") as final,
     ):
         for name in made_by_openpyxl.namelist():
             content = made_by_openpyxl.read(name)
@@ -115,7 +117,8 @@ def save(sheets: Sequence[Sheet], path: Path, title: str, footer: str, made: dat
                 content = MODIFIED.sub(rb"\g<1>" + stamp + rb"\g<2>", content)
             entry = zipfile.ZipInfo(name, ZIP_TIME)
             entry.compress_type = zipfile.ZIP_DEFLATED
-            final.writestr(entry, content)
+            final.writestr(entry, content, compresslevel=4)
+    path.write_bytes(whole.getvalue())
 
 
 class _Styles:
@@ -135,9 +138,6 @@ class _Styles:
         return self._numbers.get((kind, value)) or self._numbers[kind, "text"]
 
     def _style(self, kind: str, value: str) -> int:
-        from openpyxl.cell import WriteOnlyCell
-        from openpyxl.styles import Alignment, Border, Font, PatternFill, Side
-
         fonts = {
             "title": Font(size=14, bold=True),
             "banner": Font(size=11, bold=True, color="FFC00000"),
@@ -157,8 +157,8 @@ class _Styles:
         cell.alignment = Alignment(
             wrap_text=True, vertical="center", horizontal="center" if kind == "head" else None
         )
-        formats = {"count": "0", "percent": "0.00", "date": "yyyy-mm-dd"}
-        cell.number_format = formats.get(value, "@" if kind in ("body", "strong", "bad") else "General")
+        formats = {"count": "0", "percent": "0.00", "date": "yyyy-mm-dd", "quoted": "@"}
+        cell.number_format = formats.get(value, "General")  # long text in the format "@" shows as ###
         if value == "quoted":
             cell.quotePrefix = True  # stays text also when somebody edits the cell
         return int(cell.style_id)

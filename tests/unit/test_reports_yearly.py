@@ -101,6 +101,12 @@ def test_what_the_gateway_proves_is_marked_as_its_own(tmp_path: Path) -> None:
     assert answers["2017.3.4.4"] == (None, None, None)  # nothing was ever found nonconforming
 
 
+def test_a_file_handed_in_proves_nothing_by_itself(tmp_path: Path) -> None:
+    handed_in = works(instruments=[instrument("m1", "f1")], answers=[], source="file")
+    answers = _answers(Reader(tmp_path / "x.xlsx", handed_in, revision=3))
+    assert answers["2017.1.4.2"] == answers["2017.3.7.1"] == (None, None, None)
+
+
 def test_without_a_revision_or_history_less_is_proved(tmp_path: Path) -> None:
     bad = works(instruments=[instrument("m1", "f1", verifications=OLD)], answers=[], proved=False)
     answers = _answers(Reader(tmp_path / "x.xlsx", bad, revision=None))

@@ -51,7 +51,10 @@ def works(**more: Any) -> Outcome:
         "stocks": [{"energy_kind": "coal", "year": 2025, "purchased": "1200 t", "document": "账-3"}],
         "answers": ANSWERS,
     }
-    proof = evidence(m1=delivered(950), m2=delivered(100)) if more.pop("proved", True) else None
+    source = more.pop("source", "history of gateway plant-1")
+    proof = None
+    if more.pop("proved", True):
+        proof = evidence(m1=delivered(950), m2=delivered(100)).model_copy(update={"source": source})
     return judge(plant(**parts | more), proof, water="GBT24789-2022")
 
 
