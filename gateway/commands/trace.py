@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
@@ -12,7 +12,6 @@ from gateway.commands.options import Config, Json, one_of, print_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from datetime import date
     from decimal import Decimal
     from pathlib import Path
 
@@ -152,7 +151,7 @@ def body(found: Found, grid: Grid) -> dict[str, Any]:
         "history_from": grid.iso(traced.oldest_ns) if traced is not None and traced.oldest_ns else None,
         "messages_from_seq": None if traced is None else traced.oldest_seq,
         "stretches": [] if traced is None else [_stretch(one, grid) for one in traced.stretches],
-        "intervals": [] if traced is None else list(_intervals(traced, grid)),
+        "intervals": [] if traced is None else list(_intervals(found.instrument, traced, grid)),
         "totals": [] if traced is None else list(_totals(traced, grid)),
         "exemptions": [_exemption(one) for one in found.exempt],
         "unreadable_rows": found.damaged,
@@ -170,8 +169,15 @@ def _stretch(one: Stretch, grid: Grid) -> dict[str, Any]:
     return {"channel": one.channel, "epoch": one.epoch, **times, **counts, "told": one.told, **seqs}
 
 
-def _intervals(traced: Trace, grid: Grid) -> Iterator[dict[str, Any]]:
+def _intervals(instrument: Instrument, traced: Trace, grid: Grid) -> Iterator[dict[str, Any]]:
+    """Yield the intervals; how the instrument stood on the day as told then, and as known now."""
+    from gateway.inventory.validity import validity
+
+    now: dict[str, str] = {}
     for one in traced.intervals:
+        day = grid.iso(one.start_ns)[:10]
+        if day not in now:
+            now[day] = validity(instrument, date.fromisoformat(day))
         times = {"t0": grid.iso(one.start_ns), "t1": grid.iso(one.end_ns)}
         yield {
             "channel": one.channel,

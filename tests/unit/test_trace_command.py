@@ -113,6 +113,9 @@ def test_by_default_its_newest_doubt_is_traced(here: HistorySite) -> None:
         "2026-09-01T00:00:00.000+08:00",
     )
     assert len(found["intervals"]) == 96
+    assert {(one["verification"], one["verification_now"]) for one in found["intervals"]} == {
+        ("", "nonconforming")
+    }
 
 
 def test_the_messages_are_those_that_tell_it(here: HistorySite) -> None:
