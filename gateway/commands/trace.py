@@ -190,6 +190,7 @@ def _intervals(instrument: Instrument, traced: Trace, grid: Grid) -> Iterator[di
             "unit": one.unit,
             "how": one.how or None,
             "verification": one.verification,
+            "verification_now": now[day],
             "seqs": list(one.seqs),
         }
 
