@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 FLOWS_MAX = 40
 """In one diagram; more are split by unit."""
+GIVING_RANK = 2
+"""Of equipment that gives on what it takes, such as a water softener: as early as its flows allow."""
 MARKS = (
     "good",
     "silent",
@@ -144,6 +146,11 @@ class Network:
                 kept.append(flow)
         used = {end for flow in kept for end in (flow.source, flow.target)}
         boxes = [self._boxes[key] for key in sorted(used & self._boxes.keys(), key=self._order.__getitem__)]
+        giving = {flow.source for flow in kept}
+        boxes = [
+            replace(box, rank=GIVING_RANK) if box.role == "equipment" and box.key in giving else box
+            for box in boxes
+        ]
         ranks = sorted({box.rank for box in boxes})
         dense = [replace(box, rank=ranks.index(box.rank)) for box in boxes]
         return (*dense, *references.values()), tuple(kept)

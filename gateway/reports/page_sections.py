@@ -148,7 +148,7 @@ def _inspected(
             f"{standing.stated_class or '—'} / {standing.required_class or '—'}",
             "" if standing.is_accurate else "bad",
         ),
-        Cell(verified(one, standing, words, outcome), "" if standing.is_verified else "bad"),
+        Cell(verified(one, standing, words, outcome), "until" if standing.is_verified else "until bad"),
         Cell(status),
         _yes_or_no(standing.is_confirmed, words, remarks),
         _yes_or_no(standing.is_connected, words, remarks),
@@ -170,7 +170,7 @@ def verified(one: Instrument, standing: Standing, words: Words, outcome: Outcome
 def _yes_or_no(holds: bool | None, words: Words, remarks: Remarks) -> Cell:
     if holds is None:
         return remarks.empty("none_evidence")
-    return Cell(f"✓ {words('y')}", "good") if holds else Cell(f"✗ {words('n')}", "bad")
+    return Cell(f"✓\u00a0{words('y')}", "good") if holds else Cell(f"✗\u00a0{words('n')}", "bad")
 
 
 RATE_KEYS = (
