@@ -17,11 +17,14 @@ CHAIN_PARTS = frozenset({"sensor", "transmitter", "computer"})
 
 
 class Demand(NamedTuple):
-    """The least accurate class allowed, "" if none is demanded. clause: where that is written. is_open: nobody can tell which."""
+    """The least accurate class allowed, "" if none is demanded. clause: where that is written.
+
+    unknown: one is demanded, but which follows from this fact, which nobody has entered; "" if all is known.
+    """
 
     accuracy_class: str = ""
     clause: str = ""
-    is_open: bool = False
+    unknown: str = ""
 
 
 class Stated(NamedTuple):
@@ -44,13 +47,34 @@ class Classes:
 
     def demand(self, instrument: Instrument, energy_kind: str, level: int) -> Demand:
         """Return which class the ruleset demands of an instrument on a flow of that kind at that level."""
-        fitting = [row for row in self._rows if _fits(row, instrument, energy_kind, level)]
-        for row in fitting:
-            if row.user_classes and self.user_class not in row.user_classes:
+        unknown = ""
+        for row in self._rows:
+            if not _fits(row, instrument, energy_kind, level):
                 continue
-            clause = f"{self._ruleset.ruleset.id} {row.clause}"
-            return Demand(self._stepped(row.accuracy_class, instrument, level), clause)
-        return Demand(is_open=bool(fitting) and not self.user_class)
+            lacks = self._lacks(row, instrument)
+            if lacks is None:
+                continue
+            if not lacks:
+                clause = f"{self._ruleset.ruleset.id} {row.clause}"
+                return Demand(self._stepped(row.accuracy_class, instrument, level), clause)
+            unknown = unknown or lacks
+        return Demand(unknown=unknown)
+
+    def _lacks(self, row: ClassRow, instrument: Instrument) -> str | None:
+        """Return which fact is missing to tell whether a row holds, "" if it does, None if it does not."""
+        dn_mm = instrument.dn_mm
+        if row.weighing and instrument.weighing != row.weighing:
+            return None if instrument.weighing else "weighing"
+        if dn_mm is None:
+            if row.dn_min_mm is not None or row.dn_max_mm is not None:
+                return "dn_mm"
+        elif (row.dn_min_mm is not None and dn_mm <= row.dn_min_mm) or (
+            row.dn_max_mm is not None and dn_mm > row.dn_max_mm
+        ):
+            return None
+        if row.user_classes and self.user_class not in row.user_classes:
+            return None if self.user_class else "organization.electricity"
+        return ""
 
     def _stepped(self, demanded: str, instrument: Instrument, level: int) -> str:
         """Return a class as many steps down the ladder as the level allows, no further than its end."""
@@ -58,9 +82,11 @@ class Classes:
         if ladder is None or instrument.category not in ladder.categories:
             return demanded
         steps = ladder.steps_down.get(str(level), 0)
+        if not steps:
+            return demanded
         keys = [_key(self.read(one)) for one in ladder.classes]
         key = _key(self.read(demanded))
-        if not steps or key not in keys:
+        if key not in keys:
             return demanded
         return ladder.classes[min(keys.index(key) + steps, len(keys) - 1)]
 
@@ -99,16 +125,13 @@ def _key(stated: Stated) -> tuple[Decimal, bool]:
 
 
 def _fits(row: ClassRow, instrument: Instrument, energy_kind: str, level: int) -> bool:
-    """Return whether a row speaks of such an instrument, its user classes aside."""
+    """Return whether a row speaks of such an instrument, as far as facts go that are always known."""
     conditions: Sequence[bool] = (
         instrument.category in row.categories,
         not row.energy_kinds or energy_kind in row.energy_kinds,
         not row.levels or level in row.levels,
         not row.current or instrument.current == row.current,
-        not row.weighing or instrument.weighing == row.weighing,
         not row.purpose or instrument.purpose == row.purpose,
-        row.dn_min_mm is None or (instrument.dn_mm is not None and instrument.dn_mm > row.dn_min_mm),
-        row.dn_max_mm is None or (instrument.dn_mm is not None and instrument.dn_mm <= row.dn_max_mm),
     )
     return all(conditions)
 

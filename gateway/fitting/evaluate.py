@@ -122,8 +122,8 @@ def _doubts(ruleset: Ruleset, classes: Classes, plant: Plant, rows: tuple[Row, .
     if ruleset.user_classes and not classes.user_class:
         told.append(
             Words(
-                "the user class of the electricity supply is not known: classes of electricity meters are not judged",
-                "用户类别不详: 未判定电能表准确度等级",
+                "the user class of the electricity supply is not known: its electricity meters count as not accurate enough",
+                "用户类别不详: 相关电能表按准确度不合格计",
             )
         )
     open_needs = sum(1 for row in rows for one in row.judged if one.need.undetermined)

@@ -90,11 +90,20 @@ class Instruments:
         flow = next((self._plant.flows[name] for name in one.flows if name in self._plant.flows), None)
         demand = self._classes.demand(one, "" if flow is None else flow.energy_kind, level)
         stated = self._classes.stated(one)
-        is_accurate = not demand.accuracy_class or self._classes.is_enough(stated, demand.accuracy_class)
+        is_accurate = not demand.unknown and (
+            not demand.accuracy_class or self._classes.is_enough(stated, demand.accuracy_class)
+        )
         confirmed = one.confirmation is not None and one.confirmation.on <= on and one.confirmation.fit
         found = self._data(one)
         why = [_STATES[state]] if state in _STATES else []
-        if not is_accurate:
+        if demand.unknown:
+            why.append(
+                (
+                    f"which class is demanded follows from {demand.unknown}, which is not entered",
+                    f"所要求的准确度等级取决于 {demand.unknown}, 台账未填写",
+                )
+            )
+        elif not is_accurate:
             has = stated.text or "–"
             why.append(
                 (

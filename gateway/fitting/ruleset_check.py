@@ -111,8 +111,8 @@ def _figures(place: str, row: Cited) -> Iterator[Finding]:
     if isinstance(row, Limit) and (row.rated is None) == (row.yearly is None):
         found = "neither rated nor yearly" if row.rated is None else "both rated and yearly"
         yield Finding(place, found, "exactly one of them", 'rated = "100 kW" or yearly = "100 t"')
-    if isinstance(row, (Rate, Share)) and Decimal(row.percent) > PERCENT:
-        yield Finding(f"{place}.percent", row.percent, "at most 100")
+    if isinstance(row, (Rate, Share)) and row.percent > PERCENT:
+        yield Finding(f"{place}.percent", f"{row.percent:f}", "at most 100")
 
 
 def _single(ruleset: Ruleset, rows: Iterable[C], what: str, files: Mapping[str, str]) -> Iterator[Finding]:

@@ -176,3 +176,26 @@ def test_no_class_demanded_is_adequate() -> None:
     assert outcome.standings["m"].required_class == ""
     assert outcome.standings["m"].is_accurate
     assert row(outcome, "waste_energy", 1).accurate == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "electricity", "more", "fact"),
+    [
+        ("water", {}, {"accuracy_class": "1.5"}, "dn_mm"),  # 2.5 or 1.5, by the diameter
+        ("coal", {}, {"accuracy_class": "0.1"}, "weighing"),  # 0.1 or 0.5, static or dynamic
+        ("electricity", {}, {"accuracy_class": "0.5S"}, "organization.electricity"),  # the user class
+        ("electricity", {"transformer_kva": "5000"}, {"accuracy_class": "0.5S"}, ""),
+    ],
+)
+def test_what_nobody_has_entered_is_no_pass(
+    kind: str, electricity: dict[str, Any], more: dict[str, Any], fact: str
+) -> None:
+    # A class is demanded, but which one follows from a fact that is not known: not accurate, and it says which fact.
+    inventory = plant(
+        electricity=electricity,
+        flows=[flow("f", "outside>organization", kind)],
+        instruments=[instrument("m", "f", kind=kind, **more)],
+    )
+    found = judge(inventory).standings["m"]
+    assert found.is_accurate is (not fact)
+    assert not fact or fact in " ".join(found.why)
