@@ -65,7 +65,7 @@ def self_check(book: Plantbook, revision: int | None) -> Sheet:
         "Metrology self-check list of 2017",
         COLUMNS,
         (
-            "版式未见原件,问题为缩写。 Layout not seen in the original; questions shortened.",
+            "版式未见原件,问题为缩写,非原文。 Layout not seen in the original; questions shortened, in our own words.",
             "√ 是,× 否,— 不适用,空白 = 未申报。 Empty: not declared. 网关只填能自行证明的 √,其余不推算。 The gateway fills √ only where it has the proof.",
         ),
         book.banners,

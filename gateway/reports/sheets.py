@@ -28,6 +28,8 @@ ESCAPED = re.compile(r"_(?=x[0-9A-Fa-f]{4}_)")
 FORMULA_LIKE = ("=", "+", "-", "@", "\t", "\r")
 CELL_CHARS_MAX = 32_767
 """Source: Excel specifications and limits."""
+FOOTER_CHARS_MAX = 100
+"""A header or footer has 255 characters in all (same source), and "&" takes two."""
 FIRST_DAY = date(1899, 12, 30)
 """Day 0 of the 1900 date system, as far as days after February 1900 go."""
 ZIP_TIME = (1980, 1, 1, 0, 0, 0)
@@ -89,7 +91,7 @@ class Sheet:
 def save(sheets: Sequence[Sheet], path: Path, title: str, footer: str, made: datetime | None) -> None:
     """Write sheets as a workbook; equal sheets make an equal file. made: goes into the properties."""
     book = Workbook()
-    book.properties.title = title
+    book.properties.title = CONTROL.sub("�", title)
     book.properties.creator = "Metergate"
     book.properties.created = (made or datetime(1980, 1, 1, tzinfo=UTC)).astimezone(UTC).replace(tzinfo=None)
     book.remove(book.worksheets[0])
@@ -122,20 +124,26 @@ def save(sheets: Sequence[Sheet], path: Path, title: str, footer: str, made: dat
 
 
 class _Styles:
-    """Numbers of the cell styles of a book: by kind of row and kind of value."""
+    """Numbers of the cell styles of a book, by kind of row and kind of value, and its texts as XML."""
 
     def __init__(self, page: Any) -> None:
         self._page = page
-        self._numbers: dict[tuple[str, str], int] = {}
+        self.numbers: dict[str, dict[str, int]] = {}
+        self.texts: dict[str, str] = {}
         for kind in ("body", "strong", "bad"):
-            for value in ("text", "quoted", "count", "percent", "date"):
-                self._numbers[kind, value] = self._style(kind, value)
+            values = ("text", "quoted", "count", "percent", "date")
+            self.numbers[kind] = {value: self._style(kind, value) for value in values}
         for kind in ("title", "banner", "note", "section", "head"):
-            self._numbers[kind, "text"] = self._style(kind, "text")
+            number = self._style(kind, "text")
+            self.numbers[kind] = {"text": number, "quoted": number}
 
-    def of(self, kind: str, value: str) -> int:
-        """Return the number of a style."""
-        return self._numbers.get((kind, value)) or self._numbers[kind, "text"]
+    def inline(self, text: str) -> str:
+        """Return the inside of a cell with a text; most texts of a ledger come many times."""
+        known = self.texts.get(text)
+        if known is None:
+            keep = ' xml:space="preserve"' if text != text.strip() or "\n" in text else ""
+            known = self.texts[text] = f"<is><t{keep}>{_clean(text)}</t></is></c>"
+        return known
 
     def _style(self, kind: str, value: str) -> int:
         fonts = {
@@ -212,36 +220,33 @@ class _Body:
         number = len(self._xml) + 1
         wide = sum(_lines(part, self._width) for part in text.split("\n"))
         height = 22 if kind == "title" and wide == 1 else wide * LINE_HEIGHT + 4
-        cell = _text(f"A{number}", self._styles.of(kind, "text"), text)
+        cell = self._cell("A", str(number), self._styles.numbers[kind], text)
         self._xml.append(f'<row r="{number}" ht="{height}" customHeight="1">{cell}</row>')
         if self._last != "A":
             self.merged.append(f"A{number}:{self._last}{number}")
 
     def _row(self, kind: str, cells: Iterable[Value]) -> None:
-        number = len(self._xml) + 1
-        row = "".join(
-            self._cell(f"{letter}{number}", kind, value)
-            for letter, value in zip(self._letters, cells, strict=False)
-        )
-        self._xml.append(f'<row r="{number}">{row}</row>')
+        number = str(len(self._xml) + 1)
+        styles, cell = self._styles.numbers[kind], self._cell
+        row = [
+            cell(letter, number, styles, value) for letter, value in zip(self._letters, cells, strict=False)
+        ]
+        self._xml.append(f'<row r="{number}">{"".join(row)}</row>')
 
-    def _cell(self, address: str, kind: str, value: Value) -> str:
-        of = self._styles.of
+    def _cell(self, letter: str, number: str, styles: dict[str, int], value: Value) -> str:
+        if not value and (value is None or value == ""):
+            return f'<c r="{letter}{number}" s="{styles["text"]}"/>'
         if isinstance(value, str):
-            return _text(address, of(kind, "quoted" if value.startswith(FORMULA_LIKE) else "text"), value)
-        if value is None:
-            return f'<c r="{address}" s="{of(kind, "text")}"/>'
+            style = styles["quoted" if value.startswith(FORMULA_LIKE) else "text"]
+            return f'<c r="{letter}{number}" s="{style}" t="inlineStr">{self._styles.inline(value)}'
         if isinstance(value, Heading):
             rich = HEAD_FONTS.format(_clean(value.zh), _clean(value.en))
-            return f'<c r="{address}" s="{of(kind, "text")}" t="inlineStr"><is>{rich}</is></c>'
+            return f'<c r="{letter}{number}" s="{styles["text"]}" t="inlineStr"><is>{rich}</is></c>'
         if isinstance(value, date):
-            return f'<c r="{address}" s="{of(kind, "date")}"><v>{(value - FIRST_DAY).days}</v></c>'
-        style = of(kind, "percent" if isinstance(value, Decimal) else "count")
-        return (
-            f'<c r="{address}" s="{style}"><v>{value:f}</v></c>'
-            if isinstance(value, Decimal)
-            else (f'<c r="{address}" s="{style}"><v>{value}</v></c>')
-        )
+            return f'<c r="{letter}{number}" s="{styles["date"]}"><v>{(value - FIRST_DAY).days}</v></c>'
+        if isinstance(value, Decimal):
+            return f'<c r="{letter}{number}" s="{styles["percent"]}"><v>{value:f}</v></c>'
+        return f'<c r="{letter}{number}" s="{styles["count"]}"><v>{value}</v></c>'
 
 
 def _set_up(page: Any, sheet: Sheet, body: _Body, footer: str) -> None:
@@ -260,7 +265,8 @@ def _set_up(page: Any, sheet: Sheet, body: _Body, footer: str) -> None:
     page.page_setup.fitToHeight = 0
     page.sheet_properties.pageSetUpPr.fitToPage = True
     page.page_margins.left = page.page_margins.right = 0.4
-    page.oddFooter.left.text = footer.replace("&", "&&")
+    left = CONTROL.sub("�", " ".join(footer.split()))[:FOOTER_CHARS_MAX]
+    page.oddFooter.left.text = left.replace("&", "&&")
     page.oddFooter.right.text = f"{sheet.name}  第 &P 页 共 &N 页"
     page.oddFooter.left.size = page.oddFooter.right.size = 8
 
@@ -285,10 +291,3 @@ def _clean(text: str) -> str:
     """Return a text as XML that Excel reads back as it is; what it cannot hold becomes U+FFFD."""
     text = CONTROL.sub("�", text[:CELL_CHARS_MAX])
     return escape(ESCAPED.sub("_x005F_", text) if "_x" in text else text)
-
-
-def _text(address: str, style: int, text: str) -> str:
-    if not text:
-        return f'<c r="{address}" s="{style}"/>'
-    keep = ' xml:space="preserve"' if text != text.strip() or "\n" in text else ""
-    return f'<c r="{address}" s="{style}" t="inlineStr"><is><t{keep}>{_clean(text)}</t></is></c>'

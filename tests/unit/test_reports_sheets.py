@@ -77,6 +77,16 @@ def test_headings_banner_and_print_layout(tmp_path: Path) -> None:
     assert page.dimensions == "A1:B5"
 
 
+def test_a_long_or_strange_name_does_no_harm_outside_the_cells(tmp_path: Path) -> None:
+    name = "&D\x07\n" + "厂" * 300
+    save([_sheet(1)], tmp_path / "x.xlsx", name, name, MADE)
+    page = load_workbook(tmp_path / "x.xlsx")["a"]
+    assert page.oddFooter is not None
+    footer = "".join(str(part.text) for part in (page.oddFooter.left, page.oddFooter.right))
+    assert len(footer) < 200  # Excel refuses a footer of more than 255
+    assert "&D" not in footer.replace("&&", "")
+
+
 def test_equal_tables_make_an_equal_file(tmp_path: Path) -> None:
     one, two = tmp_path / "1.xlsx", tmp_path / "2.xlsx"
     for path in (one, two):
