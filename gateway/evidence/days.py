@@ -73,15 +73,6 @@ def channels_on(store: Queries, day: Span, meters: Collection[str]) -> dict[str,
     return {meter: by_channel(own) for meter, own in by_meter.items()}
 
 
-def last_good_interval(store: Queries, day: Span, meters: Collection[str]) -> dict[str, int]:
-    """Return meter -> begin of its last interval of a day with a good reading. Raises StorageError."""
-    found: dict[str, int] = {}
-    for interval in store.intervals(*day, meters):
-        if any(channel.good for channel in interval.channels):
-            found[interval.meter] = max(interval.start_ns, found.get(interval.meter, 0))
-    return found
-
-
 def _of_rows(rows: tuple[MeterOfTotal, ...], keys: Mapping[str, Collection[str]]) -> dict[str, MeterDay]:
     return {row.meter: _of_row(row, keys[row.meter]) for row in rows if row.meter in keys}
 

@@ -15,7 +15,8 @@ from gateway.derive.declarations import declared_around, of_meter
 from gateway.derive.site_grid import grid_of
 from gateway.derive.stand_ins import with_stand_ins
 from gateway.derive.sums import MeterSums
-from gateway.evidence.days import channels_on, days_of, last_good_interval, meters_on, span_of
+from gateway.evidence.days import channels_on, days_of, meters_on, span_of
+from gateway.evidence.last_good import due_count, last_good
 from gateway.fitting.evidence import Delivered, Evidence
 from gateway.intervals.aggregates import EXACT
 from gateway.intervals.completeness import Completeness
@@ -60,9 +61,16 @@ class _Tally:
     expected: int = 0
     good: int = 0
     last_ns: int = 0
-    late: Span | None = None  # the last day with a good reading, if it has no reading at a boundary
+    late: Span | None = (
+        None  # the last day with a good reading, if none of it lies at a boundary inside the window
+    )
     splits: Sequence[Split] = ()
     run: Run | None = None
+
+    @property
+    def name(self) -> tuple[str, str]:
+        """Return its meter and channel, "": all of them."""
+        return self.instrument.meter, self.key if self.named else ""
 
     def take(self, day: Span, own: MeterDay, counts: tuple[int, int]) -> None:
         """Add a day. counts: readings expected and good."""
@@ -106,7 +114,7 @@ def gather(
         if day.span.end_ns > oldest.start_ns and day.span.start_ns < closed_ns:
             _take_day(history, grid, site, day.span, tallies)
         advance(number / len(days))
-    _find_late(history, tallies)
+    _find_last(history, tallies, grid, known)
     due_ns = span.end_ns if now_ns is None else min(span.end_ns, _due(now_ns, closed_ns, site, grid))
     for tally in tallies:
         tally.expected += _never_made(tally, known, closed_ns, due_ns)
@@ -194,16 +202,22 @@ def _scanned(
     return channels_on(history, day, wanted) if wanted else {}
 
 
-def _find_late(history: Queries, tallies: Collection[_Tally]) -> None:
-    """Find the last good reading of those that had none at a boundary, as exactly as the begin of its interval."""
-    by_day: dict[Span, set[str]] = defaultdict(set)
+def _find_last(
+    history: Queries, tallies: Collection[_Tally], grid: Grid, known: Mapping[str, list[Reported]]
+) -> None:
+    """Find the last good reading of those whose last boundary has none, or lies at the end of the window or after it."""
+    wanted: dict[Span, list[_Tally]] = defaultdict(list)
     for tally in tallies:
         if tally.late is not None:
-            by_day[tally.late].add(tally.instrument.meter)
-    found = {day: last_good_interval(history, day, meters) for day, meters in by_day.items()}
-    for tally in tallies:
-        if tally.late is not None:
-            tally.last_ns = max(tally.last_ns, found[tally.late].get(tally.instrument.meter, 0))
+            wanted[tally.late].append(tally)
+        elif tally.last_ns >= tally.span.end_ns:
+            wanted[grid.interval(tally.span.end_ns - 1)].append(tally)
+    periods = {(meter, one.key): round(one.period_s * NS) for meter, own in known.items() for one in own}
+    for span, some in wanted.items():
+        found = last_good(history, span, {one.name for one in some}, periods)
+        for tally in some:
+            inside = tally.last_ns if tally.last_ns < tally.span.end_ns else 0
+            tally.last_ns = found.get(tally.name, 0) or inside or tally.last_ns
 
 
 # -- what was never made --------------------------------------------------------------------------------------
@@ -223,8 +237,7 @@ def _never_made(tally: _Tally, known: Mapping[str, list[Reported]], closed_ns: i
     total = 0
     for one in known.get(tally.instrument.meter, ()):
         if not tally.named or one.key == tally.key:
-            period_ns = round(one.period_s * NS)
-            total += -(-end_ns // period_ns) + begin_ns // -period_ns
+            total += due_count(begin_ns, end_ns, round(one.period_s * NS))
     return total
 
 

@@ -67,7 +67,7 @@ def test_it_counts_what_completeness_counts(here: HistorySite, inventory: Invent
 
 def test_the_last_good_reading_and_the_amount_have_offset_and_unit(here: HistorySite) -> None:
     one = gathered(here, NAMED).instruments["e-1"]
-    assert one.last_good == "2026-09-01T00:00:00.000+08:00"
+    assert one.last_good == "2026-08-31T23:59:50.000+08:00", "when the last reading was due"
     assert str(one.amount) == "192 kWh"
     assert gathered(here, BOTH).instruments["e-1"].amount is None, "the meter has several counters: say which"
     again = Evidence.model_validate_json(gathered(here, NAMED).model_dump_json(by_alias=True))
