@@ -98,7 +98,8 @@ class Diary:
                 elif span.until is None or span.until > oldest:
                     yield _span(key, until, span.why)
             for key, until in self._spans.items():
-                if key[0] == instrument.id and key not in there and until != key[3]:
+                is_gone = key[0] == instrument.id and key not in there and until != key[3]
+                if is_gone and key[3] <= today.isoformat():  # else the clock was set back: it is to come
                     yield _span(key, key[3], "taken back: the inventory does not say so any more")
             if instrument.id in self._doubted and validity(instrument, today) == "valid":
                 ends = [span.until for span in there.values() if span.until is not None]

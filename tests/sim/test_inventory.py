@@ -5,7 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from dataclasses import dataclass
+from itertools import pairwise
+from random import Random
 from typing import TYPE_CHECKING, Any
+
+import pytest
 
 from gateway.feed.contract import Fitting
 from gateway.inventory.revisions import FOLDER, Revisions
@@ -145,6 +149,45 @@ def test_a_new_day_changes_marks_births_and_rates(tmp_path: Path) -> None:
         if event["kind"] == "verification_due" and event["subject"] == "e-2"
     ]
     assert steps == [7, -1]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_kills_at_random_tell_everything_once(tmp_path: Path, seed: int) -> None:
+    chance = Random(seed)
+    acts, at_s = [], 0.0
+    while (at_s := at_s + chance.uniform(25.5, 80)) < 1000:
+        acts.append(Act(at_s, chance.choice(("kill", "kill", "stop")), away_s=chance.uniform(0.1, 15)))
+    many = [{"verifications": [VERIFIED | {"until": f"2023-11-{n:02d}"}]} for n in range(1, 29)]
+    changed = [
+        inventory(*many[:n], {"verifications": [ENDED, AGAIN | {"certificate": f"C-{n}"}]}, *many[n + 1 :])
+        for n in range(8)
+    ]
+    times = sorted(chance.uniform(0, 1000) for _ in changed)
+    applied = [Applying(at_s, one) for at_s, one in zip(times, changed, strict=True)]
+    result = play(feed_alone(1200, *acts), tmp_path, *applied)
+    feed_oracles.hold(result, tmp_path)
+    found = told(result)
+    assert found["inventory_applied", "plant-1", None] == len(changed)
+    numbers = [e.detail["revision"] for e in result.events if e.kind == "inventory_applied"]
+    assert numbers == [*range(1, len(changed) + 1)]
+    reminders = Counter(
+        (e.subject, e.detail["last_day"], e.detail["step"])
+        for e in result.events
+        if e.kind == "verification_due"
+    )
+    assert set(reminders.values()) == {1}
+    spans = [
+        (e.subject, e.detail["meter"], e.detail["state"], e.detail["since"], e.detail["until"])
+        for e in result.events
+        if e.kind == "instrument_expired"
+    ]
+    newest = {span[:4]: span[4] for span in spans}
+    assert len(newest) >= 13
+    repeated = [one for one, after in pairwise(sorted(spans, key=lambda s: s[:4])) if one == after]
+    assert not repeated, "the same span with the same end, one after the other"
+    assert [p["revision"] for p in said(result, "fitting")][-1] == len(changed)
+    keys = Counter((p["revision"], p["as_of"]) for p in said(result, "fitting"))
+    assert set(keys.values()) == {1}
 
 
 def test_without_an_inventory_nothing_is_told(tmp_path: Path) -> None:

@@ -92,6 +92,14 @@ def test_another_meter_is_another_span() -> None:
     ]
 
 
+def test_a_clock_set_back_takes_nothing_back() -> None:
+    diary, found = Diary(), inventory({"verifications": [ENDED], "nonconformities": [WRONG]})
+    assert len(told(diary, found)) == 2
+    assert told(diary, found, date(1970, 1, 1)) == []
+    assert told(diary, found, date(2026, 5, 1)) == []
+    assert told(diary, found) == []
+
+
 def test_of_an_instrument_that_has_left_nothing_is_taken_back() -> None:
     diary = Diary()
     told(diary, inventory({"nonconformities": [WRONG]}))
