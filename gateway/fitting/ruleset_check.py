@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import date
-from decimal import Decimal
 from itertools import combinations
 from typing import TYPE_CHECKING, TypeVar
 

@@ -52,6 +52,7 @@ BUDGETS: dict[str, dict[str, Budget]] = {
         {"live_latency_p99_ms": 1000.0, "lost": 0.0, "repeats": 0.0},
         {"drained_per_s": 50_000.0, "backlog": 1_000_000.0},
     ),
+    "fitting": _budgets({"evaluation_s": 2.0, "page_s": 10.0, "workbook_s": 10.0}, {}),
     "verify": _budgets({"wrong": 0.0}, {"messages_per_s": 5_000.0}),
 }
 """What the design allows on a quiet machine with 500 meters (docs/reference/benchmarks.md)."""
@@ -84,6 +85,11 @@ FIGURES: tuple[tuple[str, str, str], ...] = (
     ("wrong", "wrong", ",.0f"),
     ("messages_per_s", "messages/s", ",.0f"),
     ("cpu_us_per_message", "CPU µs/message", ",.0f"),
+    ("evaluation_s", "evaluation s", ".2f"),
+    ("load_s", "reading the inventory s", ".2f"),
+    ("command_s", "the command s", ".2f"),
+    ("page_s", "page s", ".1f"),
+    ("workbook_s", "workbook s", ".1f"),
 )
 """Every figure of a workload: key, short name, format."""
 

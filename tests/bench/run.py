@@ -26,7 +26,7 @@ from typing import Any
 
 from rich.console import Console
 
-from tests.bench import backlog, serial, verify
+from tests.bench import backlog, fitting, serial, verify
 from tests.bench.counting import missing, stored_frames
 from tests.bench.plant import CHANNELS, INFLUX_SINK, MQTT_SINK, SitePlan, write_site
 from tests.bench.processes import BenchError, Gateway, Meters, Subscriber, cpu_s, free_port, rss_peak_mb
@@ -68,6 +68,7 @@ WORKLOADS = (
     Workload(MAX_RATE, influx=True),
     *(Workload(name) for name in serial.BAUDS),
     Workload(verify.NAME),
+    Workload(fitting.NAME),
     Workload(backlog.NAME),
 )
 GROUPS = {"serial": tuple(serial.BAUDS)}
@@ -239,6 +240,9 @@ def run(workloads: list[Workload], options: Options, folder: Path) -> list[dict[
         elif workload.name == verify.NAME:
             console.print(f"  {workload.name}: {verify.MESSAGES:,} messages …")
             figures = verify.measure(own)
+        elif workload.name == fitting.NAME:
+            console.print(f"  {workload.name}: {fitting.INSTRUMENTS:,} instruments …")
+            figures = fitting.measure(own)
         elif workload.name == backlog.NAME:
             console.print(f"  {workload.name}: {options.meters} meters, some two minutes …")
             figures = backlog.measure(own, options.meters, options.delay_ms, options.cores)
