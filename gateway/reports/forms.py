@@ -59,7 +59,7 @@ def write_workbook(
         self_check(book, revision),
     ]
     name = outcome.inventory.organization.name
-    footer = f"{name}  截至 as of {outcome.as_of}  {outcome.ruleset.ruleset.id}  {_state(revision)}"
+    footer = f"{outcome.ruleset.ruleset.id}  截至 as of {outcome.as_of}  {_state(revision)}  {name}"
     save(sheets, path, f"{TITLE} {name} {outcome.as_of}", footer, _moment(made_at))
 
 

@@ -33,6 +33,7 @@ FINDINGS = (
 )
 KINDS = {
     "missing": "未配备 missing",
+    "not_demanded": "未配备,无配备率要求 missing, no rate demanded",
     "undetermined": "待定 undetermined",
     "exempt": "免配 exempt",
     "nonconforming": "不合格 nonconforming",
@@ -42,6 +43,7 @@ KINDS = {
     "class": "等级不足 class below",
     "unconfirmed": "未经计量确认 not confirmed",
     "repair": "维护 in repair",
+    "offline": "未接入网关 not connected",
     "silent": "无足够有效数据 too few good readings",
     "surplus": "多配 surplus",
     "unassigned": "不计入实配 not counted",
@@ -55,6 +57,7 @@ ADVICE = {
     "unverified": "送检,或补录证书。 Have it verified, or enter its certificate.",
     "unconfirmed": "进行计量确认并记录。 Confirm that it is fit for its use, and record it.",
     "repair": "修复后恢复运行。 Repair it.",
+    "offline": "接入网关,或按人工抄表提供数据。 Connect it, or prove its data otherwise.",
     "silent": "检查接线、通信和采集。 Look at wiring, line and polling.",
     "surplus": "无须处理;可声明用途。 Nothing to do; its purpose may be declared.",
     "unassigned": "无须处理;如应计量某条流,请在台账中声明。 Nothing to do; if it measures a needed flow, say so in the inventory.",
@@ -82,7 +85,7 @@ def findings(book: Plantbook) -> Sheet:
         "Step 4: findings",
         FINDINGS,
         (
-            "免配、多配和不计入实配为说明,不是不符合项。 Exempt, surplus and not counted are told, not held against anyone.",
+            "免配、多配、不计入实配和无配备率要求者为说明,不是不符合项。 Exempt, surplus, not counted and not demanded are told, not held against anyone.",
         ),
         book.banners,
     )
@@ -110,7 +113,8 @@ def _of_needs(book: Plantbook) -> Iterator[Finding]:
             about = (row.level, row.energy_kind, book.flow(need.flow), book.route(need.flow))
             if judged.counts and not judged.is_fitted:
                 because = both(need.because_zh, need.because)
-                yield Finding("missing", *about, because, need.clause, both(judged.advice_zh, judged.advice))
+                kind = "not_demanded" if row.required is None else "missing"
+                yield Finding(kind, *about, because, need.clause, both(judged.advice_zh, judged.advice))
             if need.undetermined:
                 told = "补充用能量及来源。 Enter the amount with its source."
                 yield Finding(
@@ -157,7 +161,7 @@ def _against(one: Instrument, standing: Standing) -> Iterator[tuple[str, str, st
     if standing.is_delivering is False:
         share = percent(standing.good_share)
         told = "无有效数据 no good reading" if share is None else f"有效数据 good readings: {share} %"
-        yield "silent", told, ""
+        yield ("offline" if share is None and not one.meter else "silent"), told, ""
 
 
 def _better(standing: Standing) -> str:

@@ -184,7 +184,7 @@ class _Body:
         self._width = sum(column.width for column in sheet.columns)
         self._last = self._letters[len(sheet.columns) - 1]
         self._xml: list[str] = []
-        self.merged: list[str] = []
+        self._merged: list[str] = []
         self.head_row = 0
         self._line("title", f"{sheet.zh}  {sheet.en}")
         for text in sheet.notes:
@@ -209,7 +209,9 @@ class _Body:
 
     def put_into(self, sheet_xml: bytes) -> bytes:
         """Return the XML of the empty sheet with these rows in it."""
-        rows = b"<sheetData>" + "".join(self._xml).encode() + b"</sheetData>"
+        spans = "".join(f'<mergeCell ref="{span}"/>' for span in self._merged)
+        merged = f'<mergeCells count="{len(self._merged)}">{spans}</mergeCells>' if spans else ""
+        rows = f"<sheetData>{''.join(self._xml)}</sheetData>{merged}".encode()
         head, empty, tail = re.split(rb"(<sheetData\s*/>|<sheetData></sheetData>)", sheet_xml)
         assert empty
         span = f'<dimension ref="A1:{self.last_cell}"'.encode()
@@ -223,7 +225,7 @@ class _Body:
         cell = self._cell("A", str(number), self._styles.numbers[kind], text)
         self._xml.append(f'<row r="{number}" ht="{height}" customHeight="1">{cell}</row>')
         if self._last != "A":
-            self.merged.append(f"A{number}:{self._last}{number}")
+            self._merged.append(f"A{number}:{self._last}{number}")
 
     def _row(self, kind: str, cells: Iterable[Value]) -> None:
         number = str(len(self._xml) + 1)
@@ -253,8 +255,6 @@ def _set_up(page: Any, sheet: Sheet, body: _Body, footer: str) -> None:
     """Give a sheet its widths, panes and print layout."""
     for n, column in enumerate(sheet.columns):
         page.column_dimensions[_letter(n)].width = column.width
-    for span in body.merged:
-        page.merged_cells.add(span)
     if body.head_row:
         page.freeze_panes = f"A{body.head_row + 1}"
     if body.repeated_rows:

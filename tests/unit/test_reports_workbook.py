@@ -11,7 +11,7 @@ import pytest
 
 from gateway.fitting.result import result
 from gateway.reports.forms import write_workbook
-from tests.unit.fitting_rig import flow, shipped
+from tests.unit.fitting_rig import flow, instrument, shipped
 from tests.unit.workbook_rig import MADE_AT, Reader, works
 
 if TYPE_CHECKING:
@@ -139,10 +139,34 @@ def test_findings_say_what_to_do(book: Reader) -> None:
         ("不计入实配", "m-spare"),
     } <= found
     assert ("未配备", "f1") not in found
+    assert ("无足够有效数据", "m2") in found
     (expired,) = (row for row in rows if row["类型"].startswith("超期"))
     assert "2021-02-28" in expired["事实"]
     assert "5.3.6" in expired["依据"]
     assert all(row["建议"] for row in rows if row["类型"].startswith("未配备"))
+
+
+def test_what_no_rate_is_demanded_of_is_told_apart(tmp_path: Path) -> None:
+    flows = [
+        flow("f1", "outside>organization", "electricity"),
+        flow("f2", "outside>organization", "electricity"),
+        flow("a1", "outside>organization", "compressed_air"),
+    ]
+    instruments = [instrument("m1", "f1"), instrument("m9", "f2"), instrument("m8", "f2", meter="live")]
+    outcome = works(units=[], equipment=[], flows=flows, instruments=instruments)
+    book = Reader(tmp_path / "x.xlsx", outcome)
+    found = {row["流或器具"]: row["类型"] for row in book.rows("4", "序号")}
+    assert found["a1"] == "未配备,无配备率要求 missing, no rate demanded"
+    assert found["m9"] == "未接入网关 not connected"
+    assert found["m8"] == "无足够有效数据 too few good readings"
+    rows = book.rows("B.8", "级别")
+    assert [(row["能源种类"], row["应配"], row["实配"]) for row in rows] == [
+        (POWER, 2, 2),
+        ("压缩空气 compressed air", 1, 0),
+        ("小计 Subtotal", 3, 2),
+        ("其中有配备率要求 of these, rate demanded", 2, 2),
+    ]
+    assert rows[1]["判定"] == "无要求 none demanded"
 
 
 def test_ledger_shows_the_class_of_a_valid_certificate_alone(book: Reader) -> None:
