@@ -43,7 +43,7 @@ schema: env ## write the generated schemas anew
 	$(BIN)/python -m gateway.config.schema
 	$(BIN)/python -m gateway.feed.asyncapi
 	$(BIN)/python -m gateway.fitting.ruleset_pages
-	$(BIN)/python -m gateway.fitting.evidence_schema
+	$(BIN)/python -m gateway.fitting.schemas
 
 bench: env servers ## measure the pipeline; ARGS="--only tcp-mqtt"
 	@$(BIN)/python -m tests.bench.run $(ARGS)

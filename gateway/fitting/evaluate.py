@@ -130,7 +130,7 @@ def _doubts(ruleset: Ruleset, classes: Classes, plant: Plant, rows: tuple[Row, .
     if open_needs:
         told.append(
             Words(
-                f"{open_needs} needs are counted because an amount is not known",
+                f"{open_needs} of the needs: counted because an amount is not known (undetermined)",
                 f"{open_needs} 项应配因用量不详而计入",
             )
         )

@@ -25,7 +25,7 @@ _STATES = {
 }
 
 
-class _Data(NamedTuple):
+class _Delivery(NamedTuple):
     is_connected: bool | None
     is_delivering: bool | None
     share: Fraction | None
@@ -94,7 +94,7 @@ class Instruments:
             not demand.accuracy_class or self._classes.is_enough(stated, demand.accuracy_class)
         )
         confirmed = one.confirmation is not None and one.confirmation.on <= on and one.confirmation.fit
-        found = self._data(one)
+        found = self._delivery(one)
         why = [_STATES[state]] if state in _STATES else []
         if demand.unknown:
             why.append(
@@ -135,22 +135,22 @@ class Instruments:
             why_zh=tuple(zh for _, zh in why),
         )
 
-    def _data(self, one: Instrument) -> _Data:
+    def _delivery(self, one: Instrument) -> _Delivery:
         if self._evidence is None:
-            return _Data(None, None, None, None)
+            return _Delivery(None, None, None, None)
         found = self._evidence.instruments.get(one.id)
         if found is None or not found.good:
             told = ("no good reading in the window", "统计期内无有效数据")
             if not one.meter:
                 told = ("not connected to the gateway", "未接入网关")
-            return _Data(False, None if self._ruleset.proof is None else False, None, told)
+            return _Delivery(False, None if self._ruleset.proof is None else False, None, told)
         share = found.share
         if self._ruleset.proof is None:
-            return _Data(True, None, share, None)
+            return _Delivery(True, None, share, None)
         least = self._ruleset.proof.good_percent
         is_delivering = share is not None and share * 100 >= least
         why = None if is_delivering or share is None else _short(share, least)
-        return _Data(True, is_delivering, share, why)
+        return _Delivery(True, is_delivering, share, why)
 
 
 def _short(share: Fraction, least: object) -> tuple[str, str]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypedDict
+from typing import Annotated, Literal
 
 from pydantic import Field
+from typing_extensions import TypedDict  # pydantic wants this one below Python 3.12
 
 Percent = Annotated[
     float | None, Field(description="In %, rounded down to four places; null: not applicable or not known.")

@@ -16,7 +16,7 @@ import pytest
 from gateway.config.site_file import from_toml
 from gateway.errors import ConfigError
 from gateway.evidence.evidence_file import read_evidence
-from gateway.fitting import evidence_schema
+from gateway.fitting import schemas
 from gateway.fitting.evaluate import evaluate
 from gateway.fitting.result import result
 from gateway.inventory.check import check_against_site
@@ -183,14 +183,15 @@ def test_the_small_example() -> None:
 # ------------------------------------------------------------------ the schema of evidence
 
 
-def test_the_schema_of_evidence_is_fresh() -> None:
-    text = evidence_schema.SCHEMA.read_text(encoding="utf-8")
-    assert text == evidence_schema.schema_text(), "run `make schema`"
+def test_the_schemas_are_fresh() -> None:
+    for name in schemas.SCHEMAS:
+        text = (schemas.FOLDER / name).read_text(encoding="utf-8")
+        assert text == schemas.text(name), "run `make schema`"
 
 
 def test_the_schema_takes_the_examples_and_refuses_what_the_reader_refuses(tmp_path: Path) -> None:
-    jsonschema.Draft202012Validator.check_schema(evidence_schema.schema())
-    validator = jsonschema.Draft202012Validator(evidence_schema.schema())
+    jsonschema.Draft202012Validator.check_schema(schemas.evidence())
+    validator = jsonschema.Draft202012Validator(schemas.evidence())
     for path in (PLANT_EVIDENCE, SMALL_EVIDENCE):
         validator.validate(json.loads(path.read_text(encoding="utf-8")))
     good = json.loads(SMALL_EVIDENCE.read_text(encoding="utf-8"))
@@ -209,6 +210,16 @@ def test_the_schema_takes_the_examples_and_refuses_what_the_reader_refuses(tmp_p
         file.write_text(json.dumps(body), encoding="utf-8")
         with pytest.raises(ConfigError, match="m-in"):
             read_evidence(file)
+
+
+@pytest.mark.parametrize(("inventory", "proof"), [(PLANT, PLANT_EVIDENCE), (SMALL, SMALL_EVIDENCE)])
+def test_the_schema_of_a_result_is_what_the_examples_give(inventory: Path, proof: Path) -> None:
+    validator = jsonschema.Draft202012Validator(schemas.result())
+    body = json.loads(json.dumps(result(outcome(inventory, proof), 3)))
+    validator.validate(body)
+    assert not validator.is_valid(body | {"as_of": None})
+    del body["rates"][0]["need"]
+    assert not validator.is_valid(body)
 
 
 def test_the_example_is_plain_toml_anyone_can_read() -> None:
