@@ -169,7 +169,7 @@ def apply(why: Why, file: Given = None, by: By = "", config: Config = None, json
     newest = kept.newest()
     if newest is not None and newest.digest == inventory.digest:
         if json:
-            print_json({"applied": False} | revision_json(newest.head))
+            print_json({"made": False} | revision_json(newest.head))
         else:
             typer.echo(
                 f"Nothing changed 无变化: {path} is what revision {newest.number} holds; none was made."
@@ -177,7 +177,7 @@ def apply(why: Why, file: Given = None, by: By = "", config: Config = None, json
         return
     made = kept.add(inventory, by or user(), why, SystemClock().wall_ns())
     if json:
-        print_json({"applied": True} | revision_json(made.head))
+        print_json({"made": True} | revision_json(made.head))
         return
     print_changes(made.changes)
     typer.echo(f"Revision {made.number} 已生效, approved by {made.by}: {made.why}")

@@ -64,14 +64,18 @@ def write_workbook(inventory: Inventory, path: Path) -> None:
         from openpyxl import Workbook
     except ModuleNotFoundError as error:
         raise missing_extra() from error
-    book = Workbook(write_only=True)
     findings: list[Finding] = []
-    style = _Style()
-    for sheet in SHEETS:
-        _sheet(book, sheet, list(_rows(inventory, sheet)), style, findings)
+    rows = {
+        sheet.key: [_cells(path, values, sheet, findings) for path, values in _rows(inventory, sheet)]
+        for sheet in SHEETS
+    }
     if findings:
         raise ConfigError(findings)
+    book = Workbook(write_only=True)  # from here on nothing may fail but the disk: it keeps temporary files
+    style = _Style()
     _guide(book, style)
+    for sheet in SHEETS:
+        _sheet(book, sheet, rows[sheet.key], style)
     new = path.with_name(path.name + ".new")
     try:
         book.save(new)
@@ -95,22 +99,19 @@ class _Style:
         self.wrapped = Alignment(wrap_text=True, vertical="top")
 
 
-def _sheet(
-    book: Any, sheet: Sheet, rows: list[tuple[str, dict[str, Any]]], style: _Style, findings: list[Finding]
-) -> None:
+def _sheet(book: Any, sheet: Sheet, cells: list[list[Any]], style: _Style) -> None:
     from openpyxl.utils import get_column_letter
     from openpyxl.worksheet.datavalidation import DataValidation
 
     tab = book.create_sheet(sheet.title)
     tab.freeze_panes = "C3"
-    cells = [_cells(path, values, sheet, findings) for path, values in rows]
     for place, column in enumerate(sheet.columns):
         widest = max((_width(str(row[place])) for row in cells if row[place] is not None), default=0)
         letter = get_column_letter(place + 1)
         wide = max(WIDTH_MIN, _width(column.heading), len(column.key), widest) + 2
         tab.column_dimensions[letter].width = min(wide, WIDTH_MAX)
     last = get_column_letter(len(sheet.columns))
-    tab.auto_filter.ref = f"A2:{last}{len(rows) + 2}"
+    tab.auto_filter.ref = f"A2:{last}{len(cells) + 2}"
     tab.append([_heading(tab, column, style) for column in sheet.columns])
     tab.append([_cell(tab, column.key, font=style.key) for column in sheet.columns])
     for row in cells:
@@ -120,7 +121,7 @@ def _sheet(
             letter = get_column_letter(place + 1)
             choice = DataValidation("list", formula1=f'"{",".join(column.words.values())}"', allow_blank=True)
             choice.errorStyle = "warning"  # other spellings are understood too
-            choice.add(f"{letter}3:{letter}{len(rows) + 2 + BLANK_ROWS}")
+            choice.add(f"{letter}3:{letter}{len(cells) + 2 + BLANK_ROWS}")
             tab.data_validations.append(choice)
 
 
@@ -190,7 +191,7 @@ def _values(entry: Any) -> dict[str, Any]:
 
 
 def _guide(book: Any, style: _Style) -> None:
-    tab = book.create_sheet(GUIDE, 0)
+    tab = book.create_sheet(GUIDE)
     for letter, width in zip("ABCDE", (22, 26, 24, 44, 60), strict=True):
         tab.column_dimensions[letter].width = width
     for chinese, english in GUIDE_TEXT:
