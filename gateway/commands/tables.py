@@ -232,6 +232,11 @@ def history_line(figures: Mapping[str, Any], zone: str) -> Text:
         )
     if intervals["held"]:
         text.append(f"\n{intervals['held']}", style="red")
+    inventory = figures.get("inventory", {})
+    if inventory.get("revision"):
+        text.append(f"\ninventory 台账: revision {inventory['revision']} in force")
+    if inventory.get("error"):
+        text.append(f"\ninventory 台账: {inventory['error']}", style="red")
     if history["error"]:
         text.append(f"\n{history['error']}", style="red")
     return text

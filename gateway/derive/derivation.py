@@ -265,6 +265,7 @@ class Derivation:
             "history": self.history.figures(),
             "intervals": (HELD if self.held else self.deriver.figures()) | {"held": self.held},
             "feed": {} if self._messenger is None else self._messenger.figures(),
+            "inventory": self._following.figures(),
         }
 
     def sink_figures(self) -> dict[str, dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 
@@ -48,6 +48,7 @@ class Following:
             numbers = await asyncio.to_thread(self._applied.numbers)
             newest = max(numbers, default=0)
             if newest == (0 if self.revision is None else self.revision.number):
+                self._failure = ""
                 return False
             found = await asyncio.to_thread(self._applied.at, newest) if newest else None
             self._heads = await asyncio.to_thread(self._applied.heads)
@@ -61,6 +62,12 @@ class Following:
         if found is not None:
             log.info("inventory in force", revision=found.number, digest=found.digest)
         return True
+
+    def figures(self) -> dict[str, Any]:
+        """Return what is in force, for status; revision 0: none. error: why a newer one cannot be read, "" if it can."""
+        one = self.revision
+        number, digest = (0, "") if one is None else (one.number, one.digest)
+        return {"revision": number, "digest": digest, "error": self._failure}
 
     def since(self, number: int) -> list[Head]:
         """Return the revisions applied after that one, oldest first, as far as they were looked at."""

@@ -16,6 +16,7 @@ from gateway.inventory.revisions import FOLDER, Revisions
 from simulators.virtual import run
 from tests.sim import feed_oracles
 from tests.sim.plant import Act, Plant, feed_alone
+from tests.sim.test_replay_intervals import CORRECTED_S, METER, PLAN, Corrected
 from tests.unit.inventory_rig import VERIFIED, inventory
 
 if TYPE_CHECKING:
@@ -188,6 +189,36 @@ def test_kills_at_random_tell_everything_once(tmp_path: Path, seed: int) -> None
     assert [p["revision"] for p in said(result, "fitting")][-1] == len(changed)
     keys = Counter((p["revision"], p["as_of"]) for p in said(result, "fitting"))
     assert set(keys.values()) == {1}
+
+
+@pytest.mark.parametrize("at_s", [5.02, 5.1, 5.4, 6.0, 6.8, 7.4])
+def test_a_kill_between_journal_and_history_tells_nothing_twice(tmp_path: Path, at_s: float) -> None:
+    """The first events are noted 5 s after the start, journaled some 50 ms and committed some 2 s later."""
+    result = play(feed_alone(250, Act(at_s, "kill", away_s=0.5)), tmp_path, Applying(0, BEFORE))
+    feed_oracles.hold(result, tmp_path)
+    assert set(told(result).values()) == {1}
+    assert len(told(result)) == 4
+
+
+def test_what_is_made_anew_is_marked_by_what_is_known_then(tmp_path: Path) -> None:
+    """A replay revises what closed before any inventory was applied."""
+
+    async def main() -> Result:
+        plant = Corrected(PLAN, tmp_path)
+        Revisions(tmp_path / "later").add(BEFORE, "zhang", "test", 1)
+        playing = asyncio.create_task(plant.run())
+        await plant.clock.sleep_until(CORRECTED_S + 5)
+        (tmp_path / "later").rename(tmp_path / FOLDER)
+        return await playing
+
+    result = run(main())
+    intervals = [one for payload in said(result, "data") for one in payload["intervals"]]
+    marked = {
+        (one["cause"], one.get("verification", "")) for one in intervals if one.get("cause") == "replay"
+    }
+    assert marked == {("replay", "expired")}
+    early = [one for one in intervals if one["rev"] == 0 and one["meter"] == METER][:5]
+    assert {one.get("verification", "") for one in early} == {""}
 
 
 def test_without_an_inventory_nothing_is_told(tmp_path: Path) -> None:
