@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.fakes.feed import fitting_body
 from tests.integration.feed_sites import Command, FeedSite, amounts, publish, time_ms, until
 from tests.servers import Mosquitto, VictoriaMetrics
 
@@ -93,6 +94,27 @@ async def test_two_share_the_work_and_one_is_killed(
         assert amounts(database)[site.gateway, "feeder-1", "0"] == expected(site, count)
     assert two.figures[-1]["messages"] > 0
     assert again.figures[-1]["messages"] > 0
+
+
+async def test_fitting_rates_become_lines(
+    tmp_path: Path, broker: Mosquitto, database: VictoriaMetrics
+) -> None:
+    site = FeedSite("plant-1")
+    with collector(tmp_path, broker, database, "one") as process:
+        await asyncio.to_thread(process.wait_for, is_connected)
+        await publish(broker.port, [site.message("fitting", fitting_body())], retain=True)
+        await asyncio.to_thread(process.wait_for, lambda told: told["lines"] == 3)
+        assert await asyncio.to_thread(process.end) == 0
+    found = {}
+    for labels, values in database.export('{__name__=~"fitting_(need|rate_percent|meets)"}').items():
+        named = dict(labels)
+        found[named["__name__"], named["energy_kind"], named["level"]] = [*values.values()]
+    assert found == {
+        ("fitting_need", "electricity", "1"): [[4.0]],
+        ("fitting_meets", "electricity", "1"): [[1.0]],
+        ("fitting_rate_percent", "electricity", "1"): [[100.0]],
+        ("fitting_need", "steam", "2"): [[0.0]],
+    }
 
 
 async def test_one_that_retires_leaves_nothing_behind(
