@@ -121,6 +121,7 @@ def test_a_unit_is_main_by_what_it_sends_on() -> None:
     )
     assert needs(outcome, "steam", 2) == ["s-1", "s-2"]
     assert needs(outcome, "natural_gas", 2) == ["g"]
+    assert judged(outcome, "steam", 2, "s-1").need.undetermined == ""
 
 
 def test_what_comes_in_and_what_goes_out_are_not_added() -> None:
@@ -147,7 +148,9 @@ def test_a_unit_is_main_by_its_own_production() -> None:
             flow("grid", "organization>shop", "electricity", "4 kW"),
         ],
     }
-    assert needs(judge(plant(**inventory)), "electricity", 2) == ["grid"]
+    outcome = judge(plant(**inventory))
+    assert needs(outcome, "electricity", 2) == ["grid"]
+    assert judged(outcome, "electricity", 2, "grid").need.undetermined == ""
     inventory["flows"][0]["rated"] = "9.99 kW"
     assert needs(judge(plant(**inventory)), "electricity", 2) == []
 

@@ -122,3 +122,19 @@ def test_a_limit_in_cubic_metres_is_compared_with_tonnes() -> None:
 
     assert need("1 t/h") == need("1000 kg/h") == need("1 m3/h") == [("w", "")]
     assert need("0.99 t/h") == need("0.99 m3/h") == []
+
+
+def test_the_share_of_the_intake_is_of_what_comes_in() -> None:
+    # In: 60 000 t, metered. Out: 50 000 t, not metered, no intake: share 100 %; the rates count both flows: 1/2.
+    outcome = judge(
+        plant(
+            flows=[
+                flow("in", "outside>organization", "water", "60000 t"),
+                flow("out", "organization>outside", "water", "50000 t"),
+            ],
+            instruments=[instrument("m", "in", kind="water")],
+        ),
+        water=WATER,
+    )
+    assert (share(outcome, 1).share, share(outcome, 1).total) == (Fraction(1), Decimal(60_000))
+    assert counts(outcome, "water", 1) == (2, 1)
