@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 class MeterSums(NamedTuple):
     """One meter in a period: how complete, its counters' runs, by shift and by tariff (shift or tariff -> counter -> ...).
 
-    channels: of a day, reported channel -> readings expected and good; empty in one summed up before that was kept.
+    channels: of a day or month, reported channel -> readings expected and good; empty in one summed up before that was kept.
     """
 
     completeness: Completeness
@@ -199,7 +199,19 @@ def _joined(each: Sequence[MeterSums], span: Span, due: int, splits: Sequence[Sp
                 tariffs[kind][key] = own if before is None else before.plus(own)
     complete = summed(one.completeness for one in each)
     whole = {key: run.over(span) for key, run in joined((one.runs for one in each), splits).items()}
-    return MeterSums(complete, whole, {}, dict(tariffs))
+    return MeterSums(complete, whole, {}, dict(tariffs), _channels(each))
+
+
+def _channels(each: Sequence[MeterSums]) -> dict[str, tuple[int, int]]:
+    """Return channel -> readings expected and good over parts that all tell them, else nothing."""
+    found: dict[str, tuple[int, int]] = {}
+    for one in each:
+        if not one.channels:
+            return {}
+        for key, (expected, good) in one.channels.items():
+            before = found.get(key, (0, 0))
+            found[key] = before[0] + expected, before[1] + good
+    return found
 
 
 def to_row(sums: Sums) -> dict[str, Any]:

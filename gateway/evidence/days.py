@@ -65,6 +65,18 @@ def meters_on(
     }
 
 
+def meters_in_month(store: Queries, month: Span, keys: Mapping[str, Collection[str]]) -> dict[str, MeterDay]:
+    """Return meter -> its month as it was summed up; empty if it was not yet, or is to be summed up anew. Raises StorageError."""
+    todo = (store.state("agenda") or {}).get("todo", {})
+    if any(begin < month.end_ns and month.start_ns < end for own in todo.values() for begin, end in own):
+        return {}
+    rows = store.meters_of_total("month", month.start_ns)
+    if not rows or rows[0].end_ns != month.end_ns:
+        return {}
+    found: dict[str, MeterDay] | None = store.made(lambda all_: _of_rows(all_, keys), tuple(rows))
+    return found or {}
+
+
 def channels_on(store: Queries, day: Span, meters: Collection[str]) -> dict[str, dict[str, tuple[int, int]]]:
     """Return meter -> channel -> readings expected and good, counted over the intervals of a day. Raises StorageError."""
     by_meter: dict[str, list[Any]] = {}

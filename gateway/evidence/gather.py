@@ -15,12 +15,12 @@ from gateway.derive.declarations import declared_around, of_meter
 from gateway.derive.site_grid import grid_of
 from gateway.derive.stand_ins import with_stand_ins
 from gateway.derive.sums import MeterSums
-from gateway.evidence.days import channels_on, days_of, meters_on, span_of
+from gateway.evidence.days import channels_on, days_of, meters_in_month, meters_on, span_of
 from gateway.evidence.last_good import due_count, last_good
 from gateway.fitting.evidence import Delivered, Evidence
 from gateway.intervals.aggregates import EXACT
 from gateway.intervals.completeness import Completeness
-from gateway.intervals.grid import Span
+from gateway.intervals.grid import TOLERANCE_MAX_NS, Span
 from gateway.inventory.values import Measured
 from gateway.model import NS
 
@@ -66,6 +66,7 @@ class _Tally:
     )
     splits: Sequence[Split] = ()
     run: Run | None = None
+    is_done: bool = False  # by the month's own summary
 
     @property
     def name(self) -> tuple[str, str]:
@@ -110,6 +111,8 @@ def gather(
     known = {meter.id: reported(meter, library) for meter in site.meters}
     splits = declared_around(history, span)
     tallies = _tallies(inventory, known, days, splits)
+    if grid.month(span.start_ns) == span and oldest.start_ns <= span.start_ns and closed_ns >= span.end_ns:
+        _take_month(history, span, tallies)
     for number, day in enumerate(days, 1):
         if day.span.end_ns > oldest.start_ns and day.span.start_ns < closed_ns:
             _take_day(history, grid, site, day.span, tallies)
@@ -171,15 +174,38 @@ def _tallies(
     return found
 
 
+def _keys(tallies: Collection[_Tally]) -> dict[str, set[str]]:
+    """Return meter -> counters whose runs are wanted, none: all, for one of them may have the last good reading."""
+    keys: dict[str, set[str]] = {}
+    for one in tallies:
+        keys.setdefault(one.instrument.meter, set()).add(one.key if one.named else "")
+    return {meter: set() if "" in own else own for meter, own in keys.items()}
+
+
+def _take_month(history: Queries, span: Span, tallies: Collection[_Tally]) -> None:
+    """Take a whole month from its own summary, where that tells all; it is made of the days, with readings that stand in at its ends."""
+    whole = [one for one in tallies if one.span == span]
+    meters = meters_in_month(history, span, _keys(whole))
+    for tally in whole:
+        own = meters.get(tally.instrument.meter)
+        if own is None or (tally.named and not own.channels):
+            continue
+        ends = [run.last for key, run in own.runs.items() if not tally.named or key == tally.key]
+        if any(
+            end is not None and end.source == "meter" and abs(end.time_ns - span.end_ns) <= TOLERANCE_MAX_NS
+            for end in ends
+        ):
+            counts = own.channels.get(tally.key, (0, 0)) if tally.named else (own.expected, own.good)
+            tally.take(span, own, counts)
+            tally.is_done = True
+
+
 def _take_day(history: Queries, grid: Grid, site: Site, day: Span, tallies: Collection[_Tally]) -> None:
     """Add one day to every instrument that was in its place."""
-    here = [one for one in tallies if one.span.start_ns <= day.start_ns < one.span.end_ns]
-    keys: dict[str, set[str]] = defaultdict(set)
-    for one in here:
-        keys[one.instrument.meter] |= {one.key} if one.named else set()
-    for one in here:
-        if not one.named:
-            keys[one.instrument.meter] = set()  # all: one of them may be the last good reading
+    here = [one for one in tallies if one.span.start_ns <= day.start_ns < one.span.end_ns and not one.is_done]
+    if not here:
+        return
+    keys = _keys(here)
     meters = meters_on(history, grid, site.intervals, day, keys)
     scanned = _scanned(history, day, here, meters)
     for tally in here:

@@ -228,3 +228,76 @@ def test_damaged_rows_are_told(here: HistorySite) -> None:
     assert found is not None
     assert found.instruments["e-1"].good == 17280, "counted over the intervals"
     assert "damaged rows passed over: 2" in found.source
+
+
+def september(site: HistorySite) -> None:
+    """Close a month of m-1 with two counters, whole, and of m-2 with hours missing; sum up its days and the month."""
+    october, lost = at("2026-10-01T00:00"), at("2026-09-10T12:00")
+    made = []
+    for n, start_ns in enumerate(range(END, october, LENGTH_NS)):
+        other = counter(start_ns, start_ns + LENGTH_NS, 7 * n, 7 * n + 7, key="energy_active_export_total")
+        one = interval(start_ns, 2000 + n, 2001 + n)
+        made.append(replace(one, channels=(one.channels[0], replace(other, good=89, gaps={"rejected": 1}))))
+        if not lost <= start_ns < lost + 8 * LENGTH_NS:
+            made.append(interval(start_ns, 2000 + n, 2001 + n, "m-2"))
+    site.write(Work(intervals=made), october, [])
+    for one in made:
+        site.agenda.closed(one.start_ns, one.end_ns, one.epoch, one.rev)
+    while (due := site.agenda.due()) is not None:
+        if due.period in ("day", "month"):
+            site.summarise(due)
+        else:
+            site.agenda.done(due)
+    site.write(Work(), october, [])
+
+
+def test_a_month_is_the_same_by_its_own_summary_by_its_days_and_by_its_intervals(
+    here: HistorySite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    september(here)
+    inventory = ledger(
+        {"id": "in", "meter": "m-1", "channel": KEY},
+        {"id": "out", "meter": "m-1", "channel": "energy_active_export_total"},
+        {"id": "all", "meter": "m-1"},
+        {"id": "gap", "meter": "m-2", "channel": KEY},
+        {"id": "late", "meter": "m-2", "channel": KEY, "installed": "2026-09-11"},
+    )
+    month = Window(date(2026, 9, 1), date(2026, 9, 30))
+    by_month = gathered(here, inventory, month)
+    asked: list[int] = []
+    total = here.store.meters_of_total
+
+    def counted(period: str, start_ns: int) -> Any:
+        asked.append(start_ns)
+        return total(period, start_ns)
+
+    monkeypatch.setattr(here.store, "meters_of_total", counted)
+    gathered(here, ledger({"id": "in", "meter": "m-1", "channel": KEY}), month)
+    assert len(asked) == 1, "its own summary alone was read"
+    here.store._db.execute("DELETE FROM totals WHERE period='month'")
+    assert gathered(here, inventory, month) == by_month
+    here.store._db.execute("DELETE FROM totals")
+    assert gathered(here, inventory, month) == by_month
+    found = by_month.instruments
+    whole = 2880 * 90
+    assert {name: (one.expected, one.good, str(one.amount)) for name, one in found.items()} == {
+        "in": (whole, whole, "2880 kWh"),
+        "out": (whole, 2880 * 89, f"{2880 * 7} kWh"),
+        "all": (2 * whole, 2880 * 179, "None"),
+        "gap": (whole - 720, whole - 720, "2880 kWh"),
+        "late": (20 * 8640, 20 * 8640, "1920 kWh"),
+    }
+    ends = {name: one.last_good[8:19] for name, one in found.items()}
+    assert ends == dict.fromkeys(found, "30T23:59:50") | {"out": "30T23:45:00", "all": "30T23:59:50"}
+
+
+def test_a_month_that_is_to_be_summed_up_anew_is_read_from_its_days(here: HistorySite) -> None:
+    september(here)
+    late = interval(END, 2000, 2001, rev=1, cause="late")
+    here.commit([replace(late, channels=(replace(late.channels[0], good=80, gaps={"rejected": 10}),))])
+    while (due := here.agenda.due()) is not None and due.period != "month":
+        here.summarise(due)
+    here.write(Work(), END, [])
+    month = Window(date(2026, 9, 1), date(2026, 9, 30))
+    one = gathered(here, NAMED, month).instruments["e-1"]
+    assert (one.expected, one.good) == (2880 * 90, 2880 * 90 - 10)
