@@ -42,6 +42,7 @@ check-imports: env ## imports point one way
 schema: env ## write the generated schemas anew
 	$(BIN)/python -m gateway.config.schema
 	$(BIN)/python -m gateway.feed.asyncapi
+	$(BIN)/python -m gateway.inventory.pages
 	$(BIN)/python -m gateway.fitting.ruleset_pages
 	$(BIN)/python -m gateway.fitting.schemas
 

@@ -17,6 +17,8 @@ from gateway.commands.cli import app
 from gateway.config.site_file import Site, from_toml
 from gateway.errors import ConfigError
 from gateway.fitting.rulesets import Rulesets
+from gateway.inventory.model import Inventory
+from gateway.inventory.reading import from_body
 from simulators.plan import load_plan
 
 if TYPE_CHECKING:
@@ -119,6 +121,9 @@ def test_examples_load(text: str, tmp_path: Path) -> None:
         file = tmp_path / f"{body['ruleset']['id']}.toml"
         file.write_text(text, encoding="utf-8")
         assert Rulesets([tmp_path]).get(file.stem).ruleset.title == body["ruleset"]["title"]
+        return
+    if body.keys() <= set(Inventory.model_fields):
+        assert from_body({"organization": {"name": "plant"}} | body, "example").instruments
         return
     if not body.keys() <= set(Site.model_fields):
         assert {"id", "maker", "model"} & body.keys() or "channels" in body, "neither site file nor profile"

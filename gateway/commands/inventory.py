@@ -69,7 +69,7 @@ def check(file: Given = None, config: Config = None, json: Json = False) -> None
 
 @app.command()
 def show(
-    subject: Annotated[
+    id: Annotated[
         str, typer.Argument(metavar="ID", help="One unit, piece of equipment, flow or instrument, as TOML.")
     ] = "",
     inventory: Instead = None,
@@ -88,8 +88,8 @@ def show(
 
     site = _site(config)
     chosen, origin = _chosen(site, inventory, revision)
-    if subject:
-        typer.echo(entry_text(chosen, subject, as_json=json))
+    if id:
+        typer.echo(entry_text(chosen, id, as_json=json))
     elif json:
         print_json(as_json(chosen, origin))
     else:
@@ -175,7 +175,10 @@ def apply(why: Why, file: Given = None, by: By = "", config: Config = None, json
                 f"Nothing changed 无变化: {path} is what revision {newest.number} holds; none was made."
             )
         return
-    made = kept.add(inventory, by or user(), why, SystemClock().wall_ns())
+    try:
+        made = kept.add(inventory, by.strip() or user(), why, SystemClock().wall_ns())
+    except ValueError as error:  # somebody else applied the same a moment ago
+        raise MetergateError(f"{path}: {error}") from error
     if json:
         print_json({"made": True} | revision_json(made.head))
         return

@@ -148,9 +148,7 @@ def _written(tab: Any, value: Any, column: Column) -> Any:
         return value
     if value[0] not in "=+-@":
         return value if column.holds != "text" else _cell(tab, value, number_format="@")
-    cell = _cell(tab, value, number_format="@", quotePrefix=True)
-    cell.data_type = "s"
-    return cell
+    return _cell(tab, value, number_format="@", quotePrefix=True, data_type="s")
 
 
 def _cells(path: str, values: dict[str, Any], sheet: Sheet, findings: list[Finding]) -> list[Any]:
