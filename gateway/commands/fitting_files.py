@@ -27,12 +27,17 @@ def write_page(found: Evaluated, path: Path, language: Language) -> Path:
 
 def write_workbook_file(found: Evaluated, path: Path) -> Path:
     """Write the forms as an Excel workbook. Raises MetergateError if that cannot be."""
+    from gateway.fitting.balance import balances
+
     try:
         from gateway.reports.forms import write_workbook
     except ModuleNotFoundError as error:
         raise missing_extra(error) from error
+    outcome = found.outcome
+    known = outcome.evidence
+    balance = None if known is None else balances(outcome.inventory, outcome.ruleset, known)
     try:
-        write_workbook(found.outcome, path, made_at=_now(found), revision=found.revision)
+        write_workbook(outcome, path, made_at=_now(found), revision=found.revision, balance=balance)
     except OSError as error:
         raise _refused(path, error) from error
     return path
