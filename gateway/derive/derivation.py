@@ -106,23 +106,8 @@ class Derivation:
     ) -> None:
         is_new = self.history.is_new
         feeds = [sink for sink in self._site.sinks if isinstance(sink, FEED_KINDS)]
-        if feeds:
-            # What signs is some 10 MB, which a gateway without a feed does not need.
-            from gateway.derive.messenger import Messenger
-            from gateway.derive.rating import Rating
-            from gateway.feed.keys import KeyRing
-
-            try:
-                keys = KeyRing(self._site.gateway.state_dir, self._site.gateway.id)
-                keys.settle(self.history.kid, await self._announced())
-            except StorageDamaged:
-                raise
-            except StorageError as error:
-                self._hold(str(error), [health.sinks[config.id] for config in feeds])
-                return
-            grid, marks = grid_of(self._site), self._following.marks
-            self._messenger = Messenger(self._site, self._library, self._clock, grid, keys, marks)
-            self._rating = Rating(self._site, self._library, self._messenger)
+        if feeds and not await self._sign([health.sinks[config.id] for config in feeds]):
+            return
         self.deriver = Deriver(
             self._site,
             journal,
@@ -158,6 +143,26 @@ class Derivation:
         self._keeper = Keeper(
             self._site, journal, self.deriver, events, self._clock, self._following, self._rating
         )
+
+    async def _sign(self, sinks: Sequence[SinkHealth]) -> bool:
+        """Make what signs and what it has to tell beside intervals; return whether it can. Raises StorageDamaged."""
+        # What signs is some 10 MB, which a gateway without a feed does not need.
+        from gateway.derive.messenger import Messenger
+        from gateway.derive.rating import Rating
+        from gateway.feed.keys import KeyRing
+
+        try:
+            keys = KeyRing(self._site.gateway.state_dir, self._site.gateway.id)
+            keys.settle(self.history.kid, await self._announced())
+        except StorageDamaged:
+            raise
+        except StorageError as error:
+            self._hold(str(error), sinks)
+            return False
+        grid, marks = grid_of(self._site), self._following.marks
+        self._messenger = Messenger(self._site, self._library, self._clock, grid, keys, marks)
+        self._rating = Rating(self._site, self._library, self._messenger)
+        return True
 
     async def _announced(self) -> list[str]:
         """Return the kids of the keys that were announced. Raises StorageError."""

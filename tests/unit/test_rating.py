@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING
 
 import orjson
 import pytest
@@ -18,11 +18,14 @@ from gateway.fitting.rulesets import Rulesets
 from gateway.inventory.model import Inventory
 from tests.unit.inventory_rig import inventory
 
+if TYPE_CHECKING:
+    from gateway.fitting.result_shape import ResultBody
+
 AS_OF = date(2026, 8, 2)
 RULESETS = Rulesets()
 
 
-def judged(found: Inventory) -> tuple[FittingResult, dict[str, Any]]:
+def judged(found: Inventory) -> tuple[FittingResult, ResultBody]:
     """Return the result of the feed, and that of `metergate fitting --json`."""
     outcome = evaluate(found, RULESETS.get("GB17167-2006"), RULESETS.get("GBT24789-2022"), AS_OF, None)
     body = result(outcome)
@@ -35,7 +38,7 @@ def test_the_figures_are_those_of_the_command() -> None:
     (row,) = told.rates
     (expected,) = own["rates"]
     for name in ("need", "fitted", "connected", "effective", "meets", "clauses", "surplus"):
-        assert getattr(row, name) == expected[name]
+        assert getattr(row, name) == dict(expected)[name]
     for name in (
         "rate_percent",
         "required_percent",
@@ -44,7 +47,7 @@ def test_the_figures_are_those_of_the_command() -> None:
         "intact_percent",
     ):
         told_ = getattr(row, name)
-        assert (None if told_ is None else float(told_)) == expected[name]
+        assert (None if told_ is None else float(told_)) == dict(expected)[name]
     assert (row.need, row.fitted, row.rate_percent) == (3, 2, "66.6666")
     assert row.missing == [one["flow"] for one in expected["missing"]] == ["f-3"]
     assert (row.connected, row.effective, row.auto_collected_percent) == (None, None, None), "no evidence"
