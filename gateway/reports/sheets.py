@@ -34,6 +34,8 @@ FIRST_DAY = date(1899, 12, 30)
 """Day 0 of the 1900 date system, as far as days after February 1900 go."""
 ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 LINE_HEIGHT = 14
+LINES_MAX = 28
+"""A row is at most 409 high (same source)."""
 SHEET_PATH = re.compile(r"xl/worksheets/sheet(\d+)\.xml")
 MODIFIED = re.compile(rb"(<dcterms:modified[^>]*>)[^<]*(</dcterms:modified>)")
 HEAD_FONTS = '<r><rPr><b/><sz val="10"/></rPr><t>{}</t></r><r><rPr><sz val="8"/><color rgb="FF666666"/></rPr><t xml:space="preserve">\n{}</t></r>'
@@ -130,6 +132,7 @@ class _Styles:
         self._page = page
         self.numbers: dict[str, dict[str, int]] = {}
         self.texts: dict[str, str] = {}
+        self.heights: dict[tuple[str, int], int] = {}
         for kind in ("body", "strong", "bad"):
             values = ("text", "quoted", "count", "percent", "date")
             self.numbers[kind] = {value: self._style(kind, value) for value in values}
@@ -143,6 +146,13 @@ class _Styles:
         if known is None:
             keep = ' xml:space="preserve"' if text != text.strip() or "\n" in text else ""
             known = self.texts[text] = f"<is><t{keep}>{_clean(text)}</t></is></c>"
+        return known
+
+    def lines(self, text: str, width: int) -> int:
+        """Return how many lines a text takes in a column."""
+        known = self.heights.get((text, width))
+        if known is None:
+            known = self.heights[text, width] = sum(_lines(part, width) for part in text.split("\n"))
         return known
 
     def _style(self, kind: str, value: str) -> int:
@@ -181,7 +191,8 @@ class _Body:
     def __init__(self, styles: _Styles, sheet: Sheet) -> None:
         self._styles = styles
         self._letters = [_letter(n) for n in range(max(len(sheet.columns), 16))]
-        self._width = sum(column.width for column in sheet.columns)
+        self._widths = [column.width for column in sheet.columns]
+        self._width = sum(self._widths)
         self._last = self._letters[len(sheet.columns) - 1]
         self._xml: list[str] = []
         self._merged: list[str] = []
@@ -227,13 +238,24 @@ class _Body:
         if self._last != "A":
             self._merged.append(f"A{number}:{self._last}{number}")
 
-    def _row(self, kind: str, cells: Iterable[Value]) -> None:
+    def _row(self, kind: str, cells: Sequence[Value]) -> None:
         number = str(len(self._xml) + 1)
         styles, cell = self._styles.numbers[kind], self._cell
         row = [
             cell(letter, number, styles, value) for letter, value in zip(self._letters, cells, strict=False)
         ]
-        self._xml.append(f'<row r="{number}">{"".join(row)}</row>')
+        height = self._height(cells) * LINE_HEIGHT + 2
+        self._xml.append(f'<row r="{number}" ht="{height}">{"".join(row)}</row>')
+
+    def _height(self, cells: Iterable[Value]) -> int:
+        """Return how many lines a row takes; only Excel would find that out by itself."""
+        most = 1
+        for width, value in zip(self._widths, cells, strict=False):
+            if isinstance(value, Heading):
+                most = max(most, _lines(value.zh, width) + _lines(value.en, width))
+            elif isinstance(value, str) and (len(value) * 2 > width or "\n" in value):
+                most = max(most, self._styles.lines(value, width))
+        return min(most, LINES_MAX)
 
     def _cell(self, letter: str, number: str, styles: dict[str, int], value: Value) -> str:
         if not value and (value is None or value == ""):
