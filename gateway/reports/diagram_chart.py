@@ -260,12 +260,12 @@ def _leading_back(flows: list[ChartFlow], order: Callable[[str], int]) -> set[st
         path = {start: iter(leaving[start])}
         while path:
             current = next(reversed(path))
-            flow = next(path[current], None)
-            if flow is None:
+            following = next(path[current], None)
+            if following is None:
                 path.pop(current)
                 done.add(current)
-            elif flow.target in path:
-                back.add(flow.key)
-            elif flow.target not in done:
-                path[flow.target] = iter(leaving[flow.target])
+            elif following.target in path:
+                back.add(following.key)
+            elif following.target not in done:
+                path[following.target] = iter(leaving[following.target])
     return back

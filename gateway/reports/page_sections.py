@@ -31,7 +31,8 @@ class Names:
         """Index an inventory."""
         inventory = outcome.inventory
         self._words = words
-        self._names = {one.id: one.name for one in (*inventory.units, *inventory.equipment)}
+        self._names = {one.id: one.name for one in inventory.units}
+        self._names |= {one.id: one.name for one in inventory.equipment}
         self._names[OUTSIDE] = words("outside")
         self._names[ORGANIZATION] = inventory.organization.name
         self._flows = {flow.id: flow for flow in inventory.flows}

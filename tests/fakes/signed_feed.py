@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gateway.feed import contract
 from gateway.feed.chain import Place, Sealer
+from gateway.feed.contract_values import Model
 from gateway.feed.keys import Key
 from gateway.feed.recording import Message, Writer
 
@@ -54,7 +55,7 @@ def text(time: datetime) -> str:
     return time.isoformat(timespec="milliseconds")
 
 
-def wire(message: contract.Model) -> dict[str, Any]:
+def wire(message: Model) -> dict[str, Any]:
     """Return a part of a message as plain JSON values."""
     return message.model_dump(mode="json")
 
