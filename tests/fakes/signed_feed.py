@@ -20,7 +20,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gateway.feed import contract
 from gateway.feed.chain import Place, Sealer
-from gateway.feed.contract_values import Model
 from gateway.feed.keys import Key
 from gateway.feed.recording import Message, Writer
 
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
+    from gateway.feed.contract_values import Model
     from gateway.feed.entries import Entry
 
 GATEWAY, REGION, ENTERPRISE = "plant-1", "440300", "91440300MA5FAKE00X"
