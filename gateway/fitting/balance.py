@@ -39,7 +39,8 @@ class Side:
 class Balance:
     """One place and energy kind. judged: None: refused, for the reasons in `why`. Figures are exact, None where not known.
 
-    loss: declared, of the intake. residual: in - out - loss. uncertainty: expanded, of the residual.
+    loss: declared, of the intake. residual: in - out - loss. uncertainty: expanded, of the residual. difference_uncertainty: of
+    in - out.
     """
 
     place: str
@@ -52,6 +53,7 @@ class Balance:
     loss: Decimal | None
     residual: Decimal | None
     uncertainty: Decimal | None
+    difference_uncertainty: Decimal | None
     judged: Verdict | None
     why: tuple[str, ...]
     doubts: tuple[str, ...] = ()
@@ -141,12 +143,15 @@ def _judged(
     loss = None if taken is None else taken * loss_percent / PERCENT
     residual = None if taken is None or given is None or loss is None else taken - given - loss
     uncertainty = None if residual is None else spread(sides, unit, 1 - loss_percent / PERCENT)
+    of_difference = None if residual is None else spread(sides, unit)
     if not any(side.is_in for side in sides) or all(side.is_in for side in sides):
         why.append("only disconnected flows lead to it or from it")
     judged: Verdict | None = None
-    if not why and residual is not None and uncertainty is not None:
-        judged = "flagged" if abs(residual) > uncertainty else "balanced"
-    doubts = tuple(dict.fromkeys(doubt for side in sides for doubt in side.amount.doubts))
+    doubts = [doubt for side in sides for doubt in side.amount.doubts]
+    if not why and taken is not None and given is not None and residual is not None:
+        judged = _verdict(taken - given, of_difference, residual, uncertainty)
+        if judged == "balanced" and uncertainty is not None and residual < -uncertainty:
+            doubts.append(f"less is lost than the {loss_percent:f} % declared")
     return Balance(
         place,
         kind,
@@ -158,10 +163,23 @@ def _judged(
         loss,
         residual,
         uncertainty,
+        of_difference,
         judged,
         tuple(dict.fromkeys(why)),
-        doubts,
+        tuple(dict.fromkeys(doubts)),
     )
+
+
+def _verdict(
+    difference: Decimal, of_difference: Decimal | None, residual: Decimal, of_residual: Decimal | None
+) -> Verdict | None:
+    """Return whether more is gone than was declared lost, or more goes out than comes in; None where no uncertainty is known.
+
+    A declared loss only ever allows for a difference: it never makes one.
+    """
+    if of_difference is None or of_residual is None:
+        return None
+    return "flagged" if residual > of_residual or difference < -of_difference else "balanced"
 
 
 def spread(sides: Iterable[Side], unit: str, intake: Decimal = Decimal(1)) -> Decimal | None:

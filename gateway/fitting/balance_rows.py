@@ -34,6 +34,7 @@ def _row(row: Balance, names: Mapping[str, str]) -> dict[str, object]:
         "loss": figure(row.loss),
         "residual": figure(row.residual),
         "uncertainty": figure(row.uncertainty),
+        "difference_uncertainty": figure(row.difference_uncertainty),
         "judged": row.judged,
         "why": list(row.why),
         "doubts": list(row.doubts),

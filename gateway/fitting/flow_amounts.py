@@ -7,6 +7,7 @@ from datetime import timedelta
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
+from gateway.fitting.result import percent
 from gateway.fitting.uncertainty import Accuracy, accuracy
 from gateway.inventory.validity import nonconforming, validity
 
@@ -100,7 +101,7 @@ class FlowAmounts:
             elif share is None:
                 yield f"{name}: nothing was due, so nothing shows that its amount is whole"
             elif share * PERCENT < Fraction(self._proof.good_percent):
-                yield f"{name}: {float(share * PERCENT):.2f} % of its readings are good, {self._proof.good_percent} % are needed"
+                yield f"{name}: {percent(share):g} % of its readings are good, {self._proof.good_percent} % are needed"
         known = accuracy(instrument, self._ladder)
         if known.why:
             yield f"{name}: {known.why}"

@@ -38,6 +38,26 @@ def test_declared_losses_are_taken_off() -> None:
     assert f"{row.uncertainty:.2f}" == "13.94"
 
 
+def test_a_declared_loss_never_makes_a_flag() -> None:
+    # Nothing is missing; 5 % were declared lost. U of what is left = 2·√((950² + 600² + 400²)·0.0001/3) = 13.79 < 50.
+    losses = [{"energy_kind": "electricity", "percent": 5, "source": "design"}]
+    row = _only(balanced(*bus(("1000 kWh", "600 kWh", "400 kWh"), losses=losses)))
+    assert (row.residual, row.judged) == (-50, "balanced")
+    assert row.doubts == ("less is lost than the 5 % declared",)
+    # More out than in is flagged whatever was declared: 1000 − 1015 = −15 < −2·√((1000² + 600² + 415²)·0.0001/3) = −14.29
+    for declared in ([], losses):
+        row = _only(balanced(*bus(("1000 kWh", "600 kWh", "415 kWh"), losses=declared)))
+        assert (f"{row.difference_uncertainty:.2f}", row.judged) == ("14.29", "flagged")
+
+
+def test_a_share_is_never_shown_as_reached() -> None:
+    inventory, evidence = bus(("1000 kWh", "600 kWh", "400 kWh"))
+    rows = evidence.model_dump(mode="json", by_alias=True)
+    rows["instruments"]["m-a"] |= {"expected": 1_000_000, "good": 899_999}
+    row = _only(balanced(inventory, type(evidence).model_validate(rows)))
+    assert row.why == ("instrument m-a: 89.9999 % of its readings are good, 90 % are needed",)
+
+
 def test_units_are_converted_exactly() -> None:
     row = _only(balanced(*bus(("1 MWh", "600 kWh", "1.44 GJ"))))
     assert row.unit == "MWh"
@@ -85,7 +105,7 @@ def test_transformer_and_the_bus_behind_it() -> None:
 
 REFUSALS: list[tuple[dict[str, Any], str]] = [
     ({"amounts": {"m-a": None}}, "instrument m-a has no amount"),
-    ({"odd": {"m_a": {"good": 89}}}, "89.00 % of its readings are good, 90 % are needed"),
+    ({"odd": {"m_a": {"good": 89}}}, "89 % of its readings are good, 90 % are needed"),
     ({"odd": {"m_a": {"expected": 0, "good": 0}}}, "nothing was due"),
     ({"meter": {"accuracy_class": ""}}, "its class is not known"),
     ({"meter": {"status": "stopped"}}, "flow a is not measured"),
