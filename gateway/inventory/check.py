@@ -14,7 +14,7 @@ from gateway.findings import shown
 from gateway.inventory.check_files import check_files
 from gateway.inventory.check_instruments import check_instruments
 from gateway.inventory.check_site import check_against_site
-from gateway.inventory.ledger import Names, in_order, ledger, undoubted
+from gateway.inventory.draft import Names, draft_of, in_order, undoubted
 from gateway.inventory.model import ORGANIZATION, OUTSIDE, RESERVED_IDS
 
 if TYPE_CHECKING:
@@ -22,23 +22,24 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gateway.config.draft import Entry
-    from gateway.inventory.ledger import Ledger
+    from gateway.inventory.draft import Draft
     from gateway.inventory.model import Inventory, KindAmount, Unit
 
 __all__ = ["check", "check_against_site", "findings_of"]
 
 HEATING = frozenset({"steam", "hot_water"})
 """Energy kinds of seasonal heating (季节性采暖), as the key `seasonal_heating` means it."""
+LOSS_PERCENT_MAX = 100
 END = "the id of a unit or equipment"
 
 
 def check(inventory: Inventory, base: Path | None = None) -> list[Finding]:
     """Return every finding in a whole inventory. base: folder of its certificate files; None: they are not looked at."""
-    tables = ledger(inventory)
+    tables = draft_of(inventory)
     return in_order(findings_of(tables, base), tables.entries())
 
 
-def findings_of(tables: Ledger, base: Path | None) -> list[Finding]:
+def findings_of(tables: Draft, base: Path | None) -> list[Finding]:
     """Return every finding that needs more than one table, or the file system, to be seen."""
     names = Names()
     findings = [*_repeated(tables.owners())]
@@ -65,14 +66,14 @@ def _repeated(entries: Sequence[Entry[Any]]) -> Iterator[Finding]:
         first.setdefault(own, entry.path)
 
 
-def _reserved(tables: Ledger) -> Iterator[Finding]:
+def _reserved(tables: Draft) -> Iterator[Finding]:
     for entry in tables.owners():
         if entry.body.get("id") in RESERVED_IDS:
             hint = f'"{OUTSIDE}" and "{ORGANIZATION}" are ends of flows that need no table'
             yield Finding(f"{entry.path}.id", shown(entry.body["id"]), "an id of its own", hint)
 
 
-def _credit_code(tables: Ledger) -> Iterator[Finding]:
+def _credit_code(tables: Draft) -> Iterator[Finding]:
     """Yield what is wrong with the organisation's unified social credit code. Source: GB 32100-2015."""
     code = tables.organization.value.credit_code if tables.organization.value is not None else ""
     path = "organization.credit_code"
@@ -84,7 +85,7 @@ def _credit_code(tables: Ledger) -> Iterator[Finding]:
         yield Finding(path, shown(code), "a code whose last character fits the others", "look for a misprint")
 
 
-def _parents(tables: Ledger, names: Names) -> Iterator[Finding]:
+def _parents(tables: Draft, names: Names) -> Iterator[Finding]:
     """Yield units and equipment whose unit is not there, and units that are parts of themselves."""
     ids = {str(entry.body.get("id")) for entry in tables.units}
     expected = "the id of a unit, or nothing for the organisation itself"
@@ -117,7 +118,7 @@ def _cycles(units: Sequence[Entry[Unit]]) -> Iterator[Finding]:
         done.update(way)
 
 
-def _amounts(tables: Ledger) -> Iterator[Finding]:
+def _amounts(tables: Draft) -> Iterator[Finding]:
     for entry in tables.owners():
         if entry.value is not None:
             kinds = [(f"{entry.path}.amounts[{i}]", one) for i, one in enumerate(entry.value.amounts, 1)]
@@ -147,7 +148,7 @@ def _once(keys: Sequence[tuple[str, Hashable, str]], expected: str) -> Iterator[
         first.setdefault(key, path)
 
 
-def _flows(tables: Ledger, names: Names) -> Iterator[Finding]:
+def _flows(tables: Draft, names: Names) -> Iterator[Finding]:
     ids = tables.owner_ids() | RESERVED_IDS
     expected = f'"{OUTSIDE}", "{ORGANIZATION}", or {END}'
     for entry in tables.flows:
@@ -171,13 +172,15 @@ def _flows(tables: Ledger, names: Names) -> Iterator[Finding]:
             )
 
 
-def _declared(tables: Ledger, names: Names) -> Iterator[Finding]:
+def _declared(tables: Draft, names: Names) -> Iterator[Finding]:
     """Yield what is wrong with declared losses, stocks and answers: unknown units, one thing declared twice."""
     ids = tables.owner_ids()
     losses = [(entry.path, entry.value) for entry in tables.losses if entry.value is not None]
     for path, loss in losses:
         if loss.unit and loss.unit not in ids:
             yield names.unknown(f"{path}.unit", loss.unit, ids, f"{END}, or nothing for the organisation")
+        if loss.percent > LOSS_PERCENT_MAX:
+            yield Finding(f"{path}.percent", f"{loss.percent:f}", "100 at most: it is a share of the intake")
     shares = [
         (f"{path}.energy_kind", (loss.unit, loss.energy_kind), loss.energy_kind) for path, loss in losses
     ]

@@ -60,6 +60,7 @@ MISTAKES: list[tuple[str, str, str, str, str, str, str]] = [
     ("file-elsewhere", 'certificate = "Z2026-0012"', 'file = "../z.pdf"', "instruments.em-101.verifications[2].file", "../z.pdf", "folder", "copy"),
     ("hash-of-nothing", 'certificate = "Z2026-0012"', f'sha256 = "{"0" * 64}"', "instruments.em-101.verifications[2].sha256", "0000", "file", ""),
     # declared
+    ("loss-share", "percent = 1.5", "percent = 500", "losses[1].percent", "500", "100 at most", ""),
     ("loss-unit", 'unit = "kilns"\nenergy_kind', 'unit = "kilnz"\nenergy_kind', "losses[1].unit", "kilnz", "unit or equipment", "kilns"),
     ("answer-twice", "[[answers]]", '[[answers]]\nitem = "B.1"\nanswer = "no"\ndocument = "x"\n[[answers]]', "answers[2].item", "again", "one answer", "answers[1]"),
     ("code", CODE, '"91350100M000100Y44"', "organization.credit_code", "Y44", "fits the others", "misprint"),
