@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from gateway.config.draft import Entry
-    from gateway.inventory.ledger import Ledger, Names
+    from gateway.inventory.draft import Draft, Names
     from gateway.inventory.model import Flow, Instrument, Verification
 
 WEIGHED = frozenset(ENERGY_KINDS) - {
@@ -42,13 +42,12 @@ PLAUSIBLE: Mapping[str, frozenset[str]] = {
 """Energy kinds an instrument of a category can measure; a category that is not here: any."""
 
 
-def check_instruments(tables: Ledger, names: Names) -> Iterator[Finding]:
+def check_instruments(tables: Draft, names: Names) -> Iterator[Finding]:
     """Yield every finding about instruments that needs no disk."""
     ids = Counter(str(entry.body.get("id")) for entry in tables.flows)
     flows = {one.value.id: one for one in tables.flows if one.value is not None and ids[one.value.id] == 1}
     ends = tables.owner_ids()
-    units = {str(entry.body.get("id")) for entry in tables.units}
-    joints = Joints(tables.flows, ends - units)
+    joints = Joints(tables.flows, tables.equipment, tables.units)
     for entry in tables.instruments:
         instrument = entry.value
         if instrument is None:
@@ -56,14 +55,15 @@ def check_instruments(tables: Ledger, names: Names) -> Iterator[Finding]:
         yield from _days(entry.path, instrument)
         if "flows" in entry.doubtful:
             continue
-        measured = []
+        measured, named = [], set()
         for i, flow_id in enumerate(instrument.flows, 1):
             if flow_id not in ids:
                 yield names.unknown(f"{entry.path}.flows[{i}]", flow_id, ids, "the id of a flow")
-            elif flow_id in instrument.flows[: i - 1]:
+            elif flow_id in named:
                 yield Finding(f"{entry.path}.flows[{i}]", f'"{flow_id}" again', "each flow once", "remove it")
             elif flow_id in flows:
                 measured.append(flows[flow_id])
+            named.add(flow_id)
         if len(measured) == len(instrument.flows):
             yield from _measured(entry, measured, joints, ends)
     yield from _meters(tables.instruments)

@@ -8,7 +8,7 @@ from gateway.config.channels import channels
 from gateway.config.meters import profile_library
 from gateway.config.reports import reported
 from gateway.errors import Finding
-from gateway.inventory.ledger import Names, ledger
+from gateway.inventory.draft import Names, draft_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +32,7 @@ def _findings(inventory: Inventory, site: Site, library: Library) -> Iterator[Fi
     meters = {meter.id: meter for meter in site.meters}
     kinds = {flow.id: flow.energy_kind for flow in inventory.flows}
     names = Names()
-    for entry in ledger(inventory).instruments:
+    for entry in draft_of(inventory).instruments:
         one = entry.value
         if one is None or one.removed is not None:
             continue  # its meter may be gone with it

@@ -17,7 +17,7 @@ from gateway.config.text_files import decoded, parsed, read_bytes, too_deep
 from gateway.errors import ConfigError, Finding
 from gateway.findings import salvage, shown
 from gateway.inventory.check import findings_of
-from gateway.inventory.ledger import Ledger, in_order
+from gateway.inventory.draft import Draft, in_order
 from gateway.inventory.model import (
     Answer,
     Equipment,
@@ -95,7 +95,7 @@ def from_body(body: Mapping[str, Any], where: str, base: Path | None = None) -> 
     if not isinstance(body, dict):
         raise ConfigError([Finding(where, shown(body), "a table with [organization]", HINT)])
     findings: list[Finding] = []
-    draft = _ledger(body, findings)
+    draft = _draft(body, findings)
     tables = draft.entries()
     findings += findings_of(draft, base)
     if findings or draft.organization.value is None:
@@ -104,7 +104,7 @@ def from_body(body: Mapping[str, Any], where: str, base: Path | None = None) -> 
     return Inventory.model_validate({"organization": draft.organization.value, **rows})
 
 
-def _ledger(body: Mapping[str, Any], findings: list[Finding]) -> Ledger:
+def _draft(body: Mapping[str, Any], findings: list[Finding]) -> Draft:
     """Return whatever could be made into objects; what could not goes into `findings`."""
     tables = sections(body, ("organization", *TABLES), findings)
     organization = single(
@@ -120,7 +120,7 @@ def _ledger(body: Mapping[str, Any], findings: list[Finding]) -> Ledger:
         name: entries(name, tables.get(name, []), partial(_entry, model, findings), findings)
         for name, model in TABLES.items()
     }
-    return Ledger(organization, **lists)
+    return Draft(organization, **lists)
 
 
 def _entry(model: type[Table], findings: list[Finding], body: dict[str, Any], path: str) -> Entry[Any]:

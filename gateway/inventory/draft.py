@@ -35,7 +35,7 @@ LOOKS_MAX = 10_000
 
 
 @dataclass(slots=True)
-class Ledger:
+class Draft:
     """The tables of an inventory as far as they could be parsed."""
 
     organization: Entry[Organization]
@@ -74,7 +74,7 @@ class Ledger:
         return [self.organization, *(entry for entries in self.lists().values() for entry in entries)]
 
 
-def ledger(inventory: Inventory) -> Ledger:
+def draft_of(inventory: Inventory) -> Draft:
     """Return a whole inventory as the cross checks want it."""
 
     def entries(name: str) -> list[Entry[Any]]:
@@ -87,7 +87,7 @@ def ledger(inventory: Inventory) -> Ledger:
         ]
 
     tables = ("units", "equipment", "flows", "instruments", "losses", "staff", "stocks", "answers")
-    return Ledger(
+    return Draft(
         Entry("organization", {}, inventory.organization), **{name: entries(name) for name in tables}
     )
 
