@@ -6,11 +6,12 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from gateway.inventory.model import ORGANIZATION
+from gateway.inventory.takers import Takers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from gateway.inventory.model import Equipment, Flow, Inventory
+    from gateway.inventory.model import Flow, Inventory
 
 
 class Places:
@@ -25,12 +26,8 @@ class Places:
             self._outs.setdefault(flow.from_end, {}).setdefault(flow.energy_kind, []).append(flow)
         self._equipment = {one.id: one for one in inventory.equipment}
         self._units = {one.id: one for one in inventory.units}
-        self._machines: dict[str, list[Equipment]] = {}
-        for one in inventory.equipment:
-            self._machines.setdefault(one.unit or ORGANIZATION, []).append(one)
-        self._parts: dict[str, list[str]] = {}
-        for unit in inventory.units:
-            self._parts.setdefault(unit.parent or ORGANIZATION, []).append(unit.id)
+        entered = {(flow.to_end, flow.energy_kind) for flow in inventory.flows}
+        self._takers = Takers(inventory.units, inventory.equipment, entered)
         self._losses: dict[tuple[str, str], Decimal] = {}
         for loss in inventory.losses:
             key = loss.unit or ORGANIZATION, loss.energy_kind
@@ -58,7 +55,9 @@ class Places:
         if place in self._equipment:
             yield from self._converting(place, kind)
             return
-        yield from (f"{name} takes {kind} by no flow of the inventory" for name in self._hidden(place, kind))
+        yield from (
+            f"{name} takes {kind} by no flow of the inventory" for name in self._takers.hidden(place, kind)
+        )
         if place in self._units and not self._joins_own(place, kind):
             yield f"what {place} uses of {kind} itself is shown by no flow: all of it comes from elsewhere and goes elsewhere"
 
@@ -70,19 +69,6 @@ class Places:
         if taken or given:
             others = ", ".join(sorted(taken | given))
             yield f"{place} also takes or gives {others}: one kind may turn into another, which no balance sees"
-
-    def _hidden(self, place: str, kind: str) -> Iterable[str]:
-        """Yield the machines and parts of a place that use a kind which no flow brings them."""
-        for machine in self._machines.get(place, ()):
-            if not self.ins(machine.id, kind) and any(one.energy_kind == kind for one in machine.amounts):
-                yield machine.id
-        for id_ in self._parts.get(place, ()):
-            if self.ins(id_, kind):
-                continue
-            if any(one.energy_kind == kind for one in self._units[id_].amounts):
-                yield id_
-            else:
-                yield from self._hidden(id_, kind)
 
     def _joins_own(self, place: str, kind: str) -> bool:
         """Return whether a flow of a kind joins a unit with its own machines or parts: what it passes on is shown by flows."""

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from gateway.errors import Finding
 from gateway.inventory.model import OUTSIDE
+from gateway.inventory.takers import Takers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from gateway.config.draft import Entry
-    from gateway.inventory.model import Flow
+    from gateway.inventory.model import Equipment, Flow, Unit
 
 EXPECTED = "flows that join end to end, with nothing branching off or joining between"
 NAMED_MAX = 5
@@ -21,9 +23,16 @@ NAMED_MAX = 5
 class Joints:
     """The flows that meet at each place, by energy kind; those that are disconnected carry nothing."""
 
-    def __init__(self, flows: Sequence[Entry[Flow]], equipment: set[str]) -> None:
-        """equipment: ids at which flows end, since what goes in is used there."""
-        self._equipment = equipment
+    def __init__(
+        self,
+        flows: Sequence[Entry[Flow]],
+        equipment: Sequence[Entry[Equipment]],
+        units: Sequence[Entry[Unit]],
+    ) -> None:
+        """equipment: flows end there, since what goes in is used there."""
+        self._equipment = {str(one.body.get("id")) for one in equipment}
+        self._equipment -= {str(one.body.get("id")) for one in units}  # an id used twice is told of itself
+        self._takers = _takers(flows, equipment, units)
         self._entering: dict[tuple[str, str], list[str]] = defaultdict(list)
         self._leaving: dict[tuple[str, str], list[str]] = defaultdict(list)
         for entry in flows:
@@ -59,6 +68,25 @@ class Joints:
                 named = ", ".join(others[:NAMED_MAX]) + more
                 hint = "give each its own instrument, or mark what carries nothing as disconnected"
                 yield Finding(path, f"{named} at {place} too", EXPECTED, hint)
+            elif unseen := list(islice(self._takers.hidden(place, kind), NAMED_MAX + 1)):
+                more = " …" if len(unseen) > NAMED_MAX else ""
+                found = f"{', '.join(unseen[:NAMED_MAX]) + more} at {place}, which takes {kind} by no flow of the inventory"
+                yield Finding(
+                    path, found, EXPECTED, "enter the flow that brings it, or give each its own instrument"
+                )
+
+
+def _takers(
+    flows: Sequence[Entry[Flow]], equipment: Sequence[Entry[Equipment]], units: Sequence[Entry[Unit]]
+) -> Takers:
+    """Return who takes something unseen; nobody while a flow is not read, as it may be the one that leads there."""
+    if any(entry.value is None or {"to", "energy_kind"} & entry.doubtful for entry in flows):
+        return Takers((), (), frozenset())
+    return Takers(
+        [entry.value for entry in units if entry.value is not None],
+        [entry.value for entry in equipment if entry.value is not None],
+        {(entry.value.to_end, entry.value.energy_kind) for entry in flows if entry.value is not None},
+    )
 
 
 def _joints(flows: Sequence[Flow]) -> list[str] | None:

@@ -254,9 +254,9 @@ class Instrument(Table):
     nonconformities: Rows[Nonconformity] = Field(default=(), description="When it was found not to conform.")
 
     def verification(self, on: date) -> Verification | None:
-        """Return the newest verification done by that day, None if there is none."""
+        """Return the newest verification done by that day, None if there is none; of one day the last that is listed."""
         done = [one for one in self.verifications if one.on <= on]
-        return max(done, key=lambda one: one.on, default=None)
+        return max(reversed(done), key=lambda one: one.on, default=None)
 
     def is_installed(self, on: date) -> bool:
         """Return whether it was in its place on a day, whatever its state."""

@@ -84,11 +84,15 @@ def _since(instrument: Instrument, found: Nonconformity) -> date:
 
 def _failed(instrument: Instrument) -> list[Doubt]:
     spans = []
-    for one in instrument.verifications:
+    for i, one in enumerate(instrument.verifications):
         if one.conforming:
             continue
         since = _last_conforming(instrument, one.on) or instrument.installed or one.on
-        later = [other.on for other in instrument.verifications if other.conforming and other.on >= one.on]
+        later = [  # of one day the last that is listed speaks: adjusted and passed, or passed and found broken
+            other.on
+            for j, other in enumerate(instrument.verifications)
+            if other.conforming and (other.on, j) > (one.on, i)
+        ]
         spans.append(
             Doubt(since, min(later, default=None), "nonconforming", f"failed its {one.kind} of {one.on}")
         )
