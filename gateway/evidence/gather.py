@@ -1,6 +1,7 @@
 """What the instruments of an inventory delivered in a window, out of the history. Contract: docs/specs/evidence.md.
 
-The counts are those of `metergate completeness`; what an interval was never made of, since nothing ran, is expected all the same.
+The counts are those of `metergate completeness`; what no interval was made of, for the meter was not in the site file yet or nothing
+ran, is expected all the same, as far as the history reaches.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from gateway.derive.declarations import declared_around, of_meter
 from gateway.derive.site_grid import grid_of
 from gateway.derive.stand_ins import with_stand_ins
 from gateway.derive.sums import MeterSums
+from gateway.errors import StorageError
 from gateway.evidence.days import channels_on, days_of, meters_in_month, meters_on, span_of
-from gateway.evidence.last_good import due_count, last_good
+from gateway.evidence.last_good import last_good
+from gateway.evidence.never_made import both, due, due_ns, uncovered
 from gateway.fitting.evidence import Delivered, Evidence
 from gateway.intervals.aggregates import EXACT
 from gateway.intervals.completeness import Completeness
@@ -52,12 +55,16 @@ class _Day(NamedTuple):
 
 @dataclass(slots=True)
 class _Tally:
-    """What one instrument delivered so far. key: the counter it stands for, "" if it cannot be told. named: its own channel alone counts."""
+    """What one instrument delivered so far. key: the counter it stands for, "" if it cannot be told. named: its own channel alone counts.
+
+    known: what its meter reports now.
+    """
 
     instrument: Instrument
     key: str
     named: bool
     span: Span
+    known: Sequence[Reported]
     expected: int = 0
     good: int = 0
     last_ns: int = 0
@@ -72,6 +79,10 @@ class _Tally:
     def name(self) -> tuple[str, str]:
         """Return its meter and channel, "": all of them."""
         return self.instrument.meter, self.key if self.named else ""
+
+    def due(self, span: Span) -> int:
+        """Return how many readings are due in a span by the present periods."""
+        return due(self.known, self.name[1], span)
 
     def take(self, day: Span, own: MeterDay, counts: tuple[int, int]) -> None:
         """Add a day. counts: readings expected and good."""
@@ -107,20 +118,21 @@ def gather(
     oldest = next(iter(history.intervals()), None)
     if oldest is None or oldest.start_ns >= span.end_ns or (now_ns is not None and now_ns <= span.start_ns):
         return None
-    closed_ns = int((history.state("agenda") or {}).get("closed_ns", 0))
+    closed_ns = _closed_ns(history)
     known = {meter.id: reported(meter, library) for meter in site.meters}
     splits = declared_around(history, span)
+    covered = both(span, Span(oldest.start_ns, closed_ns))
     tallies = _tallies(inventory, known, days, splits)
-    if grid.month(span.start_ns) == span and oldest.start_ns <= span.start_ns and closed_ns >= span.end_ns:
+    if grid.month(span.start_ns) == span == covered:
         _take_month(history, span, tallies)
     for number, day in enumerate(days, 1):
-        if day.span.end_ns > oldest.start_ns and day.span.start_ns < closed_ns:
-            _take_day(history, grid, site, day.span, tallies)
+        if day.span.end_ns > covered.start_ns and day.span.start_ns < covered.end_ns:
+            _take_day(history, grid, site, day.span, covered, tallies)
         advance(number / len(days))
     _find_last(history, tallies, grid, known)
-    due_ns = span.end_ns if now_ns is None else min(span.end_ns, _due(now_ns, closed_ns, site, grid))
+    until_ns = due_ns(now_ns, closed_ns, span, site, grid)
     for tally in tallies:
-        tally.expected += _never_made(tally, known, closed_ns, due_ns)
+        tally.expected += tally.due(both(Span(closed_ns, until_ns), tally.span))
     amounts = _amounts(history, tallies, grid, span, closed_ns, splits)
     found = {
         tally.instrument.id: Delivered(
@@ -132,20 +144,42 @@ def gather(
         for tally in tallies
         if tally.expected or tally.run is not None or tally.instrument.meter in known
     }
+    damaged = _damaged(history, span)
     return Evidence.model_validate(
         {
             "from": window.first,
             "to": window.last,
             "timezone": site.site.timezone,
+            "whole": oldest.start_ns <= span.start_ns and until_ns >= span.end_ns and not damaged,
             "source": _source(
-                site, grid, span, oldest.start_ns, min(closed_ns, due_ns), len(history.unreadable)
+                site, grid, span, oldest.start_ns, min(closed_ns, until_ns), len(history.unreadable), damaged
             ),
             "instruments": found,
         }
     )
 
 
-def _source(site: Site, grid: Grid, span: Span, oldest_ns: int, until_ns: int, unreadable: int) -> str:
+def _closed_ns(history: Queries) -> int:
+    """Return until when intervals have closed. Raises StorageError if that is damaged: nobody could tell what came."""
+    agenda = history.state("agenda")
+    if not isinstance(agenda, dict) or not isinstance(agenda.get("closed_ns"), int):
+        raise StorageError(
+            f"history {history.path} is damaged: it does not tell until when intervals have closed; a gateway that runs puts it right"
+        )
+    return int(agenda["closed_ns"])
+
+
+def _damaged(history: Queries, span: Span) -> int:
+    """Return how many intervals of the window were wanted and could not be read: what they told is missing from the counts."""
+    return sum(
+        isinstance(row[0], int) and isinstance(row[1], str) and span.start_ns <= row[0] < span.end_ns
+        for row in history.unreadable
+    )
+
+
+def _source(
+    site: Site, grid: Grid, span: Span, oldest_ns: int, until_ns: int, unreadable: int, damaged: int
+) -> str:
     """Return where the evidence is from, and what of the window it does not have."""
     said = [f"history of gateway {site.gateway.id}"]
     if oldest_ns > span.start_ns:
@@ -153,7 +187,7 @@ def _source(site: Site, grid: Grid, span: Span, oldest_ns: int, until_ns: int, u
     if until_ns < span.end_ns:
         said.append(f"nothing was made after {grid.iso(until_ns)}")
     if unreadable:
-        said.append(f"damaged rows passed over: {unreadable}")
+        said.append(f"damaged rows passed over: {unreadable}, of them intervals of the window: {damaged}")
     return "; ".join(said)
 
 
@@ -168,7 +202,7 @@ def _tallies(
             counters = [one.key for one in known.get(instrument.meter, ()) if one.kind == "counter"]
             key = instrument.channel or (counters[0] if len(counters) == 1 else "")
             span = Span(own[0].start_ns, own[-1].end_ns)
-            tally = _Tally(instrument, key, bool(instrument.channel), span)
+            tally = _Tally(instrument, key, bool(instrument.channel), span, known.get(instrument.meter, ()))
             tally.splits = of_meter(splits, instrument.meter)
             found.append(tally)
     return found
@@ -196,27 +230,40 @@ def _take_month(history: Queries, span: Span, tallies: Collection[_Tally]) -> No
             for end in ends
         ):
             counts = own.channels.get(tally.key, (0, 0)) if tally.named else (own.expected, own.good)
-            tally.take(span, own, counts)
-            tally.is_done = True
+            if counts[0] == tally.due(span) or not tally.known:  # else its days tell when it had no intervals
+                tally.take(span, own, counts)
+                tally.is_done = True
 
 
-def _take_day(history: Queries, grid: Grid, site: Site, day: Span, tallies: Collection[_Tally]) -> None:
-    """Add one day to every instrument that was in its place."""
+def _take_day(
+    history: Queries, grid: Grid, site: Site, day: Span, covered: Span, tallies: Collection[_Tally]
+) -> None:
+    """Add one day to every instrument that was in its place. covered: from when until when the history has intervals."""
     here = [one for one in tallies if one.span.start_ns <= day.start_ns < one.span.end_ns and not one.is_done]
     if not here:
         return
     keys = _keys(here)
     meters = meters_on(history, grid, site.intervals, day, keys)
     scanned = _scanned(history, day, here, meters)
+    inside, other = both(day, covered), []
     for tally in here:
         own = meters.get(tally.instrument.meter)
         if own is None:
+            tally.expected += tally.due(inside)
             continue
-        counts = own.expected, own.good
+        counts: tuple[int, int] | None = own.expected, own.good
         if tally.named:
             channels = own.channels or scanned.get(tally.instrument.meter, {})
-            counts = channels.get(tally.key, (0, 0))
-        tally.take(day, own, counts)
+            counts = channels.get(tally.key)
+        tally.take(day, own, counts or (0, 0))
+        due_now = tally.due(inside)
+        if counts is None:  # its channel is reported since another day
+            tally.expected += due_now
+        elif counts[0] != due_now and tally.known:
+            other.append(tally)
+    gaps = uncovered(history, inside, {one.instrument.meter for one in other}) if other else {}
+    for tally in other:
+        tally.expected += sum(map(tally.due, gaps[tally.instrument.meter]))
 
 
 def _scanned(
@@ -244,27 +291,6 @@ def _find_last(
         for tally in some:
             inside = tally.last_ns if tally.last_ns < tally.span.end_ns else 0
             tally.last_ns = found.get(tally.name, 0) or inside or tally.last_ns
-
-
-# -- what was never made --------------------------------------------------------------------------------------
-
-
-def _due(now_ns: int, closed_ns: int, site: Site, grid: Grid) -> int:
-    """Return until when intervals must have closed: a running gateway is an interval and its grace behind."""
-    lag_ns = 2 * grid.length_ns + round(site.intervals.grace_s * NS)
-    return now_ns if now_ns - closed_ns > lag_ns else closed_ns
-
-
-def _never_made(tally: _Tally, known: Mapping[str, list[Reported]], closed_ns: int, due_ns: int) -> int:
-    """Return the readings that were due after the last interval closed: nothing has run since."""
-    begin_ns, end_ns = max(closed_ns, tally.span.start_ns), min(due_ns, tally.span.end_ns)
-    if begin_ns >= end_ns:
-        return 0
-    total = 0
-    for one in known.get(tally.instrument.meter, ()):
-        if not tally.named or one.key == tally.key:
-            total += due_count(begin_ns, end_ns, round(one.period_s * NS))
-    return total
 
 
 # -- amounts --------------------------------------------------------------------------------------------------

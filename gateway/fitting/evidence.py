@@ -57,6 +57,10 @@ class Evidence(Table):
     first: RequiredDay = Field(alias="from", description="First day of the window.")
     last: RequiredDay = Field(alias="to", description="Last day of the window, included.")
     timezone: str = Field(default="", description="IANA zone the days are of.")
+    whole: bool = Field(
+        default=True,
+        description="Whether it covers the whole window; if not, shares of good readings cannot be told.",
+    )
     source: str = Field(default="", description="Where it comes from: gateway, file.")
     instruments: Mapping[str, Delivered] = Field(default={}, description="By id of the instrument.")
 

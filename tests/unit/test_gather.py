@@ -11,7 +11,9 @@ import pytest
 
 from gateway.assembly import library
 from gateway.commands.completeness_report import report
+from gateway.config.reports import reported
 from gateway.config.site_file import load
+from gateway.errors import StorageError
 from gateway.evidence.days import span_of
 from gateway.evidence.gather import gather
 from gateway.fitting.evidence import Evidence, Window
@@ -84,6 +86,8 @@ def test_a_window_partly_covered_says_since_when_and_has_no_amount(here: History
     assert found.instruments["e-1"].expected == 17280
     assert found.instruments["e-1"].amount is None, "a part is never told as the whole"
     assert "begins 2026-08-30T00:00:00.000+08:00, after the window does" in found.source
+    assert not found.whole, "17280 of 17280 is of two days, not of August"
+    assert gathered(here, NAMED).whole
 
 
 def test_an_instrument_counts_its_own_days_alone(here: HistorySite) -> None:
@@ -111,6 +115,7 @@ def test_what_was_never_made_is_expected_all_the_same(here: HistorySite) -> None
     assert noon.instruments["e-1"].expected == 2 * 8640 + 4320
     running = gathered(here, NAMED, week, now_ns=END + LENGTH_NS)
     assert running.instruments["e-1"].expected == 2 * 8640, "a gateway that runs is an interval behind"
+    assert (found.whole, noon.whole, running.whole) == (True, False, False), "a window that is not over"
     assert gather(NAMED, here.site, library(here.site), here.store, week, now_ns=BEGIN) is None
 
 
@@ -166,6 +171,15 @@ def test_a_summary_tells_channels_and_one_of_a_version_before_is_counted_over_it
     )
     found = gathered(here, inventory, Window(date(2026, 9, 1), date(2026, 9, 1))).instruments
     assert [(one.expected, one.good) for one in found.values()] == [(8640, 8640), (8640, 4320)]
+
+
+def test_a_channel_reported_later_was_due_before(here: HistorySite) -> None:
+    summarised(here, END, END + 96 * LENGTH_NS)
+    own = [one.key for one in reported(here.site.meters[0], library(here.site)) if one.kind == "counter"]
+    inventory = ledger({"id": "out", "meter": "m-1", "channel": "energy_active_export_total"})
+    one = gathered(here, inventory, Window(date(2026, 8, 30), date(2026, 9, 1))).instruments["out"]
+    assert "energy_active_export_total" in own
+    assert (one.expected, one.good) == (3 * 8640, 4320)
 
 
 def test_the_newest_revision_counts(here: HistorySite) -> None:
@@ -227,7 +241,57 @@ def test_damaged_rows_are_told(here: HistorySite) -> None:
         found = gather(NAMED, here.site, library(here.site), store, DAYS)
     assert found is not None
     assert found.instruments["e-1"].good == 17280, "counted over the intervals"
-    assert "damaged rows passed over: 2" in found.source
+    assert "damaged rows passed over: 2, of them intervals of the window: 0" in found.source
+    assert found.whole
+
+
+def test_evidence_of_damaged_intervals_is_not_whole(here: HistorySite) -> None:
+    from gateway.history.read import ReadOnlyHistory
+
+    here.store._db.execute("DELETE FROM totals")
+    here.store._db.execute(
+        "UPDATE intervals SET body='{' WHERE meter='m-1' AND start_ns=?", (BEGIN + NS * 7200,)
+    )
+    with ReadOnlyHistory(here.path) as store:
+        found = gather(NAMED, here.site, library(here.site), store, DAYS)
+    assert found is not None
+    assert not found.whole
+    assert "of them intervals of the window: 1" in found.source
+    one = found.instruments["e-1"]
+    assert (one.expected, one.good) == (17280, 17280 - 90), "its readings were due"
+
+
+def test_a_history_that_does_not_tell_until_when_is_refused(here: HistorySite) -> None:
+    from gateway.history.read import ReadOnlyHistory
+
+    here.store._db.execute("UPDATE state SET body='{' WHERE name='agenda'")
+    with ReadOnlyHistory(here.path) as store, pytest.raises(StorageError, match="until when"):
+        gather(NAMED, here.site, library(here.site), store, DAYS)
+
+
+@pytest.mark.parametrize("channel", [{}, {"channel": KEY}])
+def test_a_meter_added_later_was_due_before_as_far_as_the_history_reaches(
+    here: HistorySite, channel: dict[str, str]
+) -> None:
+    added = at("2026-08-31T18:00")
+    here.store._db.execute("DELETE FROM totals")
+    here.store._db.execute("DELETE FROM intervals WHERE meter='m-2' AND start_ns < ?", (added,))
+    inventory = ledger(
+        {"id": "old", "meter": "m-2"} | channel,
+        {"id": "new", "meter": "m-2", "installed": "2026-08-31"} | channel,
+        {"id": "other", "meter": "m-1"} | channel,
+    )
+    known = [
+        one for one in reported(here.site.meters[1], library(here.site)) if not channel or one.key == KEY
+    ]
+    missed = sum(one.period_s == 10 for one in known)
+    assert missed == len(known)
+    found = gathered(here, inventory, AUGUST)
+    assert {name: (one.expected, one.good) for name, one in found.instruments.items()} == {
+        "old": (8640 * missed + 6480 * missed + 2160, 2160),
+        "new": (6480 * missed + 2160, 2160),
+        "other": (17280, 17280),
+    }
 
 
 def september(site: HistorySite) -> None:
@@ -284,7 +348,7 @@ def test_a_month_is_the_same_by_its_own_summary_by_its_days_and_by_its_intervals
         "in": (whole, whole, "2880 kWh"),
         "out": (whole, 2880 * 89, f"{2880 * 7} kWh"),
         "all": (2 * whole, 2880 * 179, "None"),
-        "gap": (whole - 720, whole - 720, "2880 kWh"),
+        "gap": (whole, whole - 720, "2880 kWh"),
         "late": (20 * 8640, 20 * 8640, "1920 kWh"),
     }
     ends = {name: one.last_good[8:19] for name, one in found.items()}
