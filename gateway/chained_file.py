@@ -65,10 +65,10 @@ class ChainedFile:
         try:
             if not self.path.parent.exists():
                 self.path.parent.mkdir(parents=True, mode=0o700)
-                _give(self.path.parent)
+                give(self.path.parent)
             lock = self.path.with_name(self.path.name + ".lock")
             fd = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            _give(lock)
+            give(lock)
         except OSError as error:
             raise StorageError(
                 f"{self.path}: {error.strerror}; run it as the gateway's user or as root"
@@ -93,7 +93,7 @@ class ChainedFile:
         text = b"".join(orjson.dumps(entry._asdict()) + b"\n" for entry in [*entries, *made])
         try:
             replace_file(self.path, text)
-            _give(self.path)
+            give(self.path)
         except OSError as error:
             raise StorageError(
                 f"{self.path}: {error.strerror}; nothing was added, make room and enter it again"
@@ -101,8 +101,8 @@ class ChainedFile:
         return made
 
 
-def _give(path: Path) -> None:
-    """Give what root made to the owner of the folder it is in: the gateway has to read it."""
+def give(path: Path) -> None:
+    """Give what root made to the owner of the folder it is in: the gateway has to read it. Raises OSError."""
     if os.geteuid() == 0:
         owner = path.parent.stat()
         os.chown(path, owner.st_uid, owner.st_gid)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from gateway.commands.fitting_work import Evaluated
     from gateway.config.models import Site
+    from gateway.inspection.model import Photo
     from gateway.inventory.model import Inventory, Verification
 
 CERTIFICATE_BYTES_MAX = 64 << 20
@@ -64,23 +65,30 @@ class Members:
 
     def _take_reports(self) -> None:
         """Take in page, workbook and diagrams; without the packages they need they are left out, and that is said."""
-        outcome, revision = self._found.outcome, self._found.revision
-        try:
-            from gateway.reports.page import page
-
-            for language in LANGUAGES:
-                text = page(outcome, language, made_at=self._made_at, revision=revision)
-                self.files[f"report.{language}.html"] = text.encode()
-            self.files["workbook.xlsx"] = self._workbook()
-        except (ImportError, MetergateError) as error:
-            self.left_out.append(f"report or workbook: {error} (pip install 'metergate[report]')")
+        from gateway.commands.fitting_files import missing_extra
         from gateway.reports.diagram import diagrams
+
+        outcome = self._found.outcome
+        for name, take in (("report", self._take_pages), ("workbook", self._take_workbook)):
+            try:
+                take()
+            except (
+                ModuleNotFoundError
+            ) as error:  # whatever else fails must not be signed away as "not installed"
+                self.left_out.append(f"{name}: {missing_extra(error)}")
 
         for language in LANGUAGES:
             for drawing in diagrams(outcome, language):
                 self.files[f"diagrams/{drawing.name}.{language}.svg"] = drawing.svg.encode()
 
-    def _workbook(self) -> bytes:
+    def _take_pages(self) -> None:
+        from gateway.reports.page import page
+
+        for language in LANGUAGES:
+            text = page(self._found.outcome, language, made_at=self._made_at, revision=self._found.revision)
+            self.files[f"report.{language}.html"] = text.encode()
+
+    def _take_workbook(self) -> None:
         from gateway.fitting.balance import balances
         from gateway.reports.forms import write_workbook
 
@@ -92,7 +100,7 @@ class Members:
             write_workbook(
                 outcome, path, made_at=self._made_at, revision=self._found.revision, balance=balance
             )
-            return path.read_bytes()
+            self.files["workbook.xlsx"] = path.read_bytes()
 
     def _take_inventory(self) -> None:
         inventory = self._found.outcome.inventory
@@ -134,7 +142,10 @@ class Members:
         return {"sha256": digest, "member": member, "why": why}
 
     def _take_records(self, site: Site) -> None:
-        """Take in revisions, bills and inspections as they are kept; each is read first, so that damage is told here."""
+        """Take in revisions, bills and inspections as they are kept; each is read first, so that damage is told here.
+
+        Raises MetergateError for what the user may not read.
+        """
         from gateway.evidence.bills import FILE, Bills
         from gateway.inspection.store import Inspections
         from gateway.inventory.in_force import revisions
@@ -143,19 +154,44 @@ class Members:
         state = site.gateway.state_dir
         for head in revisions(site).heads():
             name = f"{head.number:06d}.json"
-            self.files[f"inventory/revisions/{name}"] = (state / FOLDER / name).read_bytes()
+            self._take(f"inventory/revisions/{name}", state / FOLDER / name)
         if Bills(state).all():
-            self.files["bills.jsonl"] = (state / FILE).read_bytes()
+            self._take("bills.jsonl", state / FILE)
             self._json("bills-compared.json", _compared(site))
         inspections = Inspections(state)
         for one in inspections.all():
             path = inspections.path(one.number)
-            self.files[f"inspections/{path.name}"] = path.read_bytes()
-            for found in one.found.values():
-                for photo in filter(lambda photo: photo.kept, found.photos):
-                    kept = inspections.photo_folder(one.number) / photo.kept
-                    if kept.exists():
-                        self.files[f"inspections/{one.number:06d}/{photo.kept}"] = kept.read_bytes()
+            self._take(f"inspections/{path.name}", path)
+            for photo in one.photos:
+                if photo.kept:
+                    self._take_photo(inspections.photo_folder(one.number), photo)
+
+    def _take_photo(self, folder: Path, photo: Photo) -> None:
+        """Take in the copy of a photograph if it is the one that was recorded; what is gone or another one is listed."""
+        name = f"inspections/{folder.name}/{photo.kept}"
+        content = _read(folder / photo.kept)
+        if content is None:
+            self.left_out.append(f"{name} ({photo.file}): it is gone")
+        elif hashlib.sha256(content).hexdigest() != photo.sha256:
+            self.left_out.append(f"{name} ({photo.file}): it is not the one recorded, another SHA-256")
+        else:
+            self.files[name] = content
+
+    def _take(self, name: str, path: Path) -> None:
+        content = _read(path)
+        if content is None:
+            raise MetergateError(f"{path} is gone since it was read; run this again")
+        self.files[name] = content
+
+
+def _read(path: Path) -> bytes | None:
+    """Return a record of the site, None if it is gone. Raises MetergateError if it may not be read."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise MetergateError(f"{path}: {error.strerror}; run it as the gateway's user or as root") from error
 
 
 def _verifications(inventory: Inventory) -> Iterator[tuple[str, Verification]]:

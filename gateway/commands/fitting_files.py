@@ -16,11 +16,12 @@ Language = Literal["zh", "en"]
 
 def write_page(found: Evaluated, path: Path, language: Language) -> Path:
     """Write the report as one HTML file. Raises MetergateError if that cannot be."""
+    from gateway.reports.page import page
+
     try:
-        from gateway.reports.page import page
+        text = page(found.outcome, language, made_at=_now(found), revision=found.revision)
     except ModuleNotFoundError as error:
         raise missing_extra(error) from error
-    text = page(found.outcome, language, made_at=_now(found), revision=found.revision)
     _write(path, text)
     return path
 
@@ -60,7 +61,9 @@ def write_diagrams(found: Evaluated, folder: Path, language: Language) -> list[P
 
 
 def missing_extra(error: ModuleNotFoundError) -> MetergateError:
-    """Return what to do when the packages of reports are not installed."""
+    """Return what to do when the packages of reports are not installed. Raises the error itself where it is a module of ours."""
+    if (error.name or "").partition(".")[0] in {"gateway", "drivers"}:
+        raise error
     return MetergateError(
         f"{error.name} is not installed; reports need: pip install 'metergate[report]', or make env in a clone"
     )

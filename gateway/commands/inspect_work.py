@@ -43,8 +43,10 @@ def ledger_of(instrument: Instrument) -> dict[str, str]:
 
 
 def photographs(files: Iterable[Path], folder: Path | None) -> tuple[Photo, ...]:
-    """Return photographs with their hashes; copied into a folder under their hash if one is given. Raises MetergateError."""
+    """Return photographs with their hashes; copied into a folder of the inspections under their hash if one is given. Raises MetergateError."""
+    from gateway.chained_file import give
     from gateway.file_reading import read_file
+    from gateway.state_folder import replace_file
 
     found = []
     for file in files:
@@ -53,11 +55,13 @@ def photographs(files: Iterable[Path], folder: Path | None) -> tuple[Photo, ...]
             digest = hashlib.sha256(content).hexdigest()
             kept = ""
             if folder is not None:
-                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+                folder.mkdir(exist_ok=True, mode=0o700)
+                give(folder)
                 kept = f"{digest}{file.suffix.lower()[:8]}"
-                (folder / kept).write_bytes(content)
+                replace_file(folder / kept, content)
+                give(folder / kept)
         except OSError as error:
-            raise MetergateError(f"{file}: {error.strerror}") from error
+            raise MetergateError(f"{error.filename or file}: {error.strerror}") from error
         found.append(Photo(file=file.name, sha256=digest, kept=kept))
     return tuple(found)
 

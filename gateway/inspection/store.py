@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from gateway.chained_file import ChainedFile, read_entries
 from gateway.errors import MetergateError, StorageError
-from gateway.inspection.model import RECORDS, Closed, Drawn, Found, Opened
+from gateway.inspection.model import RECORDS, Closed, Drawn, Found, Opened, Photo
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +24,10 @@ Record = Drawn | Found | Opened | Closed
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """An inspection as it stands. found: the newest record of each instrument; every one is in the file. closed: by finding."""
+    """An inspection as it stands. found: the newest record of each instrument; every one is in the file. closed: by finding.
+
+    photos: of every record, also of one that a later one replaced.
+    """
 
     number: int
     drawn: Drawn
@@ -32,6 +35,7 @@ class Inspection:
     opened: dict[int, Opened]
     closed: dict[int, Closed]
     digest: str
+    photos: tuple[Photo, ...] = ()
 
     @property
     def ids(self) -> list[str]:
@@ -168,4 +172,5 @@ def _standing(number: int, entries: list[Entry]) -> Inspection:
         {one.finding: one for one in records if isinstance(one, Opened)},
         {one.finding: one for one in records if isinstance(one, Closed)},
         entries[-1].digest,
+        tuple(photo for one in records if isinstance(one, Found) for photo in one.photos),
     )

@@ -9,7 +9,6 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gateway.errors import MetergateError
 from gateway.reports.diagram import embedded
 from gateway.reports.diagram_shapes import FORBIDDEN
 from gateway.reports.page_cells import body
@@ -45,7 +44,7 @@ def page(outcome: Outcome, language: Language, *, made_at: str, revision: int | 
     """Return the report as HTML.
 
     made_at: when, as it is to be shown. revision: of the inventory, None if it is not an applied one.
-    Raises MetergateError if jinja2 is not installed.
+    Raises ModuleNotFoundError without the extra `report`.
     """
     words, template = Words(language), _template()
     names = Names(outcome, words)
@@ -75,12 +74,8 @@ def page(outcome: Outcome, language: Language, *, made_at: str, revision: int | 
 
 @cache
 def _template() -> Template:
-    try:
-        from jinja2 import Environment, FileSystemLoader, StrictUndefined
-    except ImportError as error:
-        raise MetergateError(
-            "jinja2 is not installed; reports need: pip install 'metergate[report]', or make env in a clone"
-        ) from error
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
