@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from decimal import Decimal, localcontext
+from decimal import ROUND_CEILING, Decimal, localcontext
 from typing import TYPE_CHECKING, NamedTuple
+
+from gateway.fitting.categories import category_for, is_unnamed
+from gateway.fitting.result import PLACES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,13 +46,20 @@ class Classes:
         self._ruleset = ruleset
         self._rows = [row for row in ruleset.classes if ruleset.holds(row, plant.on)]
         users = [row for row in ruleset.user_classes if ruleset.holds(row, plant.on)]
-        self.user_class = _user_class(users, plant.inventory.organization.electricity)
+        self.user_class, self._unknown = _user_class(users, plant.inventory.organization.electricity)
 
-    def demand(self, instrument: Instrument, energy_kind: str, level: int) -> Demand:
-        """Return which class the ruleset demands of an instrument on a flow of that kind at that level."""
+    def demand(
+        self, instrument: Instrument, energy_kind: str, level: int, *, is_outward: bool = False
+    ) -> Demand:
+        """Return which class the ruleset demands of an instrument on a flow of that kind at that level.
+
+        is_outward: whether the flow leaves the organisation.
+        """
+        if is_unnamed(instrument) and self._speaks_of(category_for(energy_kind)):
+            return Demand(unknown="category")
         unknown = ""
         for row in self._rows:
-            if not _fits(row, instrument, energy_kind, level):
+            if not _fits(row, instrument, energy_kind, level, is_outward=is_outward):
                 continue
             lacks = self._lacks(row, instrument)
             if lacks is None:
@@ -59,6 +69,9 @@ class Classes:
                 return Demand(self._stepped(row.accuracy_class, instrument, level), clause)
             unknown = unknown or lacks
         return Demand(unknown=unknown)
+
+    def _speaks_of(self, category: str) -> bool:
+        return any(category in row.categories for row in self._rows)
 
     def _lacks(self, row: ClassRow, instrument: Instrument) -> str | None:
         """Return which fact is missing to tell whether a row holds, "" if it does, None if it does not."""
@@ -73,7 +86,7 @@ class Classes:
         ):
             return None
         if row.user_classes and self.user_class not in row.user_classes:
-            return None if self.user_class else "organization.electricity"
+            return None if self.user_class else self._unknown or "organization.electricity"
         return ""
 
     def _stepped(self, demanded: str, instrument: Instrument, level: int) -> str:
@@ -91,27 +104,37 @@ class Classes:
         return ladder.classes[min(keys.index(key) + steps, len(keys) - 1)]
 
     def stated(self, instrument: Instrument) -> Stated:
-        """Return the class of an instrument: of its certificate; else of its chain, by root sum of squares."""
+        """Return the class of an instrument: of its certificate; else of its chain.
+
+        Of sensor, transmitter and computer by root sum of squares, if the sensor is among them; else of the meter in it,
+        behind its transformers.
+        """
+        category = instrument.category
         if instrument.accuracy_class:
-            return self.read(instrument.accuracy_class)
-        parts = [self.read(one.accuracy_class) for one in instrument.chain if one.part in CHAIN_PARTS]
+            return self.read(instrument.accuracy_class, category)
+        known = [(one.part, self.read(one.accuracy_class, category)) for one in instrument.chain]
+        parts = [stated for part, stated in known if part in CHAIN_PARTS]
+        if not parts:
+            return next((stated for part, stated in known if part == "meter"), Stated())
         values = [part.value for part in parts if part.value is not None]
-        if not parts or len(values) < len(parts):
+        if len(values) < len(parts) or all(part != "sensor" for part, _ in known):
             return Stated()
         with localcontext() as context:
             context.prec = 28
             value = sum((one * one for one in values), Decimal(0)).sqrt()
-        return Stated(f"{value:.3g}" if len(values) > 1 else parts[0].text, value)
+        shown = value.quantize(PLACES, ROUND_CEILING).normalize()  # a miss is not rounded away
+        return Stated(f"{shown:f}" if len(values) > 1 else parts[0].text, value)
 
     def is_enough(self, stated: Stated, demanded: str) -> bool:
         """Return whether a class is at least as accurate as the one demanded; an unknown one is not."""
         return stated.value is not None and _key(stated) <= _key(self.read(demanded))
 
-    def read(self, text: str) -> Stated:
-        """Return a class as it is compared; letters by the equivalents of the ruleset, unknown without one."""
+    def read(self, text: str, category: str = "") -> Stated:
+        """Return a class as it is compared; letters by the ladder of the category, unknown without one. category: "": any."""
         ladder = self._ruleset.ladder
         if text and not text[0].isdigit():
-            found = "" if ladder is None else ladder.equivalents.get(text, "")
+            is_on_it = ladder is not None and (not category or category in ladder.categories)
+            found = ladder.equivalents.get(text, "") if ladder is not None and is_on_it else ""
             return self.read(found)._replace(text=f"{text} ({found})") if found else Stated(text)
         if not text:
             return Stated()
@@ -124,7 +147,7 @@ def _key(stated: Stated) -> tuple[Decimal, bool]:
     return stated.value, not stated.is_s
 
 
-def _fits(row: ClassRow, instrument: Instrument, energy_kind: str, level: int) -> bool:
+def _fits(row: ClassRow, instrument: Instrument, energy_kind: str, level: int, *, is_outward: bool) -> bool:
     """Return whether a row speaks of such an instrument, as far as facts go that are always known."""
     conditions: Sequence[bool] = (
         instrument.category in row.categories,
@@ -132,26 +155,41 @@ def _fits(row: ClassRow, instrument: Instrument, energy_kind: str, level: int) -
         not row.levels or level in row.levels,
         not row.current or instrument.current == row.current,
         not row.purpose or instrument.purpose == row.purpose,
+        not row.flows or (row.flows == "outward") == is_outward,
     )
     return all(conditions)
 
 
-def _user_class(rows: Sequence[UserClass], facts: Electricity) -> str:
-    """Return the first user class of which a stated condition holds, "" if the facts name none."""
-    return next((row.user_class for row in rows if _is_of(row, facts)), "")
+def _user_class(rows: Sequence[UserClass], facts: Electricity) -> tuple[str, str]:
+    """Return the first user class of which a stated condition holds, and "" or the facts that could make it an earlier one.
+
+    Without that certainty the class is "". A supply whose phases nobody has entered is not taken for a single-phase one.
+    """
+    unknown: dict[str, None] = {}
+    for row in rows:
+        if row.phases is not None and facts.phases == row.phases:
+            return row.user_class, ""
+        holds, missing = _is_of(row, facts)
+        if holds:
+            return ("", ", ".join(unknown)) if unknown else (row.user_class, "")
+        unknown |= dict.fromkeys(f"organization.electricity.{name}" for name in missing)
+    return "", ", ".join(unknown)
 
 
-def _is_of(row: UserClass, facts: Electricity) -> bool:
-    if row.phases is not None and facts.phases == row.phases:
-        return True
-    monthly = facts.monthly_kwh
-    if row.monthly_kwh_min is not None and monthly is not None and monthly >= row.monthly_kwh_min:
-        return True
-    kva = facts.transformer_kva
-    if kva is None or (
-        row.high_voltage_billed is not None and row.high_voltage_billed != facts.high_voltage_billed
-    ):
-        return False
-    if row.transformer_kva_min is not None and kva >= row.transformer_kva_min:
-        return True
-    return row.transformer_kva_below is not None and kva < row.transformer_kva_below
+def _is_of(row: UserClass, facts: Electricity) -> tuple[bool, list[str]]:
+    """Return whether a condition of a row holds for certain, and the facts that are missing to tell of the others."""
+    missing: list[str] = []
+    if row.monthly_kwh_min is not None:
+        if facts.monthly_kwh is None:
+            missing.append("monthly_kwh")
+        elif facts.monthly_kwh >= row.monthly_kwh_min:
+            return True, []
+    least, below, kva = row.transformer_kva_min, row.transformer_kva_below, facts.transformer_kva
+    if least is None and below is None:
+        return False, missing
+    if kva is None:
+        return False, [*missing, "transformer_kva"]
+    is_within = (least is None or kva >= least) and (below is None or kva < below)
+    if not is_within or row.high_voltage_billed in (None, facts.high_voltage_billed):
+        return is_within, [] if is_within else missing
+    return False, missing + (["high_voltage_billed"] if facts.high_voltage_billed is None else [])

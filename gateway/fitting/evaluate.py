@@ -48,7 +48,9 @@ def evaluate(
     rows = _rows(plant, ruleset, needs, Rows(plant, ruleset, fitted, classes, evidence))
     water_rows, water_shares = _water(plant, water_ruleset, evidence)
     standings = fitted.summary()
-    doubts = _doubts(ruleset, classes, plant, rows)
+    doubts = [*_of_ruleset(ruleset, plant), *_doubts(ruleset, classes, rows), *_partial(evidence)]
+    if water_ruleset is not None:
+        doubts += _of_ruleset(water_ruleset, plant)
     return Outcome(
         inventory=inventory,
         ruleset=ruleset,
@@ -91,8 +93,8 @@ def _water(
     return rows.of(found, {}), shares(plant, ruleset, fitted)
 
 
-def _doubts(ruleset: Ruleset, classes: Classes, plant: Plant, rows: tuple[Row, ...]) -> list[Words]:
-    """Return what whoever reads the result must know before a figure of it."""
+def _of_ruleset(ruleset: Ruleset, plant: Plant) -> list[Words]:
+    """Return what is to be known of a ruleset before a figure that follows from it."""
     about = ruleset.ruleset
     told: list[Words] = []
     if ruleset.is_empty:
@@ -119,6 +121,20 @@ def _doubts(ruleset: Ruleset, classes: Classes, plant: Plant, rows: tuple[Row, .
         )
     if about.note:
         told.append(Words(about.note, about.note_zh or about.note))
+    weak = sum(1 for row in (*ruleset.limits, *ruleset.rates, *ruleset.classes) if row.confidence not in ("S", "A"))
+    if weak:
+        told.append(
+            Words(
+                f"{about.id}: {weak} rows of limits, rates and classes were not seen in a public source",
+                f"{about.id}: 限定值、配备率和等级表中有 {weak} 行未见公开来源",
+            )
+        )
+    return told
+
+
+def _doubts(ruleset: Ruleset, classes: Classes, rows: tuple[Row, ...]) -> list[Words]:
+    """Return what is to be known of the plant's facts before a figure of the result."""
+    told: list[Words] = []
     if ruleset.user_classes and not classes.user_class:
         told.append(
             Words(
@@ -135,3 +151,15 @@ def _doubts(ruleset: Ruleset, classes: Classes, plant: Plant, rows: tuple[Row, .
             )
         )
     return told
+
+
+def _partial(evidence: Evidence | None) -> list[Words]:
+    """Return what is to be said of evidence that covers only a part of its window."""
+    if evidence is None or evidence.whole:
+        return []
+    return [
+        Words(
+            f"the evidence covers only a part of {evidence.first} to {evidence.last}: what is effective cannot be told",
+            f"数据仅覆盖 {evidence.first} 至 {evidence.last} 的一部分: 不能判定有效数",
+        )
+    ]

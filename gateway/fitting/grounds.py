@@ -43,15 +43,17 @@ def boundary(is_in: bool) -> Words:
     return Words("it leaves the organisation", "输出用能单位")
 
 
-def main(owner: Owner, plant: Plant) -> Words:
-    """Return by what a unit or a piece of equipment is a main one."""
+def main(owner: Owner, plant: Plant, kind: str = "") -> Words:
+    """Return by what a unit or a piece of equipment is a main one; kind: by this one alone, "": by any."""
     name = plant.name(owner.id)
     what = (
         Words("a main unit", "主要次级用能单位")
         if owner.level == 2
         else Words("main equipment", "主要用能设备")
     )
-    certain = [one for one in owner.reaches if one.verdict in ("reached", "every")]
+    certain = [
+        one for one in owner.reaches if one.energy_kind in owner.reached and kind in ("", one.energy_kind)
+    ]
     if certain:
         told = reached(certain[0])
         return Words(f"{name} is {what.en}: {told.en}", f"{name} 为{what.zh}: {told.zh}")
@@ -82,9 +84,11 @@ def reached(reach: Reach) -> Words:
     )
 
 
-def unknown(owner: Owner, plant: Plant) -> Words:
-    """Return what is not known of a unit or a piece of equipment that may be a main one."""
-    told = [reached(one) for one in owner.reaches if one.verdict == "unknown"]
+def unknown(owner: Owner, plant: Plant, kind: str = "") -> Words:
+    """Return what is not known of a unit or a piece of equipment that may be a main one; kind: by this one alone, "": by any."""
+    told = [
+        reached(one) for one in owner.reaches if one.verdict == "unknown" and kind in ("", one.energy_kind)
+    ]
     name = plant.name(owner.id)
     return Words(
         f"{name}: " + "; ".join(one.en for one in told), f"{name}: " + "; ".join(one.zh for one in told)

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from gateway.fitting.categories import measures_flow
+from gateway.fitting.classes import Demand
+from gateway.fitting.delivery import Deliveries
 from gateway.fitting.outcome import Standing
 from gateway.inventory.validity import validity
 
 if TYPE_CHECKING:
-    from fractions import Fraction
-
     from gateway.fitting.classes import Classes
     from gateway.fitting.evidence import Evidence
     from gateway.fitting.plant import Plant
     from gateway.fitting.ruleset import Ruleset
-    from gateway.inventory.model import Instrument
+    from gateway.inventory.model import Flow, Instrument
 
 _STATES = {
     "expired": ("out of its verification period", "超过检定周期"),
@@ -23,13 +24,6 @@ _STATES = {
     "undated": ("nothing tells until when its verification is valid", "检定有效期不详"),
     "unverified": ("no verification is recorded", "无检定记录"),
 }
-
-
-class _Delivery(NamedTuple):
-    is_connected: bool | None
-    is_delivering: bool | None
-    share: Fraction | None
-    why: tuple[str, str] | None
 
 
 class Instruments:
@@ -40,13 +34,15 @@ class Instruments:
         self._plant = plant
         self._ruleset = ruleset
         self._classes = classes
-        self._evidence = evidence
+        self._deliveries = Deliveries(plant, ruleset, evidence)
         self._standings: dict[tuple[str, int], Standing] = {}
         self.on_flow: dict[str, list[Instrument]] = defaultdict(list)
         for one in plant.inventory.instruments:
             if self.is_fitted(one):
                 for flow in one.flows:
-                    self.on_flow[flow].append(one)
+                    known = plant.flows.get(flow)
+                    if known is not None and measures_flow(one, known.energy_kind):
+                        self.on_flow[flow].append(one)
 
     def is_fitted(self, one: Instrument) -> bool:
         """Return whether an instrument counts as installed on the flows it names; faulty and expired ones do."""
@@ -84,17 +80,23 @@ class Instruments:
             for one in self._plant.inventory.instruments
         }
 
+    def _demand(self, one: Instrument, flow: Flow | None, level: int) -> Demand:
+        if flow is None:
+            return Demand()
+        is_outward = self._plant.is_outward(flow.id)
+        return self._classes.demand(one, flow.energy_kind, level, is_outward=is_outward)
+
     def _stand(self, one: Instrument, level: int) -> Standing:
         on = self._plant.on
         state = validity(one, on)
         flow = next((self._plant.flows[name] for name in one.flows if name in self._plant.flows), None)
-        demand = self._classes.demand(one, "" if flow is None else flow.energy_kind, level)
+        demand = self._demand(one, flow, level)
         stated = self._classes.stated(one)
         is_accurate = not demand.unknown and (
             not demand.accuracy_class or self._classes.is_enough(stated, demand.accuracy_class)
         )
         confirmed = one.confirmation is not None and one.confirmation.on <= on and one.confirmation.fit
-        found = self._delivery(one)
+        found = self._deliveries.of(one)
         why = [_STATES[state]] if state in _STATES else []
         if demand.unknown:
             why.append(
@@ -129,36 +131,12 @@ class Instruments:
             good_share=found.share,
             required_class=demand.accuracy_class,
             required_clause=demand.clause,
+            required_unknown=demand.unknown,
             stated_class=stated.text,
             verification=state,
             why=tuple(en for en, _ in why),
             why_zh=tuple(zh for _, zh in why),
         )
-
-    def _delivery(self, one: Instrument) -> _Delivery:
-        if self._evidence is None:
-            return _Delivery(None, None, None, None)
-        found = self._evidence.instruments.get(one.id)
-        if found is None or not found.good:
-            told = ("no good reading in the window", "统计期内无有效数据")
-            if not one.meter:
-                told = ("not connected to the gateway", "未接入网关")
-            return _Delivery(False, None if self._ruleset.proof is None else False, None, told)
-        share = found.share
-        if self._ruleset.proof is None:
-            return _Delivery(True, None, share, None)
-        least = self._ruleset.proof.good_percent
-        is_delivering = share is not None and share * 100 >= least
-        why = None if is_delivering or share is None else _short(share, least)
-        return _Delivery(True, is_delivering, share, why)
-
-
-def _short(share: Fraction, least: object) -> tuple[str, str]:
-    shown = f"{float(share) * 100:.1f}"
-    return (
-        f"{shown} % of its readings are good, {least} % are demanded",
-        f"有效数据 {shown} %, 要求 {least} %",
-    )
 
 
 def proves(standing: Standing) -> tuple[bool, ...]:

@@ -121,26 +121,28 @@ class Limits:
         limit = self.limit(2, kind)
         if limit is None:
             return []
-        declared = [self._of(amount, limit, kind) for amount in unit.amounts if amount.energy_kind == kind]
-        if declared and declared[0] is not None:
-            return [Sum("declared", declared[0])]
         plant, key = self._plant, (unit.id, kind)
+        amount = next((one for one in unit.amounts if one.energy_kind == kind), None)
+        used = None if amount is None else self._of(amount, limit, kind)
+        candidates = {"inflows": plant.inflows, "outflows": plant.outflows, "production": plant.produced}
+        if (
+            used is not None
+        ):  # what it uses is declared; what it brings forth or passes on still counts beside
+            del candidates["inflows"]
         sums = [
             self._sum(how, [(flow.id, flow) for flow in flows[key]], limit, kind)
-            for how, flows in (
-                ("inflows", plant.inflows),
-                ("outflows", plant.outflows),
-                ("production", plant.produced),
-            )
+            for how, flows in candidates.items()
             if flows.get(key)
         ]
+        if used is not None:
+            return [Sum("declared", used), *sums]
         inside = ((one.id, _amount(one, kind)) for one in plant.inside.get(unit.id, []))
-        machines = [(name, amount) for name, amount in inside if amount is not None]
+        machines = [(name, found) for name, found in inside if found is not None]
         if machines and limit.rated is not None:
-            found = self._sum("equipment", machines, limit, kind)
+            load = self._sum("equipment", machines, limit, kind)
             # Where feeders tell the load, a machine without a figure adds no doubt; what is known may still reach the limit.
-            sums.append(Sum("equipment", found.total) if plant.inflows.get(key) else found)
-        if declared and not sums:
+            sums.append(Sum("equipment", load.total) if plant.inflows.get(key) else load)
+        if amount is not None and not sums:
             return [Sum("declared", Decimal(0), (unit.id,))]
         return sums
 
@@ -158,14 +160,18 @@ class Limits:
         return [Sum("declared", Decimal(0), (one.id,))]
 
     def _sum(self, how: str, parts: Sequence[tuple[str, KindAmount | Flow]], limit: Limit, kind: str) -> Sum:
-        total, missing = Decimal(0), []
+        """Return what parts amount to. A rated load in hot standby takes the place of another, it is not added to it."""
+        total = reserve = Decimal(0)
+        missing = []
         for name, amount in parts:
             value = self._of(amount, limit, kind)
             if value is None:
                 missing.append(name)
+            elif limit.rated is not None and getattr(amount, "state", "in_use") == "standby":
+                reserve = max(reserve, value)
             else:
                 total += value
-        return Sum(how, total, tuple(missing))
+        return Sum(how, max(total, reserve), tuple(missing))
 
     def _of(self, amount: KindAmount | Flow, limit: Limit, kind: str) -> Decimal | None:
         """Return an amount in the unit of the limit, None if it is unknown or does not convert."""

@@ -106,7 +106,17 @@ class Needs:
             owners = by_flow.get(flow.id)
             if not owners or not self._asked(flow.energy_kind):
                 continue
-            yield self._seasonal(self._owned(2, flow.energy_kind, flow.id, owners), flow)
+            yield self._seasonal(self._owned("unit_trigger", flow.energy_kind, flow.id, owners), flow)
+        for owner in self._units:
+            if owner.is_main:
+                yield from self._undrawn(owner)
+
+    def _undrawn(self, owner: Owner) -> Iterator[Need]:
+        """Yield a need for each kind that a main unit declares to use and no flow of the inventory brings into it."""
+        for kind in dict.fromkeys(amount.energy_kind for amount in self._plant.units[owner.id].amounts):
+            is_drawn = (owner.id, kind) in self._plant.ever_over or (owner.id, kind) in self._plant.produced
+            if not is_drawn and self._asked(kind) and self._triggers("unit_trigger", owner, kind):
+                yield _undrawn(self._owned("unit_trigger", kind, f"{owner.id}:{kind}", [owner]), kind)
 
     def _crossing(self, owner: Owner) -> Iterator[Flow]:
         """Yield every live flow over the boundary of a main unit that its being one asks for."""
@@ -122,10 +132,12 @@ class Needs:
             for one in owner.reaches
         )
 
-    def _owned(self, level: int, kind: str, flow: str, owners: list[Owner]) -> Need:
+    def _owned(self, switch: str, kind: str, flow: str, owners: list[Owner]) -> Need:
         """Return a need for one flow of main units or main equipment; undetermined if none of them is certain."""
-        certain = [owner for owner in owners if not owner.is_undetermined]
-        because = grounds.main((certain or owners)[0], self._plant)
+        by_kind = "" if self._ruleset.choice(switch) == "any" else kind
+        certain = [owner for owner in owners if _is_certain(owner, by_kind)]
+        because = grounds.main((certain or owners)[0], self._plant, by_kind)
+        level = owners[0].level
         need = Need(
             level=level,
             energy_kind=kind,
@@ -135,7 +147,7 @@ class Needs:
             because_zh=because.zh,
             clause=self._clause(level, kind),
         )
-        return need if certain else self._doubtful(need, grounds.unknown(owners[0], self._plant))
+        return need if certain else self._doubtful(need, grounds.unknown(owners[0], self._plant, by_kind))
 
     def _doubtful(self, need: Need, words: Words) -> Need:
         """Return a need that is only possible: counted, unless the ruleset counts certain ones alone."""
@@ -161,14 +173,9 @@ class Needs:
 
     def _taken(self, owner: Owner, kind: str, flow: str) -> Need:
         """Return the need for one flow into main equipment."""
-        need = self._owned(3, kind, flow, [owner])
+        need = self._owned("equipment_trigger", kind, flow, [owner])
         if flow not in self._plant.flows:
-            words = grounds.no_flow(kind)
-            need = replace(
-                need,
-                because=f"{need.because}; {words.en}",
-                because_zh=f"{need.because_zh}; {words.zh}",
-            )
+            need = _undrawn(need, kind)
         reach = next(one for one in owner.reaches if one.energy_kind == kind)
         note = self._note("small_auxiliary", 3, kind)
         if note is None or self._ruleset.choice("small_auxiliary") == "none":
@@ -180,3 +187,14 @@ class Needs:
         if reach.verdict == "unknown" and not need.undetermined:
             return self._doubtful(need, grounds.reached(reach))
         return need
+
+
+def _is_certain(owner: Owner, kind: str) -> bool:
+    """Return whether an owner is a main one for certain; with an energy kind: by that kind itself."""
+    return kind in owner.reached if kind else not owner.is_undetermined
+
+
+def _undrawn(need: Need, kind: str) -> Need:
+    """Return the need of a kind that no flow of the inventory brings, which says so."""
+    words = grounds.no_flow(kind)
+    return replace(need, because=f"{need.because}; {words.en}", because_zh=f"{need.because_zh}; {words.zh}")

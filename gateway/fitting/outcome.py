@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import date
     from decimal import Decimal
-    from fractions import Fraction
 
     from gateway.fitting.evidence import Evidence, Window
     from gateway.fitting.ruleset import Ruleset
@@ -99,6 +99,8 @@ class Standing:
     good_share: Fraction | None = None
     required_class: str = ""
     required_clause: str = ""
+    required_unknown: str = ""
+    """The fact, not entered, that decides which class is demanded; "" if all is known."""
     stated_class: str = ""
     verification: str = ""
     why: tuple[str, ...] = ()
@@ -163,14 +165,22 @@ class Row:
     accurate: Fraction | None
     auto_collected: Fraction | None
     completeness: Fraction | None
+    completeness_of: int
     covered: Fraction | None
 
     @property
+    def certain(self) -> Fraction | None:
+        """Return the rate of the needs that are certain alone; None if there is none."""
+        certain = [one for one in self.judged if one.counts and not one.need.undetermined]
+        return Fraction(sum(one.is_fitted for one in certain), len(certain)) if certain else None
+
+    @property
     def meets(self) -> bool | None:
-        """Return whether the rate is what is demanded; compared un-rounded."""
+        """Return whether the rate is what is demanded, un-rounded, also without what is not certain to be needed."""
         if self.rate is None or self.required is None:
             return None
-        return self.rate * 100 >= self.required
+        certain = self.rate if self.certain is None else self.certain
+        return min(self.rate, certain) * 100 >= self.required
 
 
 @dataclass(frozen=True, slots=True)

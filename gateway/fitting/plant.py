@@ -22,7 +22,7 @@ class Plant:
     live: flows in use or hot standby. inflows, outflows: live flows over the boundary of a unit or a piece of equipment.
     crossing: both, whatever the kind.
     produced: live flows from equipment inside a unit that brings energy forth or recovers it. ever_into: equipment and kinds
-    that any flow leads to, also a disconnected one.
+    that any flow leads to, also a disconnected one. ever_over: units and kinds that any flow crosses the boundary of.
     """
 
     def __init__(self, inventory: Inventory, on: date) -> None:
@@ -39,6 +39,7 @@ class Plant:
         self.produced: Crossing = defaultdict(list)
         self.crossing: dict[str, list[Flow]] = defaultdict(list)
         self.ever_into: set[tuple[str, str]] = {(flow.to_end, flow.energy_kind) for flow in inventory.flows}
+        self.ever_over: set[tuple[str, str]] = set()
         self._around: dict[str, tuple[str, ...]] = {}
         self.inside: dict[str, list[Equipment]] = defaultdict(list)
         self._index()
@@ -46,16 +47,20 @@ class Plant:
     def _index(self) -> None:
         for flow in self.live:
             begins, ends = self.around(flow.from_end), self.around(flow.to_end)
+            inside_begin, inside_end = set(begins), set(ends)
             for unit in ends:
-                if unit not in begins:
+                if unit not in inside_begin:
                     self.inflows[unit, flow.energy_kind].append(flow)
                     self.crossing[unit].append(flow)
             for unit in begins:
-                if unit not in ends:
+                if unit not in inside_end:
                     self.outflows[unit, flow.energy_kind].append(flow)
                     self.crossing[unit].append(flow)
                 if flow.from_end in self.equipment and flow.origin != "bought":
                     self.produced[unit, flow.energy_kind].append(flow)
+        for flow in self.inventory.flows:
+            crossed = set(self.around(flow.from_end)) ^ set(self.around(flow.to_end))
+            self.ever_over |= {(one, flow.energy_kind) for one in crossed}
         for one in self.inventory.equipment:
             for unit in self.around(one.id)[1:]:
                 self.inside[unit].append(one)
@@ -70,11 +75,11 @@ class Plant:
     def _climb(self, end: str) -> list[str]:
         if end in self.equipment:
             return [end, *self.around(self.equipment[end].unit)]
-        climbed: list[str] = []
+        climbed: dict[str, None] = {}
         while end in self.units and end not in climbed:
-            climbed.append(end)
+            climbed[end] = None
             end = self.units[end].parent
-        return climbed
+        return list(climbed)
 
     def process_units(self, equipment: str) -> list[str]:
         """Return the process units around a piece of equipment, the innermost first, up to the accounting unit it belongs to."""
@@ -90,6 +95,11 @@ class Plant:
         if (flow.from_end == OUTSIDE) != (flow.to_end == OUTSIDE):
             return 1
         return 3 if flow.to_end in self.equipment else 2
+
+    def is_outward(self, flow: str) -> bool:
+        """Return whether a flow leaves the organisation."""
+        known = self.flows.get(flow)
+        return known is not None and known.to_end == OUTSIDE
 
     def name(self, end: str) -> str:
         """Return what people call a place, with its id."""

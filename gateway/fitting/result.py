@@ -55,7 +55,7 @@ def result(outcome: Outcome, revision: int | None = None) -> ResultBody:
             None if outcome.ruleset.proof is None else outcome.ruleset.proof.good_percent
         ),
         "user_class": outcome.user_class or None,
-        "interpretations": interpretations(outcome.ruleset),
+        "interpretations": interpretations(outcome),
         "doubts": list(outcome.doubts),
         "rates": [row_body(row) for row in outcome.rows],
         "water": _water(outcome),
@@ -82,20 +82,23 @@ def superseded(outcome: Outcome) -> SupersededBody | None:
     }
 
 
-def interpretations(ruleset: Ruleset) -> list[InterpretationBody]:
-    """Return how every question the standard leaves open is answered."""
+def interpretations(outcome: Outcome) -> list[InterpretationBody]:
+    """Return how every question the standards leave open is answered, of water beside the main one."""
     found: list[InterpretationBody] = []
-    for switch in SWITCHES:
-        stated = ruleset.interpretations.get(switch)
-        found.append(
-            {
-                "switch": switch,
-                "choice": ruleset.choice(switch),
-                "text": "" if stated is None else stated.text,
-                "text_zh": "" if stated is None else stated.text_zh,
-                "clause": "" if stated is None else stated.clause,
-            }
-        )
+    for ruleset in (outcome.ruleset, outcome.water_ruleset):
+        for switch in SWITCHES if ruleset is not None else ():
+            assert ruleset is not None
+            stated = ruleset.interpretations.get(switch)
+            found.append(
+                {
+                    "ruleset": ruleset.ruleset.id,
+                    "switch": switch,
+                    "choice": ruleset.choice(switch),
+                    "text": "" if stated is None else stated.text,
+                    "text_zh": "" if stated is None else stated.text_zh,
+                    "clause": "" if stated is None else stated.clause,
+                }
+            )
     return found
 
 
@@ -117,6 +120,7 @@ def row_body(row: Row) -> RateBody:
         "accurate_percent": percent(row.accurate),
         "auto_collected_percent": percent(row.auto_collected),
         "completeness_percent": percent(row.completeness),
+        "completeness_of": row.completeness_of,
         "covered_percent": percent(row.covered),
         "clauses": list(row.clauses),
         "confidence": row.confidence or None,
@@ -171,6 +175,7 @@ def standing_body(one: Standing) -> StandingBody:
         "accuracy_class": one.stated_class or None,
         "required_class": one.required_class or None,
         "required_clause": one.required_clause or None,
+        "required_unknown": one.required_unknown or None,
         "why": list(one.why),
     }
 

@@ -44,6 +44,7 @@ class EvidenceBody(TypedDict):
 class InterpretationBody(TypedDict):
     """How a question that the standard leaves open is answered."""
 
+    ruleset: str
     switch: str
     choice: str
     text: str
@@ -80,7 +81,7 @@ class UndeterminedBody(TypedDict):
 
 
 class RateBody(TypedDict):
-    """One energy kind at one level."""
+    """One energy kind at one level. completeness_of: how many instruments completeness_percent is of."""
 
     ruleset: str
     energy_kind: str
@@ -97,6 +98,7 @@ class RateBody(TypedDict):
     accurate_percent: Percent
     auto_collected_percent: Percent
     completeness_percent: Percent
+    completeness_of: int
     covered_percent: Percent
     clauses: list[str]
     confidence: str | None
@@ -146,6 +148,7 @@ class StandingBody(TypedDict):
     accuracy_class: str | None
     required_class: str | None
     required_clause: str | None
+    required_unknown: str | None
     why: list[str]
 
 

@@ -101,8 +101,9 @@ class Rows:
         rate = self._rates.get(key)
         need, fitted = len(counted), len(best)
         known = self._evidence is not None
-        proved = known and self._ruleset.proof is not None
+        proved = self._evidence is not None and self._evidence.whole and self._ruleset.proof is not None
         clauses = dict.fromkeys(one.need.clause for one in judged)
+        completeness, completeness_of = self._completeness(best)
         return Row(
             ruleset=self._ruleset.ruleset.id,
             level=level,
@@ -122,17 +123,19 @@ class Rows:
             verified=_part(_count(best, lambda one: one.is_verified), fitted),
             accurate=_part(_count(best, lambda one: one.is_accurate), fitted),
             auto_collected=_part(_count(best, lambda one: one.is_delivering), need) if proved else None,
-            completeness=self._completeness(best),
+            completeness=completeness,
+            completeness_of=completeness_of,
             covered=self._covered(counted),
         )
 
-    def _completeness(self, best: Sequence[Standing]) -> Fraction | None:
-        """Return good of expected readings of the instruments counted; one without any expected is not weighed."""
-        if self._evidence is None:
-            return None
+    def _completeness(self, best: Sequence[Standing]) -> tuple[Fraction | None, int]:
+        """Return good of expected readings of the instruments counted, and of how many: those that any reading was expected of."""
+        if self._evidence is None or not self._evidence.whole:
+            return None, 0
         delivered = self._evidence.instruments
         found = [delivered[name] for name in {one.instrument for one in best} if name in delivered]
-        return _part(sum(one.good for one in found), sum(one.expected for one in found))
+        due = [one for one in found if one.expected]
+        return _part(sum(one.good for one in due), sum(one.expected for one in due)), len(due)
 
     def _covered(self, counted: Sequence[Judged]) -> Fraction | None:
         """Return the share by quantity that is fitted, None unless every yearly amount is known in one unit."""

@@ -124,6 +124,9 @@ class ClassRow(Cited):
     current: Literal["", "ac", "dc"] = Field(default="")
     weighing: Literal["", "static", "dynamic"] = Field(default="")
     purpose: Literal["", "settlement", "internal"] = Field(default="")
+    flows: Literal["", "inward", "outward"] = Field(
+        default="", description="outward: of what leaves the organisation; inward: of all else."
+    )
     dn_min_mm: int | None = Field(default=None, description="Larger than this.")
     dn_max_mm: int | None = Field(default=None, description="At most this.")
 

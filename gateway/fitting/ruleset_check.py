@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from gateway.config.values import nearest
 from gateway.errors import Finding
-from gateway.fitting.ruleset import PERCENT, SWITCHES, Limit, Rate, Share
+from gateway.fitting.ruleset import PERCENT, SWITCHES, Limit, Proof, Rate, Share
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -112,6 +112,9 @@ def _figures(place: str, row: Cited) -> Iterator[Finding]:
         yield Finding(place, found, "exactly one of them", 'rated = "100 kW" or yearly = "100 t"')
     if isinstance(row, (Rate, Share)) and row.percent > PERCENT:
         yield Finding(f"{place}.percent", f"{row.percent:f}", "at most 100")
+    if isinstance(row, Proof) and not 1 <= row.good_percent <= PERCENT:
+        hint = f"did you mean {(row.good_percent * 100).normalize():f}?" if row.good_percent < 1 else ""
+        yield Finding(f"{place}.good_percent", f"{row.good_percent:f}", "a percentage, 1 to 100", hint)
 
 
 def _single(ruleset: Ruleset, rows: Iterable[C], what: str, files: Mapping[str, str]) -> Iterator[Finding]:

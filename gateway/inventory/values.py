@@ -136,7 +136,7 @@ def _class(value: object) -> str:
     if not isinstance(value, str):
         raise unusable('an accuracy class as text: "0.5S", "1.0", "B"')
     text = value.strip().removesuffix("级").strip().upper()
-    if text and not CLASS.fullmatch(text):
+    if text and (not CLASS.fullmatch(text) or (text[0].isdigit() and not Decimal(text.removesuffix("S")))):
         raise unusable('an accuracy class: "0.5S", "1.0", "B"')
     return text
 

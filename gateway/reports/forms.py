@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from gateway.fitting.result import interpretations
+from gateway.inventory import terms
 from gateway.reports.forms_balance import balance_sheet
 from gateway.reports.forms_findings import findings, water
 from gateway.reports.forms_review import review_forms
@@ -59,7 +60,7 @@ def write_workbook(
         self_check(book, revision),
     ]
     name = outcome.inventory.organization.name
-    footer = f"{outcome.ruleset.ruleset.id}  截至 as of {outcome.as_of}  {_state(revision)}  {name}"
+    footer = f"{outcome.ruleset.ruleset.id}  {terms.AS_OF.both} {outcome.as_of}  {_state(revision)}  {name}"
     save(sheets, path, f"{TITLE} {name} {outcome.as_of}", footer, _moment(made_at))
 
 
@@ -70,16 +71,16 @@ def _cover(book: Plantbook, made_at: str, revision: int | None) -> Sheet:
         "封面 Cover", TITLE, "Fitting of energy measuring instruments", COVER, (), book.banners, False
     )
     year = "" if about.statistics_year is None else str(about.statistics_year)
-    evidence = "无:有数据、有效两项空白 none: connected and effective stay empty"
+    evidence = "无:在线、有效两项空白 none: connected and effective stay empty"
     if outcome.evidence is not None:
         evidence = f"{outcome.evidence.source} {outcome.evidence.timezone}".strip()
     for label, content in (
-        ("用能单位 Organisation", about.name),
+        (" ".join(terms.ORGANIZATION.heading), about.name),
         ("统一社会信用代码 Credit code", about.credit_code),
         ("行业 Industry", about.industry),
         ("地址 Address", about.address),
-        ("截至日期 As of", outcome.as_of.isoformat()),
-        ("统计年度 Statistics year", year),
+        (" ".join(terms.AS_OF.heading), outcome.as_of.isoformat()),
+        (" ".join(terms.STATISTICS_YEAR.heading), year),
         ("数据统计期 Window", f"{outcome.window.first} – {outcome.window.last}"),
         ("数据证据 Evidence", evidence),
         ("规则集 Ruleset", _ruleset(outcome.ruleset)),
@@ -103,7 +104,7 @@ def _cover(book: Plantbook, made_at: str, revision: int | None) -> Sheet:
     for text in doubts or ["无 none"]:
         sheet.add(None, text)
     sheet.section("解释 Interpretations")
-    for one in interpretations(outcome.ruleset):
+    for one in interpretations(outcome):
         clause = f" [{one['clause']}]" if one["clause"] else ""
         text = both(one["text_zh"], one["text"]) or "规则集未说明 not told by the ruleset"
         sheet.add(f"{one['switch']} = {one['choice']}{clause}", text)

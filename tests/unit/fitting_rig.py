@@ -34,6 +34,8 @@ CATEGORIES = {
     "hot_water": "heat_meter",
     "water": "water_flow_meter",
 }
+SUPPLY = {"monthly_kwh": "2000000", "transformer_kva": "5000"}
+"""User class Ⅱ."""
 CLASSES = {"electricity": "0.5", "coal": "0.1", "coke": "0.1", "refined_oil": "0.5", "heavy_oil": "1.0"}
 """Good enough at every level for a user of class Ⅱ; 1.0 for whatever is not named."""
 
@@ -86,7 +88,7 @@ def instruments(kind: str, *flows: str) -> list[dict[str, Any]]:
 
 def plant(**parts: Any) -> Inventory:
     """Return an inventory of units, equipment, flows, instruments; electricity: facts of its supply."""
-    organization = {"name": "plant", "electricity": parts.pop("electricity", {"monthly_kwh": "2000000"})}
+    organization = {"name": "plant", "electricity": parts.pop("electricity", SUPPLY)}
     return Inventory.model_validate({"organization": organization} | parts)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.fitting_rig import flow, instrument, judge, machine, plant, row, unit
+from tests.unit.fitting_rig import SUPPLY, flow, instrument, judge, machine, plant, row, unit
 
 FLOWS = [
     flow("in", "outside>organization", "electricity", "900 kW"),
@@ -33,14 +33,15 @@ def standing(*flows: str, electricity: dict[str, Any], **more: Any) -> Any:
     ("electricity", "level_1", "level_2"),
     [
         ({"monthly_kwh": "5000000"}, "0.5S", "0.5"),  # class I; one step down the ladder
-        ({"monthly_kwh": "4999999"}, "0.5", "1.0"),  # class II
-        ({"monthly_kwh": "1000000"}, "0.5", "1.0"),
-        ({"monthly_kwh": "999999"}, "1.0", "2.0"),  # class III
-        ({"monthly_kwh": "100000"}, "1.0", "2.0"),
-        ({"transformer_kva": "10000", "high_voltage_billed": True}, "0.5S", "0.5"),
-        ({"transformer_kva": "2000"}, "0.5", "1.0"),
-        ({"transformer_kva": "315"}, "1.0", "2.0"),
-        ({"transformer_kva": "314"}, "2.0", "2.0"),  # class IV: the ladder ends at 2.0
+        ({"monthly_kwh": "4999999", "transformer_kva": "100"}, "0.5", "1.0"),  # class II
+        ({"monthly_kwh": "1000000", "transformer_kva": "100"}, "0.5", "1.0"),
+        ({"monthly_kwh": "999999", "transformer_kva": "100"}, "1.0", "2.0"),  # class III
+        ({"monthly_kwh": "100000", "transformer_kva": "100"}, "1.0", "2.0"),
+        ({"transformer_kva": "10000", "high_voltage_billed": True, "monthly_kwh": "9000"}, "0.5S", "0.5"),
+        ({"transformer_kva": "10000", "high_voltage_billed": False, "monthly_kwh": "9000"}, "0.5", "1.0"),
+        ({"transformer_kva": "2000", "monthly_kwh": "9000"}, "0.5", "1.0"),
+        ({"transformer_kva": "315", "monthly_kwh": "9000"}, "1.0", "2.0"),
+        ({"transformer_kva": "314", "monthly_kwh": "9000"}, "2.0", "2.0"),  # class IV: the ladder ends at 2.0
         ({"phases": 1}, "2.0", "2.0"),  # class V
     ],
 )
@@ -77,13 +78,16 @@ def test_the_ladder_has_an_order_of_its_own(stated: str, accurate: bool) -> None
 @pytest.mark.parametrize(("stated", "accurate"), [("2.0", True), ("2", True), ("3.0", False)])
 def test_the_floor_of_the_ladder_is_its_end(stated: str, accurate: bool) -> None:
     # Class III demands 1.0 at level 1, so 2.0 at level 2; class IV 2.0 and, one step further down, still 2.0.
-    for electricity in ({"monthly_kwh": "200000"}, {"transformer_kva": "100"}):
+    for electricity in (
+        {"monthly_kwh": "200000", "transformer_kva": "100"},
+        {"transformer_kva": "100", "monthly_kwh": "9000"},
+    ):
         assert standing("to-shop", electricity=electricity, accuracy_class=stated).is_accurate is accurate
 
 
 def test_an_instrument_on_two_levels_must_satisfy_the_stricter_one() -> None:
     # Class II: 0.5 at level 1, 1.0 at level 3. An instrument of class 1.0 on both is not accurate enough.
-    electricity = {"monthly_kwh": "2000000"}
+    electricity = SUPPLY
     assert standing("to-press", electricity=electricity, accuracy_class="1.0").is_accurate
     assert not standing("in", "to-press", electricity=electricity, accuracy_class="1.0").is_accurate
 
@@ -95,8 +99,13 @@ def test_transformers_do_not_enter_the_class() -> None:
         {"part": "vt", "accuracy_class": "0.5"},
         {"part": "meter", "accuracy_class": "0.5"},
     ]
-    electricity = {"monthly_kwh": "2000000"}
+    electricity = SUPPLY
     assert standing("in", electricity=electricity, accuracy_class="0.5", chain=chain).is_accurate
+    # No class of the whole is stated: the meter's own is the one to hold against the demand.
+    alone = standing("in", electricity=electricity, accuracy_class="", chain=chain)
+    assert (alone.stated_class, alone.is_accurate) == ("0.5", True)
+    chain[2] = {"part": "meter"}
+    assert not standing("in", electricity=electricity, accuracy_class="", chain=chain).is_accurate
 
 
 def gas(*parts: tuple[str, str], stated: str = "") -> Any:
@@ -184,7 +193,9 @@ def test_no_class_demanded_is_adequate() -> None:
         ("water", {}, {"accuracy_class": "1.5"}, "dn_mm"),  # 2.5 or 1.5, by the diameter
         ("coal", {}, {"accuracy_class": "0.1"}, "weighing"),  # 0.1 or 0.5, static or dynamic
         ("electricity", {}, {"accuracy_class": "0.5S"}, "organization.electricity"),  # the user class
-        ("electricity", {"transformer_kva": "5000"}, {"accuracy_class": "0.5S"}, ""),
+        ("electricity", {"transformer_kva": "5000"}, {"accuracy_class": "0.5S"}, "electricity.monthly_kwh"),
+        ("electricity", {"monthly_kwh": "5000000"}, {"accuracy_class": "0.5S"}, ""),  # class I, whatever the rest
+        ("electricity", {"monthly_kwh": "9000", "transformer_kva": "20000"}, {"accuracy_class": "0.5S"}, "high_voltage_billed"),
     ],
 )
 def test_what_nobody_has_entered_is_no_pass(

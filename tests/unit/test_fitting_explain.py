@@ -132,7 +132,7 @@ def test_the_result_names_what_it_stands_on() -> None:
     assert body["window"] == {"from": "2026-10-01", "to": "2026-10-31"}
     assert body["instruments"]["em-shop"]["why"] == [
         "out of its verification period",
-        "10.0 % of its readings are good, 90 % are demanded",
+        "10 % of its readings are good, 90 % are demanded",
     ]
     first = next(row for row in body["rates"] if row["energy_kind"] == "electricity" and row["level"] == 1)
     assert (first["connected"], first["effective"], first["auto_collected_percent"]) == (1, 1, 100.0)
