@@ -12,6 +12,7 @@ from gateway.commands.fitting import (  # noqa: TC001 - typer reads the annotati
 )
 from gateway.commands.options import Config, Json, print_json
 from gateway.errors import MetergateError
+from gateway.inventory import terms
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
     from gateway.fitting.ruleset import Ruleset
     from gateway.inventory.model import Inventory
 
-SIGNS = {"balanced": "balanced 平衡", "flagged": "FLAGGED 不平衡"}
-REFUSED = "not judged 不判定"
+SIGNS = {"balanced": terms.BALANCED.english_first, "flagged": f"FLAGGED {terms.FLAGGED.zh}"}
+REFUSED = terms.NOT_JUDGED.english_first
 
 
 def balance(

@@ -14,6 +14,7 @@ from gateway.commands.fitting import (  # noqa: TC001 - typer reads the annotati
 )
 from gateway.commands.options import By, Config, Json, config_path, print_json, user
 from gateway.errors import ConfigError, Finding
+from gateway.inventory import terms
 
 if TYPE_CHECKING:
     from gateway.config.models import Site
@@ -24,7 +25,7 @@ app = typer.Typer(
     help="Supplier bills (供能账单): enter, list, compare with the meters.", no_args_is_help=True
 )
 VERDICTS = {"agrees": "agrees 相符", "differs": "DIFFERS 不符"}
-REFUSED = "not judged 不判定"
+REFUSED = terms.NOT_JUDGED.english_first
 
 
 def _site(config: Path | None) -> Site:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 STATES = {
     "nonconforming": "NON-CONFORMING 不合格",
     "overdue": "OVERDUE 超期",
-    "unverified": "never verified 未检定",
+    "unverified": "never verified 无检定记录",
     "undated": "no date 无有效期",
     "due": "valid 有效",
 }

@@ -13,6 +13,7 @@ from gateway.commands.grid import Col, Grid, note, words
 from gateway.commands.options import one_of
 from gateway.commands.plain import plain
 from gateway.commands.tables import console
+from gateway.inventory import terms
 from gateway.inventory.sheet_words import CATEGORIES, STATUSES
 from gateway.inventory.toml_text import toml_text
 from gateway.inventory.validity import validity
@@ -25,13 +26,7 @@ if TYPE_CHECKING:
     from gateway.inventory.model import Instrument, Inventory
     from gateway.inventory.revisions import Head
 
-VALIDITY = {
-    "valid": "有效 valid",
-    "expired": "过期 expired",
-    "nonconforming": "不合格 nonconforming",
-    "undated": "无期限 undated",
-    "unverified": "未检定 unverified",
-}
+VALIDITY = {state: term.both for state, term in terms.VALIDITY.items()} | {"valid": "有效 valid"}
 SIGNS = {"added": "+", "removed": "-", "changed": "~"}
 _TABLES = ("units", "equipment", "flows", "instruments")
 
@@ -85,7 +80,7 @@ def print_inventory(inventory: Inventory, origin: Mapping[str, Any], now_ns: int
         "instrument",
         words("name 名称", drop=4),
         words("category 类别", drop=2),
-        words("flows 能源流"),
+        words(f"flows {terms.FLOW.zh}"),
         Col("meter 仪表", drop=3),
         Col("status 状态", drop=1),
         Col("verification 检定"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gateway.energy_kinds import ENERGY_KINDS
+from gateway.inventory import terms
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,7 +30,7 @@ CATEGORIES = {
     "gas_analyser": "气体分析仪",
     "other": "其他",
 }
-ROLES = {"main": "主表", "check": "校核表", "portable": "便携", "spare": "备用"}
+ROLES = {"main": "主表", "check": terms.CHECK_METER.zh, "portable": "便携", "spare": "备用"}
 MEASUREMENTS = {"measured": "实测", "derived": "差值", "estimated": "估算"}
 STATUSES = {"qualified": "合格", "limited": "准用", "stopped": "停用"}
 RUNNING = {"good": "良好", "repair": "维护"}
@@ -47,10 +48,12 @@ PARTS = {
 VERIFIED = {"verification": "检定", "calibration": "校准", "self_calibration": "自校"}
 ANSWERS = {"yes": "√", "no": "×", "not_applicable": "—"}
 FLAGS = {"true": "是", "false": "否"}
-ENDS = {"outside": "外部", "organization": "本单位"}
+ENDS = {"outside": terms.OUTSIDE.zh, "organization": terms.ORGANIZATION.zh}
 OTHER_WORDS: Mapping[str, str] = {
     "强检": "检定",
     "强制检定": "检定",
+    "本单位": "用能单位",
+    "校核表": "核查表",
     "断开": "停用断开",
     "备用": "热备用",
     "次级": "次级用能单位",

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from gateway.inventory import sheet_words as words
+from gateway.inventory import terms
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -72,7 +73,7 @@ SHEETS: tuple[Sheet, ...] = (
             Column("credit_code", "统一社会信用代码"),
             Column("industry", "行业"),
             Column("address", "地址"),
-            Column("statistics_year", "统计年份", "integer"),
+            Column("statistics_year", terms.STATISTICS_YEAR.zh, "integer"),
             Column("prepared_by", "编制人"),
             Column("electricity.monthly_kwh", "月平均用电量 kW·h", "number"),
             Column("electricity.transformer_kva", "变压器容量 kVA", "number"),
@@ -112,7 +113,7 @@ SHEETS: tuple[Sheet, ...] = (
     ),
     Sheet(
         "flows",
-        "能源流",
+        terms.FLOW.zh,
         "flows",
         (
             _ID,
@@ -138,7 +139,7 @@ SHEETS: tuple[Sheet, ...] = (
             _ID,
             _NAME,
             _word("category", "计量器具类别", words.CATEGORIES, required=True),
-            Column("flows", "所测能源流标识", "ids"),
+            Column("flows", f"所测{terms.FLOW.zh}标识", "ids"),
             _word("status", "检定校准状态", words.STATUSES),
             _word("running", "运行状态", words.RUNNING),
             Column("accuracy_class", "准确度等级(证书)"),

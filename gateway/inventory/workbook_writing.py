@@ -40,8 +40,8 @@ GUIDE_TEXT = (
         "Ids are lower-case letters, digits and hyphens, and never change; units and equipment share them.",
     ),
     (
-        "能源流的起点和终点: 外部、本单位, 或单位、设备的标识。",
-        "Ends of flows: outside 外部, organization 本单位, or the id of a unit or equipment.",
+        "流向的起点和终点: 外部、用能单位, 或单位、设备的标识。",
+        "Ends of flows: outside 外部, organization 用能单位, or the id of a unit or equipment.",
     ),
     (
         "准确度等级按有效证书填写, 不按铭牌。",

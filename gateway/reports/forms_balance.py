@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gateway.inventory import terms
 from gateway.reports.sheets import Column, Sheet
 from gateway.reports.wording import UNKNOWN, energy
 
@@ -26,7 +27,7 @@ BALANCE = (
     Column("结论", "Verdict", 18),
     Column("说明", "Why", 50),
 )
-VERDICTS = {"balanced": "平衡 balanced", "flagged": "超差 flagged", None: "不予判定 not judged"}
+VERDICTS = {"balanced": terms.BALANCED.both, "flagged": terms.FLAGGED.both, None: terms.NOT_JUDGED.both}
 PLACES = 6
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from gateway.inventory import terms
 from gateway.reports.sheets import Column, Sheet
 from gateway.reports.tally import hidden_miss, percent
 from gateway.reports.wording import (
@@ -25,7 +26,7 @@ FINDINGS = (
     Column("类型", "Finding", 20),
     Column("级别", "Level", 16),
     Column("能源种类", "Energy kind", 14),
-    Column("流或器具", "Flow or instrument", 28),
+    Column(f"{terms.FLOW.zh}或器具", "Flow or instrument", 28),
     Column("位置", "Where", 32),
     Column("事实", "What was found", 44),
     Column("依据", "Clause", 28),
@@ -36,10 +37,7 @@ KINDS = {
     "not_demanded": "未配备,无配备率要求 missing, no rate demanded",
     "undetermined": "待定 undetermined",
     "exempt": "免配 exempt",
-    "nonconforming": "不合格 nonconforming",
-    "expired": "超期 expired",
-    "undated": "有效期不明 undated",
-    "unverified": "无检定记录 unverified",
+    **{state: term.both for state, term in terms.VALIDITY.items() if state != "valid"},
     "class": "等级不足 class below",
     "unconfirmed": "未经计量确认 not confirmed",
     "repair": "维护 in repair",
@@ -60,7 +58,7 @@ ADVICE = {
     "offline": "接入网关,或按人工抄表提供数据。 Connect it, or prove its data otherwise.",
     "silent": "检查接线、通信和采集。 Look at wiring, line and polling.",
     "surplus": "无须处理;可声明用途。 Nothing to do; its purpose may be declared.",
-    "unassigned": "无须处理;如应计量某条流,请在台账中声明。 Nothing to do; if it measures a needed flow, say so in the inventory.",
+    "unassigned": "无须处理;如应计量某条流向,请在台账中声明。 Nothing to do; if it measures a needed flow, say so in the inventory.",
 }
 
 
@@ -146,7 +144,7 @@ def _of_instruments(book: Plantbook) -> Iterator[Finding]:
 
 def _against(one: Instrument, standing: Standing) -> Iterator[tuple[str, str, str]]:
     if standing.verification != "valid":
-        newest = max(one.verifications, key=lambda done: done.on, default=None)
+        newest = max(reversed(one.verifications), key=lambda done: done.on, default=None)
         fact = all_of(standing.why_zh, standing.why)
         if standing.verification == "expired" and newest is not None:
             fact = f"有效期至 last valid day: {newest.last_day}"
@@ -175,12 +173,12 @@ def _beside(book: Plantbook) -> Iterator[Finding]:
             one = book.instruments.get(name)
             where = one.location if one else ""
             what = book.instrument(name)
-            fact = "其所在流无配备要求 nothing demands its flow measured"
+            fact = "其所在流向无配备要求 nothing demands its flow measured"
             yield Finding("surplus", row.level, row.energy_kind, what, where, fact, "", ADVICE["surplus"])
     for name in outcome.unassigned:
         one = book.instruments.get(name)
         where = one.location if one else ""
-        fact = "不计入实配:停用、备用、核查、便携、推算,或未指明流 not counted: stopped, spare, check, portable, derived, or on no flow"
+        fact = "不计入实配:停用、备用、核查、便携、推算,或未指明流向 not counted: stopped, spare, check, portable, derived, or on no flow"
         yield Finding("unassigned", None, "", book.instrument(name), where, fact, "", ADVICE["unassigned"])
 
 

@@ -6,6 +6,7 @@ from collections import defaultdict
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
+from gateway.inventory import terms
 from gateway.inventory.validity import validity
 from gateway.reports.sheets import Column, Sheet
 from gateway.reports.tally import LEVELS, hidden_miss, percent, subtotals
@@ -79,7 +80,7 @@ INSTRUMENTS = (
     Column("检定状态", "Verification", 16),
     Column("证书编号", "Certificate", 18),
     Column("检定机构", "Body", 18),
-    Column("所测流", "Flows", 22),
+    Column(f"所测{terms.FLOW.zh}", "Flows", 22),
     Column("标识", "Id", 16),
 )
 RATES = (
@@ -90,7 +91,7 @@ RATES = (
     Column("配备率 %", "Rate", 10),
     Column("要求 %", "Demanded", 10),
     Column("判定", "Verdict", 13),
-    Column("有数据", "Connected", 10),
+    Column(*terms.CONNECTED.heading, 10),
     Column("有效", "Effective", 10),
     Column("自动采集率 Rz %", "Collected automatically", 12),
     Column("完好率 %", "Intact", 10),
@@ -308,7 +309,7 @@ def _subtotal(total: Tally) -> list[Value]:
 
 def _classes(book: Plantbook) -> Sheet:
     """Return how many of each class serve at each level, against what is demanded."""
-    note = "按应配且已配备的流统计;一台可服务多条流。 Of the needed flows that are fitted; one instrument may serve several."
+    note = "按应配且已配备的流向统计;一台可服务多条流向。 Of the needed flows that are fitted; one instrument may serve several."
     sheet = Sheet(
         "B.9 准确度汇总",
         "表 B.9 能源计量器具准确度等级统计汇总表",

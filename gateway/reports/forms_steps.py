@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gateway.inventory import terms
 from gateway.reports.sheets import Column, Sheet
 from gateway.reports.tally import LEVELS, hidden_miss, percent, subtotals
 from gateway.reports.wording import (
@@ -36,7 +37,7 @@ NEED = (
     Column("序号", "No.", 6),
     Column("级别", "Level", 16),
     Column("能源种类", "Energy kind", 14),
-    Column("流", "Flow", 24),
+    Column(*terms.FLOW.heading, 24),
     Column("从 → 至", "From → to", 34),
     Column("对象", "Needed for", 24),
     Column("理由", "Because", 44),
@@ -51,7 +52,7 @@ INSPECTION = (
     Column("序号", "No.", 6),
     Column("级别", "Level", 16),
     Column("能源种类", "Energy kind", 14),
-    Column("流", "Flow", 24),
+    Column(*terms.FLOW.heading, 24),
     Column("计量器具", "Instruments", 26),
     Column("类别", "Category", 18),
     Column("安装地点", "Location", 20),
@@ -63,7 +64,7 @@ INSPECTION = (
     Column("要求等级", "Class demanded", 10),
     Column("等级符合", "Class will do", 9),
     Column("计量确认", "Confirmed", 9),
-    Column("有数据", "Connected", 10),
+    Column(*terms.CONNECTED.heading, 10),
     Column("有效数据 %", "Good readings %", 10),
     Column("有效", "Effective", 9),
     Column("说明", "Why not", 34),
@@ -94,7 +95,7 @@ def need(book: Plantbook) -> Sheet:
         "第一步 确定应配备量",
         "Step 1: what is needed",
         NEED,
-        ("每一行为一条流。 One line for each flow.", UNKNOWN),
+        ("每一行为一条流向。 One line for each flow.", UNKNOWN),
         book.banners,
     )
     for number, (row, judged) in enumerate(_all(book), 1):
@@ -125,8 +126,8 @@ def inspection(book: Plantbook) -> Sheet:
         "Step 2: what is there",
         INSPECTION,
         (
-            "一条流上有多台时,以最能证明者为准。 Of several instruments on a flow, the one that proves most speaks for it.",
-            "有数据、有效:无历史数据时空白。 Connected and effective stay empty without history. " + UNKNOWN,
+            "一条流向上有多台时,以最能证明者为准。 Of several instruments on a flow, the one that proves most speaks for it.",
+            "在线、有效:无历史数据时空白。 Connected and effective stay empty without history. " + UNKNOWN,
         ),
         book.banners,
     )

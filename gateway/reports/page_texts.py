@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from gateway.inventory import terms
+
 PAGE_TEXTS: dict[str, tuple[str, str]] = {
     "report_title": ("能源计量器具配备率检查报告", "Report on the fitting of energy measuring instruments"),
-    "for_organization": ("用能单位", "Organisation"),
+    "for_organization": terms.ORGANIZATION.heading,
     "credit_code": ("统一社会信用代码", "Credit code"),
     "industry": ("行业", "Industry"),
     "address": ("地址", "Address"),
-    "as_of": ("检查基准日", "As of"),
-    "statistics_year": ("统计年份", "Statistics year"),
+    "as_of": terms.AS_OF.heading,
+    "statistics_year": terms.STATISTICS_YEAR.heading,
     "window": ("数据统计期", "Window of the data"),
     "window_value": ("{first} 至 {last}（首末日均含）", "{first} to {last}, both included"),
     "evidence": ("数据来源", "Evidence"),
     "no_evidence_long": (
-        "无：已接入、有效、自动采集率和数据完整率不能判定",
+        "无：在线、有效、自动采集率和数据完整率不判定",
         "none: connected, effective, automatic collection and completeness cannot be told",
     ),
     "ruleset": ("规则集", "Ruleset"),
@@ -62,7 +64,7 @@ PAGE_TEXTS: dict[str, tuple[str, str]] = {
         "Every flow (feeder, pipe, gate) that a clause wants measured counts once, with its clause and ground. Exempt flows are in section 4.",
     ),
     "inspection_intro": (
-        "按台账和网关数据列出；“已接入”“有效”指统计期内网关收到的数据。现场核对结果由核查人员填写。",
+        "按台账和网关数据列出；“在线”“有效”指统计期内网关收到的数据。现场核对结果由核查人员填写。",
         "From the inventory and the gateway's readings; “connected” and “effective” speak of readings in the window. What is found on site is entered by the inspector.",
     ),
     "calculation_intro": (
@@ -74,7 +76,7 @@ PAGE_TEXTS: dict[str, tuple[str, str]] = {
     "level_3": ("第三级：主要用能设备", "Level 3: main equipment"),
     "level_short": ("级", "Level"),
     "energy_kind": ("能源种类", "Energy kind"),
-    "flow": ("流向", "Flow"),
+    "flow": terms.FLOW.heading,
     "from_to": ("起 → 止", "From → to"),
     "needed_for": ("所属", "Needed for"),
     "ground": ("理由", "Ground"),
@@ -85,7 +87,7 @@ PAGE_TEXTS: dict[str, tuple[str, str]] = {
     "need": ("应配", "Need"),
     "need_long": ("应配数 N_l", "Need N_l"),
     "fitted": ("实配", "Fitted"),
-    "connected": ("已接入", "Connected"),
+    "connected": terms.CONNECTED.heading,
     "effective": ("有效", "Effective"),
     "rate": ("配备率 %", "Rate %"),
     "required": ("要求 %", "Required %"),
@@ -142,10 +144,10 @@ PAGE_TEXTS: dict[str, tuple[str, str]] = {
     "running_good": ("良好", "good"),
     "running_repair": ("维护", "in repair"),
     "valid": ("有效", "valid"),
-    "expired": ("超期", "expired"),
-    "nonconforming": ("不合格", "nonconforming"),
-    "undated": ("有效期不详", "no last day"),
-    "unverified": ("无检定记录", "not verified"),
+    "expired": terms.VALIDITY["expired"],
+    "nonconforming": terms.VALIDITY["nonconforming"],
+    "undated": (terms.VALIDITY["undated"].zh, "no last day"),
+    "unverified": (terms.VALIDITY["unverified"].zh, "not verified"),
     "until": ("{state}，至 {day}", "{state}, until {day}"),
     "f_missing": ("应配未配，建议加装", "To be fitted"),
     "f_undetermined": ("用量不详而计入应配", "Counted because an amount is not known"),
@@ -159,7 +161,7 @@ PAGE_TEXTS: dict[str, tuple[str, str]] = {
     "f_unassigned": ("不计入配备的器具", "Instruments without requirement or flow"),
     "surplus_why": ("所测流向不在应配之列", "no clause asks for the flows it measures"),
     "unassigned_why": (
-        "便携、备用、校核、停用、推算值，或未指明流向",
+        "便携、备用、核查、停用、推算值，或未指明流向",
         "portable, spare, check, stopped, derived, or without a flow",
     ),
     "advice": ("建议", "Advice"),

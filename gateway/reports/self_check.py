@@ -128,7 +128,7 @@ def _live(book: Plantbook, _: int | None) -> Proof:
     holds = True if is_all and _own_history(book) else None
     return Proof(
         holds,
-        f"已配备 {total.fitted} 条流中 {total.connected} 条在统计期内有有效数据{_from(book)}",
+        f"已配备 {total.fitted} 条流向中 {total.connected} 条在统计期内有有效数据{_from(book)}",
         f"{total.connected} of {total.fitted} fitted flows delivered in the window",
     )
 

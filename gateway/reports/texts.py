@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from gateway.energy_kinds import ENERGY_KINDS
+from gateway.inventory import terms
 from gateway.reports.page_texts import PAGE_TEXTS
 
 Language = Literal["zh", "en"]
@@ -13,7 +14,7 @@ DIAGRAM_TEXTS: dict[str, tuple[str, str]] = {
     "diagram": ("能源计量网络图", "Metering network diagram"),
     "overview": ("总图", "overview"),
     "part": ("第{n}部分，共{of}部分", "part {n} of {of}"),
-    "outside": ("外部", "outside"),
+    "outside": terms.OUTSIDE,
     "supply": ("外部供入", "supply from outside"),
     "delivery": ("向外部输出", "delivery to outside"),
     "role_outside": ("用能单位边界以外", "beyond the boundary"),

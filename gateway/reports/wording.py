@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from gateway.energy_kinds import ENERGY_KINDS
 from gateway.fitting.advice import CATEGORIES
+from gateway.fitting.served import levels_served
+from gateway.inventory import terms
 from gateway.inventory.model import ORGANIZATION, OUTSIDE
 
 if TYPE_CHECKING:
@@ -23,19 +25,13 @@ LEVELS: Mapping[int, str] = {
 STATUS = {"qualified": "合格 qualified", "limited": "准用 limited", "stopped": "停用 stopped"}
 RUNNING = {"good": "良好 good", "repair": "维护 in repair"}
 PURPOSE = {"settlement": "贸易结算 settlement", "internal": "内部 internal"}
-ROLE = {"main": "", "check": "核查表 check", "portable": "便携 portable", "spare": "备用 spare"}
+ROLE = {"main": "", "check": terms.CHECK_METER.both, "portable": "便携 portable", "spare": "备用 spare"}
 KIND = {
     "verification": "检定 verification",
     "calibration": "校准 calibration",
     "self_calibration": "自校 self-calibration",
 }
-VALIDITY = {
-    "valid": "在检定周期内 valid",
-    "expired": "超期 expired",
-    "nonconforming": "不合格 nonconforming",
-    "undated": "有效期不明 undated",
-    "unverified": "无检定记录 unverified",
-}
+VALIDITY = {state: term.both for state, term in terms.VALIDITY.items()}
 VERDICT = {
     "reached": "达到 reached",
     "below": "未达到 below",
@@ -70,7 +66,7 @@ def yes_no(answer: bool | None) -> str | None:
 
 def meets(answer: bool | None) -> str:
     """Return whether a share is what is demanded."""
-    return "无法判定 not judged" if answer is None else "符合 meets" if answer else "不符合 misses"
+    return terms.NOT_JUDGED.both if answer is None else "符合 meets" if answer else "不符合 misses"
 
 
 def verdict(row: Row) -> str:
@@ -120,29 +116,14 @@ class Plantbook:
         self.flows: dict[str, Flow] = {one.id: one for one in inventory.flows}
         self.instruments: dict[str, Instrument] = {one.id: one for one in inventory.instruments}
         self.banners = banners(outcome.ruleset, outcome)
-        self.levels = self._levels()
-
-    def _levels(self) -> dict[str, set[int]]:
-        """Return the levels each instrument stands at: those of the needs its flows meet, whether it counts or not."""
-        levels: dict[str, set[int]] = {}
-        of_flow: dict[str, set[int]] = {}
-        for row in self.outcome.rows:
-            for judged in row.judged:
-                of_flow.setdefault(judged.need.flow, set()).add(row.level)
-                for name in judged.instruments:
-                    levels.setdefault(name, set()).add(row.level)
-        for one in self.instruments.values():
-            for flow in one.flows:
-                if flow in of_flow:
-                    levels.setdefault(one.id, set()).update(of_flow[flow])
-        return levels
+        self.levels = levels_served(outcome)
 
     def name(self, end: str) -> str:
         """Return what people call a place, with its id."""
         if end == OUTSIDE:
-            return "外部 outside"
+            return terms.OUTSIDE.both
         if end == ORGANIZATION:
-            return "用能单位 organisation"
+            return terms.ORGANIZATION.both
         known = self.units.get(end) or self.equipment.get(end)
         return end if known is None or known.name == end else f"{known.name} ({end})"
 
@@ -154,7 +135,7 @@ class Plantbook:
         """Return where a flow comes from and goes to; of a need without a flow, whose it is."""
         known = self.flows.get(flow)
         if known is None:
-            return f"{self.name(flow.partition(':')[0])}(台账无此流 no such flow in the inventory)"
+            return f"{self.name(flow.partition(':')[0])}(台账无此流向 no such flow in the inventory)"
         return f"{self.name(known.from_end)} → {self.name(known.to_end)}"
 
     def flow(self, flow: str) -> str:

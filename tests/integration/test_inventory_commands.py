@@ -53,8 +53,8 @@ def test_a_workbook_filled_in_becomes_a_revision(folder: Path) -> None:
     assert call("export", "--blank", "--out", "ledger.xlsx").exit_code == 0
     book = openpyxl.load_workbook("ledger.xlsx")
     book["用能单位 organization"]["A3"] = "示例公司"
-    for place, value in {"A3": "grid", "C3": "外部", "D3": "本单位", "E3": "电力"}.items():
-        book["能源流 flows"][place] = value
+    for place, value in {"A3": "grid", "C3": "外部", "D3": "用能单位", "E3": "电力"}.items():
+        book["流向 flows"][place] = value
     for place, value in {"A3": "em-1", "B3": "进线表", "C3": "电能表", "D3": "grid", "E3": "准用"}.items():
         book["计量器具 instruments"][place] = value
     book.save("ledger.xlsx")

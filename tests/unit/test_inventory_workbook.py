@@ -144,7 +144,7 @@ def test_cells_as_people_write_them(sheet: str, key: str, cell: Any, meant: Any,
 
 
 def test_words_of_ends_and_flags(ledger: Path) -> None:
-    flows = "能源流 flows"
+    flows = "流向 flows"
     edit(ledger, flows, {"C3": "外部", "D3": "本单位", f"{column(flows, 'state')}4": "停用断开", "G3": False})
     edit(ledger, VERIFICATIONS, {f"{column(VERIFICATIONS, 'conforming')}3": "否"})
     back = load(ledger)
@@ -158,7 +158,7 @@ def test_words_of_ends_and_flags(ledger: Path) -> None:
     [
         (INSTRUMENTS, "status", 4, "合恪", ("row 4, column E 检定校准状态 status", "one of 合格, 准用, 停用", "try 合格")),
         (INSTRUMENTS, "category", 3, None, ("row 3, column C 计量器具类别 category", "nothing")),
-        (INSTRUMENTS, "flows", 3, "gird", ("row 3, column D 所测能源流标识 flows", '"gird"', '"grid"')),
+        (INSTRUMENTS, "flows", 3, "gird", ("row 3, column D 所测流向标识 flows", '"gird"', '"grid"')),
         (INSTRUMENTS, "own_number", 4, "E-001", ("row 4, column L 管理编号 own_number", "instruments row 3 has it already")),
         (INSTRUMENTS, "installed", 3, "43586", ("row 3, column Y 安装日期 installed", "a day such as")),
         (VERIFICATIONS, "until", 4, "2026-01-01", ("row 4, column F 有效期至 until", "not before")),
@@ -195,10 +195,10 @@ def test_columns_may_be_moved_and_rows_be_blank(ledger: Path) -> None:
 def test_a_second_row_of_the_organization_and_a_misspelt_sheet(ledger: Path) -> None:
     book = openpyxl.load_workbook(ledger)
     book["用能单位 organization"]["A4"] = "another"
-    book["能源流 flows"].title = "能源流 flow"
+    book["流向 flows"].title = "流向 flow"
     book.save(ledger)
     found = refused(ledger)
-    assert any("unknown sheet" in one and "能源流 flows" in one for one in found)
+    assert any("unknown sheet" in one and "流向 flows" in one for one in found)
     assert any("row 4" in one and "one organisation" in one for one in found)
 
 

@@ -46,7 +46,7 @@ def test_rates_are_those_worked_out_by_hand(book: Reader) -> None:
         (L3, POWER): (1, 0, 0, "不符合 misses", 0, 0, None),
         (L3, "小计 Subtotal"): (1, 0, 0, None, 0, 0, None),
     }
-    heads = ("应配", "实配", "配备率 %", "判定", "有数据", "有效", "检定率 %")
+    heads = ("应配", "实配", "配备率 %", "判定", "在线", "有效", "检定率 %")
     assert {key: tuple(row[head] for head in heads) for key, row in rows.items()} == expected
 
 
@@ -81,9 +81,9 @@ def test_a_rate_that_rounding_would_lift_is_shown_as_missed(tmp_path: Path) -> N
 def test_without_history_connected_and_effective_stay_empty(tmp_path: Path) -> None:
     book = Reader(tmp_path / "x.xlsx", works(proved=False))
     for row in book.rows("B.8", "级别"):
-        assert (row["有数据"], row["有效"], row["自动采集率 Rz %"]) == (None, None, None)
+        assert (row["在线"], row["有效"], row["自动采集率 Rz %"]) == (None, None, None)
     (first, *_) = book.rows("2", "序号")
-    assert (first["已配备"], first["有数据"], first["有效"]) == ("是 yes", None, None)
+    assert (first["已配备"], first["在线"], first["有效"]) == ("是 yes", None, None)
 
 
 def test_no_verdict_without_the_banner_of_a_superseded_edition(book: Reader) -> None:
@@ -116,7 +116,7 @@ def test_an_empty_ruleset_judges_nothing_and_says_so(tmp_path: Path) -> None:
 
 def test_needs_name_flow_reason_and_clause(book: Reader) -> None:
     rows = book.rows("1", "序号")
-    assert [(row["级别"], row["流"], row["计入应配"]) for row in rows] == [
+    assert [(row["级别"], row["流向"], row["计入应配"]) for row in rows] == [
         (L1, "f1", "是 yes"),
         (L1, "w1", "是 yes"),
         (L2, "f2", "是 yes"),
@@ -130,7 +130,7 @@ def test_needs_name_flow_reason_and_clause(book: Reader) -> None:
 
 def test_findings_say_what_to_do(book: Reader) -> None:
     rows = book.rows("4", "序号")
-    found = {(row["类型"].split(" ")[0], row["流或器具"]) for row in rows}
+    found = {(row["类型"].split(" ")[0], row["流向或器具"]) for row in rows}
     assert {
         ("未配备", "f3"),
         ("未配备", "f4"),
@@ -155,7 +155,7 @@ def test_what_no_rate_is_demanded_of_is_told_apart(tmp_path: Path) -> None:
     instruments = [instrument("m1", "f1"), instrument("m9", "f2"), instrument("m8", "f2", meter="live")]
     outcome = works(units=[], equipment=[], flows=flows, instruments=instruments)
     book = Reader(tmp_path / "x.xlsx", outcome)
-    found = {row["流或器具"]: row["类型"] for row in book.rows("4", "序号")}
+    found = {row["流向或器具"]: row["类型"] for row in book.rows("4", "序号")}
     assert found["a1"] == "未配备,无配备率要求 missing, no rate demanded"
     assert found["m9"] == "未接入网关 not connected"
     assert found["m8"] == "无足够有效数据 too few good readings"
@@ -239,7 +239,7 @@ def test_a_balance_adds_a_sheet(tmp_path: Path) -> None:
     book = Reader(tmp_path / "x.xlsx", outcome, balance=found)
     rows = book.rows("能量平衡", "位置")
     assert rows
-    assert {row["结论"] for row in rows} == {"不予判定 not judged"}  # no instrument delivered an amount
+    assert {row["结论"] for row in rows} == {"不判定 not judged"}  # no instrument delivered an amount
     assert all(row["残差"] is None for row in rows)
 
 
