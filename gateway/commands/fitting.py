@@ -31,7 +31,11 @@ RulesetName = Annotated[
     ),
 ]
 AsOf = Annotated[
-    str, typer.Option("--as-of", help="Day the result stands for, such as 2026-11-22. Default: today.")
+    str,
+    typer.Option(
+        "--as-of",
+        help="Day the result stands for, such as 2026-11-22. Default: today; with --evidence the day after its window.",
+    ),
 ]
 
 
@@ -87,25 +91,28 @@ def fitting(
 
         print_json(result(found.outcome, found.revision))
         return
-    from gateway.commands.fitting_table import show
+    from gateway.commands.fitting_table import show, show_head
 
-    show(found.outcome, found.revision)
+    if not written:
+        show(found.outcome, found.revision)
+        return
+    show_head(found.outcome, found.revision)
     for path in written:
         typer.echo(f"wrote {path}")
 
 
 def _explain(found: Evaluated, name: str, *, as_json: bool) -> None:
-    from gateway.commands.fitting_table import show_explained
+    from gateway.commands.fitting_table import show_explained, show_head
     from gateway.commands.fitting_work import name_of
-    from gateway.energy_kinds import ENERGY_KINDS
     from gateway.fitting.explain import Explainer
 
     explainer = Explainer(found.outcome)
-    body = explainer.explain(name_of(name, [*explainer.names(), *ENERGY_KINDS]))
+    body = explainer.explain(name_of(name, explainer))
     if as_json:
         print_json(body)
-    else:
-        show_explained(body)
+        return
+    show_head(found.outcome, found.revision)
+    show_explained(body)
 
 
 def _write(

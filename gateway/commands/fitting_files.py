@@ -72,7 +72,9 @@ def missing_extra(error: ModuleNotFoundError) -> MetergateError:
 def _now(found: Evaluated) -> str:
     from gateway.clock import SystemClock, local
 
-    return local(SystemClock().wall_ns(), "UTC" if found.site is None else found.site.site.timezone)
+    evidence = found.outcome.evidence
+    zone = found.site.site.timezone if found.site is not None else evidence.timezone if evidence else ""
+    return local(SystemClock().wall_ns(), zone or "UTC")
 
 
 def _write(path: Path, text: str) -> None:

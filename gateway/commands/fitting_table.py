@@ -41,22 +41,32 @@ def _number(value: int | None) -> str:
     return "–" if value is None else str(value)
 
 
-def show(outcome: Outcome, revision: int | None) -> None:
-    """Print an outcome."""
+def show_head(outcome: Outcome, revision: int | None) -> None:
+    """Print what a result stands on, and what is to be known before a figure of it."""
     out = console()
     organization = outcome.inventory.organization
     out.print(Text(f"{organization.name}: fitting rates 配备率 as of {outcome.as_of}", style="bold"))
     applied = f"revision {revision}" if revision is not None else "not applied 未审批"
-    window = f"{outcome.window.first} … {outcome.window.last}"
     out.print(
         note(
             f"ruleset {outcome.ruleset.ruleset.id} · inventory {applied}, digest {outcome.inventory.digest[:12]}"
         )
     )
-    evidence = "no evidence: connected and effective are not known" if outcome.evidence is None else ""
-    out.print(note(f"window {window}" + (f" · {evidence}" if evidence else "")))
+    known = outcome.evidence
+    source = (
+        "no evidence: connected and effective are not known"
+        if known is None
+        else f"evidence: {known.source or 'file'}"
+    )
+    out.print(note(f"window {outcome.window.first} … {outcome.window.last} · {source}"))
     for doubt in outcome.doubts:
         out.print(note(f"! {doubt}", style="yellow"))
+
+
+def show(outcome: Outcome, revision: int | None) -> None:
+    """Print an outcome."""
+    show_head(outcome, revision)
+    out = console()
     out.print(_grid(outcome.rows))
     out.print(
         note(

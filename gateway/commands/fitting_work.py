@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import typer
 
 from gateway.commands.options import config_path
-from gateway.errors import MetergateError
+from gateway.errors import ConfigError, Finding, MetergateError
 
 if TYPE_CHECKING:
     from datetime import date
     from pathlib import Path
 
     from gateway.config.models import Site
+    from gateway.evidence.loading import Loaded
     from gateway.fitting.evidence import Evidence, Window
+    from gateway.fitting.explain import Explainer
+    from gateway.fitting.grounds import Words
     from gateway.fitting.outcome import Outcome
     from gateway.fitting.ruleset import Ruleset
     from gateway.inventory.model import Inventory
@@ -55,7 +59,32 @@ def evaluated(
     day = day_after(proof) if proof is not None and not as_of else day_of(as_of, site)
     if proof is None and site is not None:
         proof = gathered(found, site, window_before(day))
-    return Evaluated(evaluate(found, rules, water, day, proof), revision, site, path)
+    outcome = evaluate(found, rules, water, day, proof)
+    told = untimely(day, site, revision)
+    outcome = replace(
+        outcome,
+        doubts=(*outcome.doubts, *(words.en for words in told)),
+        doubts_zh=(*outcome.doubts_zh, *(words.zh for words in told)),
+    )
+    return Evaluated(outcome, revision, site, path)
+
+
+def untimely(day: date, site: Site | None, revision: int | None) -> list[Words]:
+    """Return what is to be said of a day that is yet to come, or before the inventory was approved."""
+    from gateway.clock import local
+    from gateway.fitting.grounds import Words
+
+    told = []
+    if day > day_of("", site):
+        told.append(Words(f"{day} is yet to come", f"{day} 尚未到来"))
+    if site is not None and revision is not None:
+        from gateway.inventory.in_force import revisions
+
+        applied = local(revisions(site).at(revision).applied_ns, site.site.timezone).partition(" ")[0]
+        if day.isoformat() < applied:
+            en = f"revision {revision} of the inventory was approved on {applied}, after the day the result stands for"
+            told.append(Words(en, f"台账第 {revision} 版于 {applied} 批准, 晚于检查基准日"))
+    return told
 
 
 def site_of(config: Path | None, *, is_needed: bool) -> Site | None:
@@ -63,8 +92,11 @@ def site_of(config: Path | None, *, is_needed: bool) -> Site | None:
     from gateway.config.site_file import load
 
     path = config_path(config)
-    if config is None and not is_needed and not path.exists():
-        return None
+    if config is None and not path.exists():
+        if not is_needed:
+            return None
+        hint = "name an inventory with --inventory FILE, or a site file with --config FILE"
+        raise ConfigError([Finding(str(path), "no such file", "an inventory or a site file", hint)])
     return load(path)
 
 
@@ -117,26 +149,31 @@ def day_after(evidence: Evidence) -> date:
 
 def gathered(inventory: Inventory, site: Site, window: Window) -> Evidence | None:
     """Return what the history tells of a window, None if there is no history yet or none of that time."""
+    return loaded(inventory, site, window).evidence
+
+
+def loaded(inventory: Inventory, site: Site, window: Window) -> Loaded:
+    """Return what the history tells of a window up to now, and how much of it is damaged. Raises StorageError."""
     from gateway.assembly import library
-    from gateway.commands.history_file import FILE, opened, scale
-    from gateway.evidence.gather import gather
+    from gateway.clock import SystemClock
+    from gateway.commands.history_file import scale
+    from gateway.evidence.loading import load_evidence
 
-    if not (site.gateway.state_dir / FILE).exists():
-        return None
-    with opened(site) as store, scale("reading the history 读取历史") as advance:
-        return gather(inventory, site, library(site), store, window, advance=advance)
+    with scale("reading the history 读取历史") as advance:
+        now_ns = SystemClock().wall_ns()
+        return load_evidence(inventory, site, library(site), window, now_ns, advance)
 
 
-def name_of(explained: str, names: list[str]) -> str:
-    """Return a name that can be explained. Raises MetergateError that proposes the nearest."""
-    from gateway.config.values import nearest
+def name_of(asked: str, explainer: Explainer) -> str:
+    """Return the name of what can be explained. Raises MetergateError that proposes the nearest."""
+    from gateway.config.values import nearest_few
 
-    if explained in names:
-        return explained
-    near = nearest(explained, names)
-    hint = (
-        f"did you mean {near}?"
-        if near
-        else "units, equipment, flows, instruments and energy kinds can be explained"
-    )
-    raise MetergateError(f'nothing in the inventory is called "{explained}"; {hint}')
+    called = explainer.called(asked)
+    if len(called) == 1:
+        return called[0]
+    known = called or nearest_few(asked, explainer.names(), 4)
+    hint = "units, equipment, flows, instruments, energy kinds and organization can be explained"
+    if known:
+        hint = f"did you mean {', '.join(known[:6])}?"
+    what = f'"{asked}" is the name of several' if called else f'nothing in the inventory is called "{asked}"'
+    raise MetergateError(f"{what}; {hint}")

@@ -9,6 +9,7 @@ from gateway.errors import MetergateError
 from gateway.fitting import grounds
 from gateway.fitting.plant import Plant
 from gateway.fitting.result import percent, standing_body
+from gateway.inventory.model import ORGANIZATION
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +31,23 @@ class Explainer:
         """Return every name that can be explained: units, equipment, flows, instruments, energy kinds."""
         plant = self._plant
         kinds = {row.energy_kind for row in self._outcome.rows}
-        return [*plant.units, *plant.equipment, *plant.flows, *plant.instruments, *sorted(kinds)]
+        return [
+            *plant.units,
+            *plant.equipment,
+            *plant.flows,
+            *plant.instruments,
+            *sorted(kinds),
+            ORGANIZATION,
+        ]
+
+    def called(self, text: str) -> list[str]:
+        """Return what can be explained that goes by an id or, without one, by a name of the inventory or of an energy kind."""
+        if text in self.names() or text in ENERGY_KINDS:
+            return [text]
+        inventory = self._outcome.inventory
+        named = (*inventory.units, *inventory.equipment, *inventory.flows, *inventory.instruments)
+        kinds = [kind for kind, names in ENERGY_KINDS.items() if text in names]
+        return [one.id for one in named if text in (one.name, *one.name.split(" / "))] + kinds
 
     def explain(self, name: str) -> Body:
         """Return what is to be said of a name. Raises MetergateError for one that nothing has."""
@@ -43,6 +60,14 @@ class Explainer:
             return self._instrument(name)
         if name in ENERGY_KINDS:
             return self._kind(name)
+        if name == ORGANIZATION:
+            title = self._outcome.inventory.organization.name
+            return {
+                "name": name,
+                "what": "organization",
+                "title": title,
+                "needs": self._needs(lambda one: one.need.level == 1),
+            }
         raise MetergateError(f'nothing in the inventory is called "{name}"')
 
     def _owner(self, name: str) -> Body:

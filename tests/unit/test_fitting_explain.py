@@ -137,3 +137,14 @@ def test_the_result_names_what_it_stands_on() -> None:
     first = next(row for row in body["rates"] if row["energy_kind"] == "electricity" and row["level"] == 1)
     assert (first["connected"], first["effective"], first["auto_collected_percent"]) == (1, 1, 100.0)
     assert body["unassigned"] == ["em-spare"]
+
+
+def test_a_name_of_people_an_energy_kind_in_chinese_and_the_organisation_can_be_asked_for() -> None:
+    units = [unit("shop") | {"name": "一车间 / hall 1"}, unit("office")]
+    explainer = Explainer(
+        judge(_plant(units=units, equipment=[], flows=[flow("in", "outside>shop", "water")], instruments=[]))
+    )
+    assert explainer.called("一车间") == explainer.called("hall 1") == explainer.called("shop") == ["shop"]
+    assert explainer.called("水") == ["water"]
+    assert explainer.called("nobody") == []
+    assert [need["flow"] for need in explainer.explain("organization")["needs"]] == ["in"]
