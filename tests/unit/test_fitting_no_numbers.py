@@ -44,7 +44,18 @@ AMOUNT = re.compile(
     rf"-?{NUMBER}S?|.*(?<![\w.]){NUMBER} ?(?:[kMG]?W|kWh|k?t|kg|[mN]m?3|m³|[MG]J|tce|%|级|h)\b.*", re.DOTALL
 )
 """A number alone, an accuracy class, or anywhere in a text a number with a unit."""
-DECIDES = ("central", "classes", "evaluate", "instruments", "limits", "needs", "plant", "rows", "shares")
+DECIDES = (
+    "central",
+    "classes",
+    "delivery",
+    "evaluate",
+    "instruments",
+    "limits",
+    "needs",
+    "plant",
+    "rows",
+    "shares",
+)
 
 
 def trees() -> Iterator[tuple[str, ast.Module]]:
@@ -235,3 +246,22 @@ def test_a_note_removed(tmp_path: Path) -> None:
     removed = ", ".join(f'"{name}"' for name in names)
     ruleset = changed(tmp_path, f"remove = [{removed}]\n")
     assert counts(judge(PLANT, ruleset=ruleset), "electricity", 3) == (2, 0)
+
+
+def test_a_hundred_only_turns_a_share_into_a_percentage() -> None:
+    # 100 kW, 100 t and 100 % are figures of the standard: as a number of its own a hundred is only named PERCENT.
+    for name, tree in trees():
+        if name.removesuffix(".py") not in {*DECIDES, "delivery", "outcome"}:
+            continue
+        factors = {
+            id(part)
+            for found in ast.walk(tree)
+            if isinstance(found, ast.BinOp) and isinstance(found.op, ast.Mult)
+            for part in (found.left, found.right)
+        }
+        alone = [
+            found.lineno
+            for found in ast.walk(tree)
+            if isinstance(found, ast.Constant) and found.value == PERCENT and id(found) not in factors
+        ]
+        assert not alone, (name, alone)
