@@ -91,7 +91,7 @@ def _rows(heading: str, found: list[Line]) -> Iterator[RenderableType]:
             if row.valid_from or row.valid_to
             else []
         )
-        said += [f"conflict: {row.conflict}"] if row.conflict else []
+        said += [f"conflict: {row.conflict} {row.conflict_zh}".rstrip()] if row.conflict else []
         beneath += [note(plain(f"{row.id}: {text}"), "yellow") for text in said]
     yield grid
     yield from beneath

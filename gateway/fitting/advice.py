@@ -22,15 +22,15 @@ def advice(need: Need, plant: Plant, classes: Classes) -> Words:
     is_outward = plant.is_outward(need.flow)
     of_class, of_class_zh = _of_class(need, category, classes, is_outward=is_outward)
     kind = kind_name(need.energy_kind)
-    where = plant.route(need.flow)
+    where, where_zh = plant.route(need.flow), plant.route_zh(need.flow)
     if need.flow in plant.flows:
         return Words(
             f"fit {what.en}{of_class} on {need.flow}: {where}",
-            f"在 {need.flow} ({where}) 上配备{what.zh}{of_class_zh}",
+            f"在 {need.flow} ({where_zh}) 上配备{what.zh}{of_class_zh}",
         )
     return Words(
         f"enter the flow of {kind.en} into {where} in the inventory and fit {what.en}{of_class} on it",
-        f"在台账中登记 {where} 的{kind.zh}输入, 并配备{what.zh}{of_class_zh}",
+        f"在台账中登记 {where_zh} 的{kind.zh}输入, 并配备{what.zh}{of_class_zh}",
     )
 
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gateway.fitting import grounds
+from gateway.fitting.citations import NO_RATE
 from gateway.fitting.grounds import Words
 from gateway.fitting.limits import Limits
 from gateway.fitting.outcome import Need, Owner
@@ -54,7 +55,7 @@ class Needs:
         return self._kinds is None or kind in self._kinds
 
     def _clause(self, level: int, kind: str) -> str:
-        return self._clauses.get((level, kind)) or f"{self._ruleset.ruleset.id}: no rate"
+        return self._clauses.get((level, kind)) or f"{self._ruleset.ruleset.id}: {NO_RATE.en}"
 
     def _note(self, kind: str, level: int, energy_kind: str) -> Note | None:
         return self._notes.get((kind, level, energy_kind))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from gateway.inventory.model import OUTSIDE
+from gateway.inventory import terms
+from gateway.inventory.model import ORGANIZATION, OUTSIDE
 
 if TYPE_CHECKING:
     from datetime import date
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 Crossing = dict[tuple[str, str], list["Flow"]]
 """(id of a unit or equipment, energy kind) -> flows, in the order of the inventory."""
+_ENDS_ZH = {OUTSIDE: terms.OUTSIDE.zh, ORGANIZATION: terms.ORGANIZATION.zh}
 
 
 class Plant:
@@ -106,9 +108,20 @@ class Plant:
         named: Unit | Equipment | None = self.units.get(end) or self.equipment.get(end)
         return end if named is None or named.name == end else f"{named.name} ({end})"
 
+    def name_zh(self, end: str) -> str:
+        """Return what people call a place in Chinese texts: 外部, 用能单位, else its name with its id."""
+        return _ENDS_ZH.get(end) or self.name(end)
+
     def route(self, flow: str) -> str:
         """Return where a flow comes from and goes to, for people; for equipment without a flow its own name."""
         known = self.flows.get(flow)
         if known is None:
             return self.name(flow.partition(":")[0])
         return f"{self.name(known.from_end)} → {self.name(known.to_end)}"
+
+    def route_zh(self, flow: str) -> str:
+        """Return the same for Chinese texts."""
+        known = self.flows.get(flow)
+        if known is None:
+            return self.name_zh(flow.partition(":")[0])
+        return f"{self.name_zh(known.from_end)} → {self.name_zh(known.to_end)}"

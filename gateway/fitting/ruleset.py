@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import orjson
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from gateway.config.base import Table
 from gateway.config.values import EnergyKind
@@ -17,6 +17,7 @@ from gateway.inventory.model import Category, Rows
 from gateway.inventory.values import ClassText, Day, Number, Rated, Yearly
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import date
 
 Level = Literal[1, 2, 3]
@@ -48,12 +49,14 @@ class Cited(Table):
         min_length=1, description="Id of the row; a ruleset built on another replaces rows by it."
     )
     clause: str = Field(min_length=1, description="Clause or table.")
+    clause_zh: str = Field(default="", description="The same in Chinese, where it has words.")
     source: str = Field(min_length=1, description="Where the figure was found.")
     confidence: Confidence = Field(description="How far to trust it: S, S2, R, r, U or A.")
     valid_from: Day = Field(default=None, description="First day it is in force; none: as the ruleset.")
     valid_to: Day = Field(default=None, description="Last day it is in force; none: as the ruleset.")
     when: str = Field(default="", description='Interpretation it holds under: "hot_water_row=steam".')
     conflict: str = Field(default="", description="What another source says.")
+    conflict_zh: str = Field(default="", description="The same in Chinese.")
 
     def is_in_force(self, on: date) -> bool:
         """Return whether the row holds on a day."""
@@ -85,6 +88,7 @@ class Interpretation(Table):
     text: str = Field(min_length=1, description="What it means, for the report.")
     text_zh: str = Field(default="", description="The same in Chinese.")
     clause: str = Field(default="", description="Clause it interprets.")
+    clause_zh: str = Field(default="", description="The same in Chinese.")
 
 
 class Limit(Cited):
@@ -193,6 +197,17 @@ class Ruleset(Table):
     notes: Rows[Note] = ()
     equivalents: Rows[Equivalent] = ()
     proof: Proof | None = None
+    _changed: tuple[str, ...] = PrivateAttr(default=())
+
+    @property
+    def changed(self) -> tuple[str, ...]:
+        """Return where it differs from what is shipped: ids of rows, switches; "*" of one that builds on nothing shipped."""
+        return self._changed
+
+    def differing(self, changed: Iterable[str]) -> Ruleset:
+        """Return it with what `changed` returns; said by who reads it, never by the file."""
+        self._changed = tuple(changed)
+        return self
 
     @cached_property
     def digest(self) -> str:

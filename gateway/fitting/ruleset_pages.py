@@ -88,7 +88,7 @@ def _table(heading: str, found: list[Line]) -> Iterator[str]:
         says = [
             line.says,
             f"only under `{row.when}`" if row.when else "",
-            f"**Conflict:** {row.conflict}" if row.conflict else "",
+            f"**Conflict:** {row.conflict} {row.conflict_zh}".rstrip() if row.conflict else "",
         ]
         yield _cells(
             f"`{row.id}`",
