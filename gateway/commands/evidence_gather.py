@@ -25,25 +25,19 @@ def gather(
     """
     import orjson
 
-    from gateway.assembly import library
-    from gateway.clock import SystemClock
-    from gateway.commands.fitting_work import day_of, inventory_of
-    from gateway.commands.history_file import opened, refuse_damage, scale
+    from gateway.commands.fitting_work import day_of, inventory_of, loaded
+    from gateway.commands.history_file import refuse_damage
     from gateway.commands.options import config_path
     from gateway.config.site_file import load
-    from gateway.evidence.gather import gather as gathered
     from gateway.fitting.evidence import window_before
 
     site = load(config_path(config))
     ledger, _, _ = inventory_of(site, inventory)
     window = window_before(day_of(as_of, site))
-    now_ns = SystemClock().wall_ns()
-    with opened(site) as store, scale("reading the history 读取历史") as advance:
-        found = gathered(ledger, site, library(site), store, window, advance, now_ns=now_ns)
-        damaged = len(store.unreadable)
+    found, damaged = loaded(ledger, site, window)
     if found is None:
         raise MetergateError(
-            f"the history has nothing of {window.first} to {window.last}: nobody can tell what was delivered then"
+            f"there is no history of {window.first} to {window.last}: nobody can tell what was delivered then"
         )
     body = orjson.dumps(found.model_dump(mode="json", by_alias=True), option=orjson.OPT_INDENT_2)
     if out == "-":

@@ -7,15 +7,16 @@ before everything journaled has been read. A failure here is logged and told; no
 from __future__ import annotations
 
 import asyncio
-from datetime import datetime, time, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING
-from zoneinfo import ZoneInfo
 
 import structlog
 
 from gateway.clock import sleep_for
 from gateway.derive.diary import APPLIED, DUE, Diary
 from gateway.errors import MetergateError
+from gateway.evidence.days import span_of
+from gateway.fitting.evidence import window_before
 from gateway.inventory.calendar import due_reminders
 from gateway.model import NS, Event
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 LOOK_S = 60.0
 SOON_S = 5.0  # while something waits for intervals
-PATIENCE_S = 7200.0  # so long rates of a new day wait for the last interval of the day before
+PATIENCE_S = 7200.0  # so long rates wait for the last interval of their window, once that is over
 RETRY_S = 600.0  # between attempts at rates that failed
 
 log = structlog.get_logger("inventory")
@@ -55,7 +56,6 @@ class Keeper:
         """following: has looked once."""
         self._site, self._journal, self._deriver = site, journal, deriver
         self._events, self._clock, self._following, self._rating = events, clock, following, rating
-        self._zone = ZoneInfo(site.site.timezone)
         self._wanted = journal.following  # what was journaled before tells what was told
         self._noted: list[Event] = []  # in this life; not all of it is derived yet
         self._told: tuple[int, date] | None = None  # revision and day of what was told last
@@ -129,15 +129,18 @@ class Keeper:
     async def _rate(self, rating: Rating, revision: Revision, today: date) -> bool:
         """Publish the fitting rates as they stand today, where that was not done; return False where that has to wait."""
         now_s = self._clock.monotonic()
-        begin_ns = round(datetime.combine(today, time(), self._zone).timestamp()) * NS
-        if self._deriver.closed_ns < begin_ns and now_s - self._day_s < PATIENCE_S:
+        now_ns = self._clock.wall_ns()
+        last = window_before(today).last
+        end_ns = span_of(self._deriver.grid, last).end_ns  # after midnight, where days begin later
+        is_late = now_ns >= end_ns + round(PATIENCE_S) * NS and now_s - self._day_s >= PATIENCE_S
+        if self._deriver.closed_ns < end_ns and not is_late:
             return False
         if now_s < self._retry_s:
             return True
         self._retry_s = now_s + RETRY_S
-        at = self._deriver.grid.iso(self._clock.wall_ns())
+        published = self._deriver.published
         try:
-            found = await asyncio.to_thread(rating.rate, revision, today, at, self._deriver.published)
+            found = await asyncio.to_thread(rating.rate, revision, today, now_ns, published)
         except MetergateError as error:
             if str(error) != self._failure:
                 self._failure = str(error)

@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from gateway.derive.site_grid import grid_of
 from gateway.errors import MetergateError
-from gateway.evidence.gather import gather
+from gateway.evidence.loading import load_evidence
 from gateway.feed.bodies import BODY_MAX
 from gateway.fitting.evaluate import evaluate
 from gateway.fitting.evidence import window_before
 from gateway.fitting.result import PLACES
 from gateway.fitting.rulesets import Rulesets
-from gateway.history.history import FILE
-from gateway.history.read import ReadOnlyHistory
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -44,11 +43,11 @@ class Rating:
         self.is_stopping = False
 
     def rate(
-        self, revision: Revision, as_of: date, at: str, published: Mapping[str, Any] | None
+        self, revision: Revision, as_of: date, now_ns: int, published: Mapping[str, Any] | None
     ) -> tuple[Body, Body] | None:
         """Return the body of a message and what it is of; None if that is `published`. Takes seconds: for a thread.
 
-        at: the time now, as messages have it. Raises MetergateError.
+        now_ns: readings due later do not count. Raises MetergateError.
         """
         own = self._site.inventory
         rulesets = Rulesets(own.ruleset_dirs)
@@ -65,22 +64,22 @@ class Rating:
         if published == of:
             return None
         outcome = evaluate(
-            revision.inventory, ruleset, water, as_of, self._evidence(revision.inventory, as_of)
+            revision.inventory, ruleset, water, as_of, self._evidence(revision.inventory, as_of, now_ns)
         )
         head = {
             "ruleset": ruleset.ruleset.id,
             "ruleset_digest": ruleset.digest,
             "as_of": as_of.isoformat(),
-            "at": at,
+            "at": grid_of(self._site).iso(now_ns),
             "inventory": revision.inventory.digest,
             "revision": revision.number,
         }
         return head | {"result": result(outcome)}, of
 
-    def _evidence(self, inventory: Inventory, as_of: date) -> Evidence | None:
-        with ReadOnlyHistory(self._site.gateway.state_dir / FILE) as history:
-            window = window_before(as_of)
-            return gather(inventory, self._site, self._library, history, window, advance=self._go_on)
+    def _evidence(self, inventory: Inventory, as_of: date, now_ns: int) -> Evidence | None:
+        window = window_before(as_of)
+        found = load_evidence(inventory, self._site, self._library, window, now_ns, self._go_on)
+        return found.evidence
 
     def _go_on(self, _share: float) -> None:
         if self.is_stopping:

@@ -19,6 +19,7 @@ from gateway.model import NS
 from simulators.virtual import VirtualClock, run
 from tests.unit.history_site import SITE
 from tests.unit.inventory_rig import VERIFIED, inventory
+from tests.unit.sums_rig import at
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -52,19 +53,21 @@ class FakeDeriver:
 class FakeRating:
     failure: str = ""
     asked: int = 0
+    asked_ns: int = 0
 
-    def rate(self, revision: Any, as_of: Any, at: str, published: Any) -> Any:
+    def rate(self, revision: Any, as_of: Any, now_ns: int, published: Any) -> Any:
         self.asked += 1
+        self.asked_ns = now_ns
         if self.failure:
             raise StorageError(self.failure)
         of = [revision.number, as_of.isoformat()]
-        return None if published == of else ({"at": at}, of)
+        return None if published == of else ({"at": now_ns}, of)
 
 
 class Rig:
-    def __init__(self, folder: Path) -> None:
-        self.clock = VirtualClock(START_NS)
-        site = from_toml(SITE, folder / "site.toml")
+    def __init__(self, folder: Path, text: str = SITE, start_ns: int = START_NS) -> None:
+        self.clock = VirtualClock(start_ns)
+        site = from_toml(text, folder / "site.toml")
         self.revisions = Revisions(folder / "inventory")
         self.noted: list[tuple[str, str, dict[str, Any]]] = []
         self.deriver, self.rating = FakeDeriver(grid_of(site)), FakeRating()
@@ -133,14 +136,47 @@ def test_what_is_noted_and_not_derived_yet_is_not_told_again(rig: Rig) -> None:
     play(work())
 
 
-def test_rates_wait_for_the_day_before_to_close_but_not_for_ever(rig: Rig) -> None:
+def test_rates_wait_for_their_window_to_close_but_not_for_ever(rig: Rig) -> None:
     async def work() -> None:
         rig.apply({})
-        rig.deriver.closed_ns = START_NS - 86_400 * NS
+        rig.deriver.closed_ns = at("2023-10-31T23:45")
         assert await rig.look() is False
         assert rig.rating.asked == 0
         assert await rig.look(7300) is True
         assert len(rig.deriver.said) == 1
+
+    play(work())
+
+
+def test_a_window_of_months_ago_is_not_waited_for(rig: Rig) -> None:
+    async def work() -> None:
+        rig.apply({})
+        rig.deriver.closed_ns = START_NS - 86_400 * NS
+        assert await rig.look() is True
+        assert rig.rating.asked == 1
+
+    play(work())
+
+
+@pytest.mark.parametrize("closes", [True, False])
+def test_a_window_ends_where_days_end(tmp_path: Path, closes: bool) -> None:
+    """Days begin at 08:00: October is over at 08:00 on 1 November."""
+    text = SITE.replace("[[links]]", '[intervals]\nday_start = "08:00"\n[[links]]', 1)
+    rig = Rig(tmp_path, text, at("2023-10-31T23:00"))
+    rig.deriver.closed_ns = at("2023-10-31T23:00")
+
+    async def work() -> None:
+        rig.apply({})
+        assert await rig.look() is True, "of September"
+        rig.deriver.closed_ns = at("2023-11-01T07:45")
+        assert await rig.look(8.9 * 3600) is False, "07:55, long after midnight"
+        assert await rig.look(600) is False, "08:05"
+        assert rig.rating.asked == 1
+        if closes:
+            rig.deriver.closed_ns = at("2023-11-01T08:00")
+        assert await rig.look(60 if closes else 7200) is True
+        assert rig.rating.asked == 2
+        assert rig.rating.asked_ns == rig.clock.wall_ns()
 
     play(work())
 
