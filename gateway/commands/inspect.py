@@ -13,8 +13,11 @@ from gateway.commands.options import By, Config, Json, config_path, one_of, prin
 from gateway.errors import MetergateError
 
 if TYPE_CHECKING:
+    from datetime import date
+
     from gateway.config.models import Site
-    from gateway.inspection.model import Mark
+    from gateway.fitting.ruleset import Ruleset
+    from gateway.inspection.model import Mark, Shown
     from gateway.inspection.store import Inspection, Inspections
     from gateway.inventory.model import Inventory
 
@@ -62,6 +65,16 @@ def _inventory(site: Site, given: Path | None) -> tuple[Inventory, int | None]:
     return found, revision
 
 
+def _served(site: Site, ledger: Inventory, on: date) -> tuple[Ruleset, dict[str, set[int]]]:
+    """Return the site's ruleset, and at which levels each instrument serves by it."""
+    from gateway.commands.fitting_work import rulesets_of
+    from gateway.fitting.evaluate import evaluate
+    from gateway.fitting.served import levels_served
+
+    rules, water = rulesets_of(site, "", "")
+    return rules, levels_served(evaluate(ledger, rules, water, on, None))
+
+
 @app.command()
 def draw(
     size: Annotated[int, typer.Option(help="How many instruments.", min=0)] = 0,
@@ -97,10 +110,11 @@ def draw(
     kinds = [one_of(kind, ENERGY_KINDS, "energy kind") for kind in energy_kind or ()]
     on = day_of("", own.site)
     used = seed or secrets.token_hex(8)
+    rules, served = _served(own.site, ledger, on)
     if percent:
-        population = drawn_from(ledger, used, 1, on, level or (), kinds).population
+        population = drawn_from(ledger, served, used, 1, on, level or (), kinds).population
         size = -(-population * round(percent * 1000) // 100_000)
-    sample = drawn_from(ledger, used, size, on, level or (), kinds)
+    sample = drawn_from(ledger, served, used, size, on, level or (), kinds)
     made = own.store.begin(
         Drawn(
             seed=used,
@@ -110,6 +124,8 @@ def draw(
             population=sample.population,
             inventory_digest=ledger.digest,
             revision=revision,
+            ruleset=rules.ruleset.id,
+            ruleset_digest=rules.digest,
             on=on,
             instruments=sample.chosen,
             by=by or user(),
@@ -137,8 +153,8 @@ def show(inspection: Number, config: Config = None, json: Json = False) -> None:
     _tell(own.store.at(inspection), own.site, as_json=json)
 
 
-def _option(what: str) -> Any:
-    return typer.Option(help=f"{what}: ok, wrong or not_seen.")
+def _option(what: str, *names: str) -> Any:
+    return typer.Option(*names, help=f"{what}: ok, wrong or not_seen.")
 
 
 @app.command()
@@ -150,16 +166,16 @@ def record(
     seal: Annotated[str, _option("Seal 铅封")] = "not_seen",
     location: Annotated[str, _option("Location 安装地点")] = "not_seen",
     diagram: Annotated[str, _option("Its flow in the diagram 网络图")] = "not_seen",
-    range_: Annotated[
-        str, typer.Option("--range", help="Range 测量范围: ok, wrong or not_seen.")
-    ] = "not_seen",
-    class_: Annotated[
-        str, typer.Option("--class", help="Class 准确度等级: ok, wrong or not_seen.")
-    ] = "not_seen",
-    ct_ratio: Annotated[
-        str, typer.Option("--ct-ratio", help="Ratio 互感器变比: ok, wrong or not_seen.")
-    ] = "not_seen",
+    range_: Annotated[str, _option("Range 测量范围", "--range")] = "not_seen",
+    class_: Annotated[str, _option("Class 准确度等级", "--class")] = "not_seen",
+    ct_ratio: Annotated[str, _option("Ratio 互感器变比", "--ct-ratio")] = "not_seen",
     display: Annotated[str, typer.Option(help='What the display shows, as "1234.5 kWh".')] = "",
+    display_verdict: Annotated[
+        str,
+        typer.Option(
+            help="Display 表码: ok, wrong or not_seen. Default: what follows from the gateway's reading."
+        ),
+    ] = "",
     photo: Annotated[
         list[Path] | None, typer.Option(help="Photograph; its SHA-256 is kept. May be repeated.")
     ] = None,
@@ -175,7 +191,9 @@ def record(
     from gateway.inspection.model import Found
 
     texts = serial, label, seal, location, diagram, range_, class_, ct_ratio
-    marks = {item: _mark(text, option) for (item, option), text in zip(OPTIONS.items(), texts, strict=True)}
+    marks: dict[str, Mark] = {
+        item: _mark(text, option) for (item, option), text in zip(OPTIONS.items(), texts, strict=True)
+    }
     own = _opened(config)
     ledger, _ = _inventory(own.site, inventory)
     one_of(instrument, own.store.at(inspection).ids, f"instrument in the sample of inspection {inspection}")
@@ -184,11 +202,13 @@ def record(
         raise MetergateError(
             f'"{instrument}" is not in the inventory any more: draw anew, or name that one with --inventory'
         )
+    compared = beside(display, listed, own.site, own.now_ns) if display else None
+    marks["display"] = _agrees(display_verdict, compared)
     folder = own.store.photo_folder(inspection) if keep else None
     found = Found(
         instrument=instrument,
         marks=marks,
-        display=beside(display, listed, own.site, own.now_ns) if display else None,
+        display=compared,
         photos=photographs(photo or (), folder),
         note=note,
         ledger=ledger_of(listed),
@@ -197,6 +217,13 @@ def record(
         at_ns=own.now_ns,
     )
     _tell(own.store.record(inspection, found), own.site, as_json=json, only=instrument)
+
+
+def _agrees(said: str, compared: Shown | None) -> Mark:
+    """Return whether the display agrees: as the inspector said, else what follows from the gateway's reading."""
+    if said:
+        return _mark(said, "--display-verdict")
+    return "not_seen" if compared is None else compared.agrees
 
 
 def _mark(text: str, option: str) -> Mark:

@@ -23,6 +23,7 @@ HEADINGS = {
     "range": "range",
     "accuracy_class": "class",
     "ct_ratio": "ratio",
+    "display": "reading",
 }
 
 
@@ -97,4 +98,5 @@ def _display(seen: Found | None) -> str:
     shown = seen.display
     if shown.difference is None:
         return f"{shown.display}: {shown.note}"
-    return f"{shown.display}; gateway {shown.gateway} {shown.unit}, difference {shown.difference}"
+    told = f"{shown.display}; gateway {shown.gateway} {shown.unit}, difference {shown.difference}"
+    return f"{told}; {shown.note}" if shown.note else told

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gateway.config.models import Site
-    from gateway.config.reports import Reported
     from gateway.inventory.model import Instrument
 
 PHOTO_BYTES_MAX = 64 * 1024 * 1024
+PLACES = 6
 LOOK_BACK_NS = 2 * 86_400 * 1_000_000_000  # a reading older than two days says nothing of a display today
 
 
@@ -71,6 +71,7 @@ def beside(display: str, instrument: Instrument, site: Site, now_ns: int) -> Sho
     from gateway.assembly import library
     from gateway.config.reports import reported
     from gateway.display import shown
+    from gateway.inspection.display import agreement
 
     meter = next((one for one in site.meters if one.id == instrument.meter), None)
     if meter is None:
@@ -81,7 +82,8 @@ def beside(display: str, instrument: Instrument, site: Site, now_ns: int) -> Sho
         return Shown(display=display, note="the inventory does not say which counter of its meter it is")
     channel = named[0]
     seen = shown(display, channel.quantity)
-    last = _last(site, meter.id, channel, now_ns)
+    kept, fastest = _kept(site, meter.id, channel.key, now_ns)
+    last = _live(site, meter.id, channel.key) or kept
     if last is None:
         return Shown(
             display=display,
@@ -89,19 +91,20 @@ def beside(display: str, instrument: Instrument, site: Site, now_ns: int) -> Sho
             unit=channel.unit,
             note="the gateway has no reading of the last two days",
         )
+    lapse = None if fastest is None else round(fastest * max(now_ns - last.time_ns, 0), PLACES)
+    agrees = agreement(seen.value - last.value, seen.digit, lapse)
     return Shown(
         display=display,
         channel=channel.key,
         gateway=f"{last.value:f}",
         gateway_time_ns=last.time_ns,
         difference=f"{seen.value - last.value:f}",
+        digit=f"{seen.digit:f}",
+        lapse=None if lapse is None else f"{lapse:f}",
+        agrees=agrees,
         unit=channel.unit,
+        note="" if agrees != "not_seen" else "how far the counter ran on since is not known",
     )
-
-
-def _last(site: Site, meter: str, channel: Reported, now_ns: int) -> Reading | None:
-    """Return the last reading: of the running gateway, else of the history."""
-    return _live(site, meter, channel.key) or _kept(site, meter, channel.key, now_ns)
 
 
 def _live(site: Site, meter: str, key: str) -> Reading | None:
@@ -115,15 +118,22 @@ def _live(site: Site, meter: str, key: str) -> Reading | None:
     return None if value is None or flags else Reading(Decimal(repr(value)), time_ns)
 
 
-def _kept(site: Site, meter: str, key: str, now_ns: int) -> Reading | None:
+def _kept(site: Site, meter: str, key: str, now_ns: int) -> tuple[Reading | None, Decimal | None]:
+    """Return the last reading of the history, and the most the counter rose in a nanosecond of the last two days."""
     from gateway.commands.history_file import FILE, opened
 
     if not (site.gateway.state_dir / FILE).exists():
-        return None
+        return None, None
     newest: Reading | None = None
+    fastest: Decimal | None = None
     with opened(site) as store:
         for interval in store.intervals(now_ns - LOOK_BACK_NS, meters=[meter]):
             for channel in interval.channels:
-                if channel.key == key and channel.closing is not None:
+                if channel.key != key:
+                    continue
+                if channel.closing is not None:
                     newest = Reading(channel.closing.reading, channel.closing.time_ns)
-    return newest
+                if channel.delta is not None:
+                    rate = channel.delta / (interval.end_ns - interval.start_ns)
+                    fastest = rate if fastest is None else max(fastest, rate)
+    return newest, fastest

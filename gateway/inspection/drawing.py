@@ -10,16 +10,14 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.errors import MetergateError
+from gateway.fitting.plant import Plant
 from gateway.inspection.model import Chosen
-from gateway.inventory.model import OUTSIDE
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from datetime import date
 
-    from gateway.inventory.model import Flow, Instrument, Inventory
-
-LEVELS = 1, 2, 3
+    from gateway.inventory.model import Instrument, Inventory
 
 
 class Sample(NamedTuple):
@@ -31,6 +29,7 @@ class Sample(NamedTuple):
 
 def draw(
     inventory: Inventory,
+    served: Mapping[str, Collection[int]],
     seed: str,
     size: int,
     on: date,
@@ -39,13 +38,13 @@ def draw(
 ) -> Sample:
     """Return a sample of the instruments in their place on a day: shares of the strata by their size, one of each at least.
 
-    size: at most so many. Raises MetergateError if there is nothing to draw from.
+    served: instrument -> levels of the judged needs its flows meet (gateway.fitting.served); its level is the lowest of them, and
+    where there is none that of its flow by its place. size: at most so many. Raises MetergateError if there is nothing to draw from.
     """
     strata: dict[tuple[int, str], list[str]] = defaultdict(list)
-    flows = {flow.id: flow for flow in inventory.flows}
-    deep = _below_units(inventory)
+    plant = Plant(inventory, on)
     for instrument in inventory.instruments:
-        stratum = _stratum(instrument, flows, deep)
+        stratum = _stratum(instrument, plant, served.get(instrument.id, ()))
         if not instrument.is_installed(on) or instrument.role in {"portable", "spare"}:
             continue
         if (not levels or stratum[0] in levels) and (not energy_kinds or stratum[1] in energy_kinds):
@@ -86,19 +85,8 @@ def _rank(seed: str, id_: str) -> str:
     return hashlib.sha256(f"{seed}:{id_}".encode()).hexdigest()
 
 
-def _below_units(inventory: Inventory) -> frozenset[str]:
-    """Return the ends that make a flow one of level 3: equipment and process units."""
-    process = (unit.id for unit in inventory.units if unit.role == "process")
-    return frozenset((*(machine.id for machine in inventory.equipment), *process))
-
-
-def _stratum(instrument: Instrument, flows: Mapping[str, Flow], deep: frozenset[str]) -> tuple[int, str]:
+def _stratum(instrument: Instrument, plant: Plant, served: Collection[int]) -> tuple[int, str]:
     """Return level and kind of an instrument: of its flow nearest to the boundary; (0, "") if it measures none."""
-    own = [flows[id_] for id_ in instrument.flows if id_ in flows]
-    return min(((_level(flow, deep), flow.energy_kind) for flow in own), default=(0, ""))
-
-
-def _level(flow: Flow, deep: frozenset[str]) -> int:
-    if OUTSIDE in flow.ends:
-        return LEVELS[0]
-    return LEVELS[2] if deep.intersection(flow.ends) else LEVELS[1]
+    own = [plant.flows[id_] for id_ in instrument.flows if id_ in plant.flows]
+    level, kind = min(((plant.level_of(flow), flow.energy_kind) for flow in own), default=(0, ""))
+    return min(served, default=level), kind

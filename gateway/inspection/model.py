@@ -22,8 +22,9 @@ ITEMS: dict[str, tuple[str, str]] = {
     "range": ("测量范围", "range as in the ledger"),
     "accuracy_class": ("准确度等级", "class as in the ledger and on the certificate"),
     "ct_ratio": ("互感器变比", "ratio of the transformers as in the ledger"),
+    "display": ("表码", "display agrees with the gateway's reading"),
 }
-"""Item -> (Chinese, English). The display reading (表码) is compared beside them."""
+"""Item -> (Chinese, English)."""
 
 
 class Chosen(Table):
@@ -45,6 +46,8 @@ class Drawn(Table):
     population: int = Field(ge=1, description="Instruments it was drawn from.")
     inventory_digest: Sha256
     revision: int | None = None
+    ruleset: str = Field(default="", description="Ruleset whose needs say the level of an instrument.")
+    ruleset_digest: str = ""
     on: RequiredDay = Field(description="Day of the draw: instruments in their place then.")
     instruments: Rows[Chosen]
     by: str = Field(min_length=1)
@@ -52,13 +55,20 @@ class Drawn(Table):
 
 
 class Shown(Table):
-    """What the display showed, beside the gateway's last reading. difference: display - gateway, null: it has none to compare."""
+    """What the display showed, beside the gateway's last reading. difference: display - gateway, null: it has none to compare.
+
+    digit: what one count of the display's last place is worth. lapse: the most the counter can have counted since that reading,
+    by its fastest interval of the last two days; null: not known. agrees: what follows from these, not_seen: nothing does.
+    """
 
     display: str
     channel: str = ""
     gateway: str = ""
     gateway_time_ns: int | None = None
     difference: str | None = None
+    digit: str | None = None
+    lapse: str | None = None
+    agrees: Mark = "not_seen"
     unit: str = ""
     note: str = Field(default="", description="Why nothing could be compared.")
 

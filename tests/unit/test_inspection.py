@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from datetime import date
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from typer.testing import CliRunner
 
 from gateway.commands.cli import app
 from gateway.errors import MetergateError, StorageError
-from gateway.inspection.drawing import allotted, draw
+from gateway.fitting.plant import Plant
+from gateway.inspection import drawing
+from gateway.inspection.drawing import Sample, allotted
 from gateway.inventory.model import Inventory
+from tests.unit.balance_rig import flow, meter
 from tests.unit.ledger_site import ledger, make_site, run
 
 if TYPE_CHECKING:
@@ -20,6 +23,18 @@ if TYPE_CHECKING:
 
 ON = date(2026, 9, 1)
 INVENTORY = Inventory.model_validate(ledger())
+
+
+def draw(
+    inventory: Inventory,
+    seed: str,
+    size: int,
+    on: date,
+    served: dict[str, set[int]] | None = None,
+    **more: Any,
+) -> Sample:
+    """Return a sample; without `served` no need is judged anywhere."""
+    return drawing.draw(inventory, served or {}, seed, size, on, **more)
 
 
 @pytest.fixture
@@ -60,6 +75,37 @@ def test_shares_follow_the_size_of_the_strata(
     strata: dict[tuple[int, str], int], size: int, shares: list[int]
 ) -> None:
     assert list(allotted(strata, size).values()) == shares
+
+
+def test_the_level_is_that_of_the_needs_it_serves_else_of_its_place() -> None:
+    body = ledger()
+    body["units"].append({"id": "line", "name": "line", "role": "process", "parent": "ua"})
+    body["flows"].append(flow("to-line", "ua", "line"))
+    body["instruments"] = [meter("m-line", "to-line")]
+    inventory = Inventory.model_validate(body)
+    by_place = Plant(inventory, ON).level_of(inventory.flows[-1])
+    assert [one.level for one in draw(inventory, "1", 9, ON).chosen] == [by_place] == [2]
+    (served,) = draw(inventory, "1", 9, ON, {"m-line": {3}}).chosen
+    assert served.level == 3
+    assert draw(inventory, "1", 9, ON, {"m-line": {3}}, levels=[3]).population == 1
+
+
+def test_the_ruleset_of_the_levels_is_kept(site: Path) -> None:
+    drawn = run(site, "inspect", "draw", "--size", "15", "--seed", "s")["drawn"]
+    assert drawn["ruleset"] == "GB17167-2006"
+    assert len(drawn["ruleset_digest"]) == 64
+    assert {one["level"] for one in drawn["instruments"]} == {1, 2, 3}
+
+
+def test_a_display_that_is_wrong_can_become_a_finding(site: Path) -> None:
+    run(site, "inspect", "draw", "--size", "15", "--seed", "s")
+    seen = "--display", "12 kWh", "--display-verdict", "wrong"
+    found = run(site, "inspect", "record", "1", "m-in", *seen)["found"]["m-in"]
+    assert (found["marks"]["display"], found["display"]["display"]) == ("wrong", "12 kWh")
+    assert run(site, "inspect", "show", "1")["wrong_without_finding"] == {"m-in": ["display"]}
+    said = ("--text", "x", "--clause", "c", "--owner", "o", "--due", "2026-10-01", "--item", "display")
+    run(site, "inspect", "finding", "open", "1", "--instrument", "m-in", *said)
+    assert run(site, "inspect", "show", "1")["wrong_without_finding"] == {}
 
 
 def test_what_is_not_there_is_not_drawn() -> None:
