@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from gateway.errors import MetergateError
 from gateway.fitting.classes import Classes
 from gateway.fitting.evidence import window_before
-from gateway.fitting.grounds import Words
+from gateway.fitting.grounds import Words, names
 from gateway.fitting.instruments import Instruments
 from gateway.fitting.needs import Needs
 from gateway.fitting.outcome import Outcome, Row, ShareRow
@@ -104,6 +104,7 @@ def _of_ruleset(ruleset: Ruleset, plant: Plant) -> list[Words]:
                 f"{about.id} 无限定值和配备率表, 不能据以判定",
             )
         )
+    told += _own(ruleset)
     if about.superseded_on is not None and about.superseded_on <= plant.on:
         by = about.superseded_by or "–"
         told.append(
@@ -121,7 +122,9 @@ def _of_ruleset(ruleset: Ruleset, plant: Plant) -> list[Words]:
         )
     if about.note:
         told.append(Words(about.note, about.note_zh or about.note))
-    weak = sum(1 for row in (*ruleset.limits, *ruleset.rates, *ruleset.classes) if row.confidence not in ("S", "A"))
+    weak = sum(
+        1 for row in (*ruleset.limits, *ruleset.rates, *ruleset.classes) if row.confidence not in ("S", "A")
+    )
     if weak:
         told.append(
             Words(
@@ -151,6 +154,26 @@ def _doubts(ruleset: Ruleset, classes: Classes, rows: tuple[Row, ...]) -> list[W
             )
         )
     return told
+
+
+def _own(ruleset: Ruleset) -> list[Words]:
+    """Return what is to be said of a ruleset that is not as it was shipped."""
+    id_, changed = ruleset.ruleset.id, ruleset.changed
+    if not changed:
+        return []
+    if "*" in changed:
+        return [
+            Words(
+                f"{id_} is not shipped with Metergate and builds on no shipped ruleset: its figures are the user's own",
+                f"{id_} 非随附规则, 亦不以随附规则为基础: 其数值由用户自定",
+            )
+        ]
+    return [
+        Words(
+            f"{id_} differs from the shipped ruleset it builds on, in {len(changed)}: {names(changed)}",
+            f"{id_} 与其所基于的随附规则有 {len(changed)} 处不同: {names(changed)}",
+        )
+    ]
 
 
 def _partial(evidence: Evidence | None) -> list[Words]:

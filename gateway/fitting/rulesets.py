@@ -15,7 +15,7 @@ from gateway.config.values import nearest
 from gateway.errors import ConfigError, Finding
 from gateway.findings import parse, shorten
 from gateway.fitting.ruleset import Meta, Ruleset
-from gateway.fitting.ruleset_check import LISTS, SINGLES, check_file, check_whole, rows_of
+from gateway.fitting.ruleset_check import LISTS, SINGLES, check_file, check_whole, first_of, rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,12 +63,26 @@ class Rulesets:
         chain = self._chain(self.path(name_or_path))
         *_, (oldest, whole) = chain
         files = {row.id: oldest.name for _, row in rows_of(whole)}
+        shipped = whole if self._comes_along(oldest) else None
         for path, ruleset in reversed(chain[:-1]):
             whole = _merged(ruleset, whole, path.name)
             files |= {row.id: path.name for _, row in rows_of(ruleset)}
+            shipped = whole if self._comes_along(path) else shipped
         if findings := check_whole(whole, files):
-            raise ConfigError(findings)
-        return whole
+            raise ConfigError(first_of(findings, chain[0][0].name))
+        return whole.differing(_differences(whole, shipped))
+
+    @staticmethod
+    def _comes_along(path: Path) -> bool:
+        """Return whether a file is a shipped one, or an unchanged copy. Raises ConfigError for another that takes its name."""
+        shipped = shipped_dir() / path.name
+        if not shipped.is_file():
+            return False
+        if path.resolve() == shipped.resolve() or path.read_bytes() == shipped.read_bytes():
+            return True
+        hint = f'rename it to own-{path.name}, and write id = "own-{path.stem}" and base = "{path.stem}" in [ruleset]'
+        what = "another content than the one shipped under this id"
+        raise ConfigError([Finding(f"{path}: ruleset.id", what, "an id of its own", hint)])
 
     def _chain(self, path: Path) -> list[tuple[Path, Ruleset]]:
         """Return a file and all it builds on, itself first."""
@@ -106,7 +120,10 @@ def _read(path: Path) -> Ruleset:
         findings += check_file(ruleset, path.stem)
     if ruleset is None or findings:
         raise ConfigError(
-            [Finding(f"{path.name}: {f.path}", f.found, f.expected, f.suggestion) for f in findings]
+            first_of(
+                [Finding(f"{path.name}: {f.path}", f.found, f.expected, f.suggestion) for f in findings],
+                path.name,
+            )
         )
     return ruleset
 
@@ -122,7 +139,7 @@ def _merged(over: Ruleset, base: Ruleset, file: str) -> Ruleset:
     removed, known = set(over.ruleset.remove), {row.id for _, row in rows_of(base)}
     if missing := [name for name in over.ruleset.remove if name not in known]:
         raise ConfigError([_not_removable(name, known, base, file) for name in missing])
-    parts: dict[str, Any] = {"ruleset": _meta(over.ruleset, base.ruleset)}
+    parts: dict[str, Any] = {"ruleset": _meta(over.ruleset, base.ruleset, file)}
     parts["interpretations"] = {**base.interpretations, **over.interpretations}
     for table in LISTS:
         own = {row.id: row for row in getattr(over, table)}
@@ -143,11 +160,42 @@ def _not_removable(name: str, known: set[str], base: Ruleset, file: str) -> Find
     return Finding(f"{file}: ruleset.remove", f'"{name}"', f"the id of a row of {base.ruleset.id}", hint)
 
 
-def _meta(over: Meta, base: Meta) -> Meta:
+def _meta(over: Meta, base: Meta, file: str) -> Meta:
     """Return what a ruleset says of itself; that its base is superseded, and what must be known of it, stays said."""
+    until, own_until = base.superseded_on, over.superseded_on
+    if (
+        until is not None
+        and "superseded_on" in over.model_fields_set
+        and (not own_until or own_until > until)
+    ):
+        hint = "a ruleset that holds a whole newer edition has no base"
+        expected = f"{until} or an earlier day, as {base.id} is superseded then"
+        raise ConfigError([Finding(f"{file}: ruleset.superseded_on", str(own_until or '""'), expected, hint)])
     parts: dict[str, Any] = {key: getattr(base, key) for key in INHERITED if key not in over.model_fields_set}
+    parts["superseded_by"] = over.superseded_by or base.superseded_by
     for key in ("note", "note_zh"):
         own, below = getattr(over, key), getattr(base, key)
         if below:
             parts[key] = " ".join(filter(None, (own, f"{base.id}: {below}")))
     return over.model_copy(update=parts)
+
+
+def _differences(whole: Ruleset, shipped: Ruleset | None) -> tuple[str, ...]:
+    """Return ids of the rows added, changed or left out, switches answered otherwise; "*" of what builds on nothing shipped."""
+    if shipped is None:
+        return ("*",)
+    own, base = ({row.id: row for _, row in rows_of(one)} for one in (whole, shipped))
+    rows = [name for name in own if own[name] != base.get(name)] + [name for name in base if name not in own]
+    switches = sorted(whole.interpretations.keys() | shipped.interpretations.keys())
+    answers = [
+        name
+        for name in switches
+        if whole.choice(name) != shipped.choice(name)
+        or whole.interpretations.get(name) != shipped.interpretations.get(name)
+    ]
+    about = [
+        f"ruleset.{key}"
+        for key in ("valid_from", "water")
+        if getattr(whole.ruleset, key) != getattr(shipped.ruleset, key)
+    ]
+    return (*rows, *answers, *about)
