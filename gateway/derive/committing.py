@@ -19,6 +19,7 @@ from gateway.journal.store import StorageDamaged
 if TYPE_CHECKING:
     from gateway.config.models import Site
     from gateway.derive.agenda import Agenda, Due
+    from gateway.derive.diary import Diary
     from gateway.derive.messenger import Messenger
     from gateway.derive.summaries import Summed
     from gateway.derive.telling import Teller
@@ -50,6 +51,8 @@ class Committing:
     _agenda: Agenda
     _within: Within | None
     _teller: Teller
+    diary: Diary
+    _has_news: bool  # the diary is not as it was committed
 
     def __init__(
         self, site: Site, history: History, clock: Clock, events: EventLog, messenger: Messenger | None
@@ -137,6 +140,8 @@ class Committing:
                 "agenda": self._agenda.body(),
                 "untold": untold.body(),
             }
+            if self._has_news:
+                work.states["diary"] = self.diary.body()
             if self._messenger is not None:
                 sealed = self._messenger.seal(said)
                 work.entries, work.chain = sealed.entries, sealed.sealer.chain
@@ -150,7 +155,7 @@ class Committing:
                 if self._messenger is not None:
                     self._messenger.put_back(said)
         self._saved_s = self._clock.monotonic()
-        self._changed, self.untold = False, untold
+        self._changed, self._has_news, self.untold = False, False, untold
         if self._messenger is not None and sealed is not None:
             self._messenger.committed(sealed)
         if dropped:

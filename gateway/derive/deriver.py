@@ -102,6 +102,7 @@ class Deriver(Committing):
         self._engine.keep_ns = round(self._site.history.keep_s * NS)
         self._engine.mark = self._marks.of
         self.diary, self.published = Diary(states["diary"]), states["fitting"]
+        self._has_news = False
         self._reader = self._journal.reader_at("intervals", reader_state(states["reader"]))
         self._within = within(states["reader"])
         self._read_before = read_before(states["reader"], self._journal)
@@ -243,8 +244,7 @@ class Deriver(Committing):
             for record in group.records:
                 self._idle.told(record)
                 self._teller.record(record, self._work)
-                if isinstance(record, Event) and self.diary.take(record):
-                    self._work.states["diary"] = self.diary.body()
+                self._has_news |= isinstance(record, Event) and self.diary.take(record)
             for reading in self._work.manual:
                 self._agenda.entered(reading.time_ns)
             self._agenda.declared(self._work.events)

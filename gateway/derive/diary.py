@@ -6,13 +6,13 @@ and leaves nothing out.
 
 from __future__ import annotations
 
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gateway.inventory.validity import expired, nonconforming, validity
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-    from datetime import date
+    from collections.abc import Iterator, Mapping
 
     from gateway.inventory.model import Instrument, Inventory
     from gateway.inventory.validity import Doubt
@@ -34,6 +34,17 @@ class News(NamedTuple):
     detail: dict[str, Any]
 
 
+class Told(NamedTuple):
+    """A span as it was told last: the meter the instrument was on, and the first day after it (None: still)."""
+
+    meter: str
+    until: str | None
+
+
+Span = tuple[str, str]
+"""State and first day: what names a span of an instrument."""
+
+
 class Diary:
     """What events told so far: the newest revision, spans of doubt with their ends, reminders."""
 
@@ -41,23 +52,29 @@ class Diary:
         """body: as `body` gave it; None: nothing was told."""
         body = body or {}
         self.revision = int(body.get("revision", 0))
-        self._spans: dict[tuple[str, str, str, str], str | None] = {
-            (instrument, meter, state, since): until
-            for instrument, meter, state, since, until in body.get("spans", ())
-        }
+        self.told_ns = int(body.get("told_ns", 0))
+        """When the newest event of these was told; 0: never."""
+        self._spans: dict[str, dict[Span, Told]] = {}
+        for instrument, meter, state, since, until in body.get("spans", ()):
+            self._spans.setdefault(instrument, {})[state, since] = Told(meter, until)
         self._doubted: set[str] = set(body.get("doubted", ()))
-        self.reminders: set[tuple[str, str, int]] = {
-            (instrument, last_day, step) for instrument, last_day, step in body.get("due", ())
+        self._due: dict[tuple[str, str, int], str] = {
+            (instrument, last_day, step): "".join(day)
+            for instrument, last_day, step, *day in body.get("due", ())
         }
-        """Keys of those told: `gateway.inventory.calendar.Reminder.key`."""
 
     def body(self) -> dict[str, Any]:
         """Return it as plain JSON values."""
         return {
             "revision": self.revision,
-            "spans": [[*key, until] for key, until in self._spans.items()],
+            "told_ns": self.told_ns,
+            "spans": [
+                [instrument, one.meter, *key, one.until]
+                for instrument, spans in self._spans.items()
+                for key, one in spans.items()
+            ],
             "doubted": sorted(self._doubted),
-            "due": [list(one) for one in sorted(self.reminders)],
+            "due": [[*key, day] for key, day in sorted(self._due.items())],
         }
 
     def take(self, event: Event) -> bool:
@@ -65,85 +82,122 @@ class Diary:
         kind, told = event.kind, event.detail
         if kind not in KINDS:
             return False
+        self.told_ns = event.time_ns
         instrument = str(told.get("instrument", ""))
         if kind == APPLIED:
             self.revision = max(self.revision, _whole(told.get("revision")))
         elif kind == VALID_AGAIN:
             self._doubted.discard(instrument)
         elif kind == DUE:
-            self.reminders.add((instrument, str(told.get("last_day", "")), _whole(told.get("step"))))
+            last_day = str(told.get("last_day", ""))
+            self._due[instrument, last_day, _whole(told.get("step"))] = _told_on(last_day, told)
         else:
             until = told.get("until")
             meter, state, since = (str(told.get(name, "")) for name in ("meter", "state", "since"))
-            self._spans[instrument, meter, state, since] = None if until is None else str(until)
+            spans = self._spans.setdefault(instrument, {})
+            spans[state, since] = Told(meter, None if until is None else str(until))
             if until is None:
                 self._doubted.add(instrument)
         return True
 
+    def forget(self, oldest: date) -> None:
+        """Forget spans that were over by then, and reminders of verifications before the newest one of each instrument."""
+        day = oldest.isoformat()
+        for instrument, spans in list(self._spans.items()):
+            kept = {key: one for key, one in spans.items() if one.until is None or one.until > day}
+            if kept:
+                self._spans[instrument] = kept
+            else:
+                del self._spans[instrument]
+        newest: dict[str, str] = {}
+        for instrument, last_day, _ in self._due:
+            newest[instrument] = max(last_day, newest.get(instrument, ""))
+        self._due = {key: told for key, told in self._due.items() if key[1] > day or key[1] == newest[key[0]]}
+
     # what is to be told
+
+    def reminded(self, today: date) -> set[tuple[str, str, int]]:
+        """Return the keys of reminders told (`gateway.inventory.calendar.Reminder.key`).
+
+        Without those told on a day that is still to come: the clock was ahead then, and nobody expects them so early.
+        """
+        day = today.isoformat()
+        return {key for key, told in self._due.items() if told <= day}
 
     def spans(self, inventory: Inventory, today: date, oldest: date) -> Iterator[News]:
         """Yield what of an inventory's spans of doubt was not told, or ends on another day than was told.
 
         oldest: a span that was over by then is of no reading anybody has. One that is not there any more was a mistake: it is
-        told to end where it began. Of an instrument that has left the inventory nothing is taken back.
+        told to end where it began. Of an instrument that has left the inventory nothing is taken back. A span keeps the meter
+        it was told with: what was measured there stays in doubt when the instrument moves on.
         """
         for instrument in inventory.instruments:
-            there = _by_key(instrument, today)
-            for key, span in there.items():
-                until = None if span.until is None else span.until.isoformat()
-                if key in self._spans:
-                    if self._spans[key] != until:
-                        yield _span(key, until, span.why)
-                elif span.until is None or span.until > oldest:
-                    yield _span(key, until, span.why)
-            for key, until in self._spans.items():
-                is_gone = key[0] == instrument.id and key not in there and until != key[3]
-                if is_gone and key[3] <= today.isoformat():  # else the clock was set back: it is to come
-                    yield _span(key, key[3], "taken back: the inventory does not say so any more")
-            if instrument.id in self._doubted and validity(instrument, today) == "valid":
-                ends = [span.until for span in there.values() if span.until is not None]
-                newest = instrument.verification(today)
-                detail = {
-                    "instrument": instrument.id,
-                    "meter": instrument.meter,
-                    "since": max(ends, default=today).isoformat(),
-                    "certificate": "" if newest is None else newest.certificate,
-                }
-                yield News(VALID_AGAIN, instrument.id, detail)
+            yield from self._of(instrument, today, oldest)
 
-    def with_(self, events: Iterable[Event]) -> Diary:
-        """Return what it becomes with these events too."""
-        other = Diary(self.body())
-        for event in events:
-            other.take(event)
-        return other
+    def _of(self, instrument: Instrument, today: date, oldest: date) -> Iterator[News]:
+        told = self._spans.get(instrument.id, {})
+        day = today.isoformat()
+        # Told on a day to come where the clock was ahead then or is back now; they stay as long as they will be true.
+        until_day = max((since for _, since in told), default=day)
+        there = _by_name(instrument, date.fromisoformat(max(day, until_day)))
+        for name, span in there.items():
+            until = None if span.until is None else span.until.isoformat()
+            if name in told:
+                if told[name].until != until:
+                    yield _span(instrument.id, name, Told(told[name].meter, until), span.why)
+            elif span.since <= today and (span.until is None or span.until > oldest):
+                yield _span(instrument.id, name, Told(instrument.meter, until), span.why)
+        for name, one in told.items():
+            if name not in there and one.until != name[1]:
+                why = "taken back: the inventory does not say so any more"
+                yield _span(instrument.id, name, Told(one.meter, name[1]), why)
+        if instrument.id not in self._doubted or validity(instrument, today) != "valid":
+            return
+        if any(span.until is None and name[1] > day for name, span in there.items() if name in told):
+            return  # the clock is back before the doubt: it is not over
+        ends = [one.until for one in there.values() if one.until is not None and one.until <= today]
+        newest = instrument.verification(today)
+        detail = {
+            "instrument": instrument.id,
+            "meter": instrument.meter,
+            "since": max(ends, default=today).isoformat(),
+            "certificate": "" if newest is None else newest.certificate,
+        }
+        yield News(VALID_AGAIN, instrument.id, detail)
 
 
-def _by_key(instrument: Instrument, today: date) -> dict[tuple[str, str, str, str], Doubt]:
-    """Return the spans by what names them; of two that begin alike the one that lasts longer."""
-    found: dict[tuple[str, str, str, str], Doubt] = {}
-    for span in _doubts(instrument, today):
-        key = instrument.id, instrument.meter, span.state, span.since.isoformat()
-        before = found.get(key)
+def _by_name(instrument: Instrument, until: date) -> dict[Span, Doubt]:
+    """Return the spans that begin up to a day by what names them; of two that begin alike the one that lasts longer."""
+    found: dict[Span, Doubt] = {}
+    for span in _doubts(instrument, until):
+        name = span.state, span.since.isoformat()
+        before = found.get(name)
         if before is None or (before.until is not None and (span.until is None or span.until > before.until)):
-            found[key] = span
+            found[name] = span
     return found
 
 
-def _doubts(instrument: Instrument, today: date) -> Iterator[Doubt]:
+def _doubts(instrument: Instrument, until: date) -> Iterator[Doubt]:
     """Yield the spans in which somebody may have relied on an instrument that was in doubt."""
-    yield from (span for span in nonconforming(instrument) if span.since <= today)
+    yield from (span for span in nonconforming(instrument) if span.since <= until)
     if instrument.role != "spare":
-        for span in expired(instrument, today):
+        for span in expired(instrument, until):
             if instrument.removed is None or span.since < instrument.removed:
                 yield span
 
 
-def _span(key: tuple[str, str, str, str], until: str | None, why: str) -> News:
-    instrument, meter, state, since = key
-    detail = {"instrument": instrument, "meter": meter, "since": since, "until": until}
+def _span(instrument: str, name: Span, told: Told, why: str) -> News:
+    state, since = name
+    detail = {"instrument": instrument, "meter": told.meter, "since": since, "until": told.until}
     return News(KIND_OF[state], instrument, detail | {"why": why, "state": state})
+
+
+def _told_on(last_day: str, told: Mapping[str, Any]) -> str:
+    """Return the day a reminder was told on, "" if it does not say."""
+    try:
+        return (date.fromisoformat(last_day) - timedelta(days=_whole(told.get("days_left")))).isoformat()
+    except (ValueError, OverflowError):
+        return ""
 
 
 def _whole(value: object) -> int:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from gateway.derive.diary import Diary
 from gateway.feed.contract import Fitting
 from gateway.inventory.revisions import FOLDER, Revisions
 from simulators.virtual import run
@@ -227,3 +228,20 @@ def test_without_an_inventory_nothing_is_told(tmp_path: Path) -> None:
     assert not said(result, "fitting")
     assert marks(result, "m-001") == [""]
     assert {p["about"]["verification"] for p in said(result, "meter")} == {None}
+
+
+def test_hundreds_of_events_are_told_with_the_diary_made_once_a_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[int] = []
+    body = Diary.body
+
+    def counted(diary: Diary) -> dict[str, Any]:
+        made.append(1)
+        return body(diary)
+
+    monkeypatch.setattr(Diary, "body", counted)
+    result = play(feed_alone(120), tmp_path, Applying(0, inventory(*[{"verifications": [ENDED]}] * 300)))
+    assert told(result)["verification_due", "e-300", None] == 1
+    assert len(told(result)) == 601
+    assert len(made) < 30

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -10,7 +12,7 @@ import pytest
 from gateway.config.site_file import from_toml
 from gateway.derive.diary import Diary
 from gateway.derive.following import Following
-from gateway.derive.keeper import LOOK_S, RETRY_S, Keeper
+from gateway.derive.keeper import LOOK_S, RETRY_S, TOGETHER, Keeper
 from gateway.derive.marks import Marks
 from gateway.derive.site_grid import grid_of
 from gateway.errors import StorageError
@@ -70,6 +72,7 @@ class Rig:
         site = from_toml(text, folder / "site.toml")
         self.revisions = Revisions(folder / "inventory")
         self.noted: list[tuple[str, str, dict[str, Any]]] = []
+        self.turns: list[int] = []  # events noted at each turn of others
         self.deriver, self.rating = FakeDeriver(grid_of(site)), FakeRating()
         self.following = Following(self.revisions, Marks(site.site.timezone))
         journal = cast("Any", type("FakeJournal", (), {"following": 100}))
@@ -85,6 +88,8 @@ class Rig:
         )
 
     def _note(self, kind: str, subject: str, /, **detail: Any) -> None:
+        if not self.noted or len(self.noted) in self.turns[-1:]:
+            asyncio.get_running_loop().call_soon(lambda: self.turns.append(len(self.noted)))
         self.noted.append((kind, subject, detail))
 
     def apply(self, *instruments: dict[str, Any]) -> None:
@@ -235,5 +240,46 @@ def test_meters_are_announced_anew_with_a_revision_and_a_day(rig: Rig) -> None:
         rig.clock.step(86_400)
         await rig.look()
         assert rig.deriver.announced == before + 2
+
+    play(work())
+
+
+def test_a_clock_that_is_back_and_not_synchronised_tells_nothing_for_a_day(rig: Rig) -> None:
+    async def work() -> None:
+        rig.apply(ENDED, {"verifications": [VERIFIED | {"until": "2023-12-20"}]})
+        await rig.look()
+        assert len(rig.deriver.said) == 1
+        rig.kinds()
+        rig.clock.step(-86_400 * 30)
+        rig.clock.synchronised = False
+        assert await rig.look() is True
+        rig.apply()
+        await rig.look(3600)
+        assert (rig.kinds(), len(rig.deriver.said)) == ([], 1)
+        await rig.look(86_400)
+        assert rig.kinds() == ["inventory_applied"], "somebody put a clock right that was ahead"
+
+    play(work())
+
+
+def test_a_synchronised_clock_is_believed_at_once(rig: Rig) -> None:
+    async def work() -> None:
+        rig.apply(ENDED)
+        rig.clock.step(86_400 * 400)
+        await rig.look()
+        rig.kinds()
+        rig.clock.step(-86_400 * 400)
+        await rig.look()
+        assert rig.kinds() == ["verification_due"], "told too early; the span is told"
+
+    play(work())
+
+
+def test_what_thousands_have_to_tell_leaves_everybody_else_their_turn(rig: Rig) -> None:
+    async def work() -> None:
+        rig.apply(*[ENDED] * 1000)
+        await rig.look()
+        assert len(rig.noted) == 2001
+        assert max(after - before for before, after in pairwise([0, *rig.turns])) <= TOGETHER
 
     play(work())
