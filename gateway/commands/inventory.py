@@ -142,7 +142,8 @@ def export(
     if out.suffix.lower() not in (".xlsx", ".toml", ".json"):
         raise typer.BadParameter("a name that ends in .xlsx, .toml or .json", param_hint="--out")
     if blank:
-        chosen = Inventory(organization=Organization(name="(单位名称)"))
+        # nothing is filled in that could be taken for an answer: an untouched copy is refused
+        chosen = Inventory.model_construct(organization=Organization.model_construct(name=""))
     else:
         chosen, _ = _chosen(_site(config), inventory, revision)
     _write(chosen, out)

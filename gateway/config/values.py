@@ -110,14 +110,16 @@ def nearest(word: str, options: Iterable[str], cutoff: float = 0.6) -> str:
 def nearest_few(word: str, options: Iterable[str], count: int, cutoff: float = 0.6) -> list[str]:
     """Return the options most like `word`, at most so many, the likeliest first.
 
-    One that only goes on where the word ends comes before others, the shortest first; a total before its phases.
+    The same in other capitals comes first; one that only goes on where the word ends before others, the shortest first; a total
+    before its phases.
     """
     names = list(options)
+    same = [name for name in names if name.casefold() == word.casefold()]
     close = difflib.get_close_matches(word, names, n=len(names), cutoff=cutoff) if names else []
     goes_on = [name for name in names if name.startswith(word) and name in close]
     goes_on.sort(key=lambda name: (not name.endswith("_total"), len(name)))
     total = _PHASE.sub("_total", close[0]) if close and not _PHASE.search(word) else ""
-    first = [*goes_on, total] if total in names else goes_on
+    first = [*same, *goes_on, total] if total in names else [*same, *goes_on]
     return list(dict.fromkeys([*first, *close]))[:count]
 
 

@@ -7,7 +7,9 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from gateway.config.values import nearest
 from gateway.inventory.sheet_words import OTHER_WORDS
+from gateway.inventory.usual_words import USUAL
 
 if TYPE_CHECKING:
     from gateway.inventory.sheets import Column
@@ -18,6 +20,9 @@ _REFUSED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]|_x
 """What no cell keeps as it is: control characters, and what Excel takes for one."""
 CELL_MAX = 32_767
 """Characters a cell holds. Source: Microsoft, Excel specifications and limits."""
+SHORT = 3
+"""Characters of a Chinese word too short to be recognised by likeness."""
+_NEGATIONS = frozenset("不非未无")
 FLOAT_DIGITS = 15
 """Digits a number in a cell keeps. Source: the same."""
 
@@ -87,13 +92,27 @@ def _integer(cell: Any) -> Any:
 def _word(text: str, column: Column) -> Any:
     """Return the key of a word of a closed list, or the text itself."""
     plain = text.translate(_WIDE).replace(" ", "")
+    usual = USUAL.get(column.key, {}).get(plain.replace("/", "").lower(), "")
+    if usual in column.words and plain not in column.words.values():
+        return usual == "true" if column.holds == "flag" else usual
     for word in (plain, OTHER_WORDS.get(plain, ""), OTHER_WORDS.get(plain.lower(), "")):
         for key, own in column.words.items():
-            if word in (key, own) or word == f"{own}{key}":
+            if word == own or word.lower() == key or word == f"{own}{key}":
                 return key == "true" if column.holds == "flag" else key
     if column.holds == "flag" and plain.lower() in ("true", "false"):
         return plain.lower() == "true"
     return text
+
+
+def near_word(text: str, column: Column) -> str:
+    """Return the word of a closed list that was probably meant, "" if that is not certain.
+
+    Of few Chinese characters one alone turns the meaning round (外校, 自校), so short words are never matched by likeness.
+    """
+    if len(text) <= SHORT and not text.isascii():
+        return ""
+    near = nearest(text, column.words.values(), 0.5)
+    return "" if text[:1] in _NEGATIONS and near[:1] not in _NEGATIONS else near
 
 
 def _number(value: Decimal | str) -> int | float | str:

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 from gateway.config.credit_code import ALPHABET, LENGTH, check_character
 from gateway.errors import Finding
 from gateway.findings import shown
+from gateway.inventory.answers import ITEMS, MANAGEMENT, SELF_CHECK
 from gateway.inventory.check_files import check_files
 from gateway.inventory.check_instruments import check_instruments
 from gateway.inventory.check_site import check_against_site
-from gateway.inventory.draft import Names, draft_of, in_order, undoubted
+from gateway.inventory.draft import Names, by_name, draft_of, in_order, undoubted
 from gateway.inventory.model import ORGANIZATION, OUTSIDE, RESERVED_IDS
 
 if TYPE_CHECKING:
@@ -89,12 +90,13 @@ def _parents(tables: Draft, names: Names) -> Iterator[Finding]:
     """Yield units and equipment whose unit is not there, and units that are parts of themselves."""
     ids = {str(entry.body.get("id")) for entry in tables.units}
     expected = "the id of a unit, or nothing for the organisation itself"
+    named = by_name(entry.body for entry in tables.units)
     for entry in tables.units:
         if entry.value is not None and entry.value.parent and entry.value.parent not in ids:
-            yield names.unknown(f"{entry.path}.parent", entry.value.parent, ids, expected)
+            yield names.unknown(f"{entry.path}.parent", entry.value.parent, ids, expected, named)
     for machine in tables.equipment:
         if machine.value is not None and machine.value.unit and machine.value.unit not in ids:
-            yield names.unknown(f"{machine.path}.unit", machine.value.unit, ids, expected)
+            yield names.unknown(f"{machine.path}.unit", machine.value.unit, ids, expected, named)
     yield from _cycles(tables.units)
 
 
@@ -150,6 +152,7 @@ def _once(keys: Sequence[tuple[str, Hashable, str]], expected: str) -> Iterator[
 
 def _flows(tables: Draft, names: Names) -> Iterator[Finding]:
     ids = tables.owner_ids() | RESERVED_IDS
+    named = tables.owner_names()
     expected = f'"{OUTSIDE}", "{ORGANIZATION}", or {END}'
     for entry in tables.flows:
         flow = entry.value
@@ -157,13 +160,13 @@ def _flows(tables: Draft, names: Names) -> Iterator[Finding]:
             continue
         for key, end in (("from", flow.from_end), ("to", flow.to_end)):
             if end not in ids:
-                yield names.unknown(f"{entry.path}.{key}", end, ids, expected)
+                yield names.unknown(f"{entry.path}.{key}", end, ids, expected, named)
         if flow.from_end == flow.to_end and not {"from", "to"} & entry.doubtful:
             yield Finding(f"{entry.path}.to", f'"{flow.to_end}", where it comes from', "another end")
         if flow.seasonal_heating and flow.energy_kind not in HEATING and "energy_kind" not in entry.doubtful:
             found = f"true, of {flow.energy_kind}"
             yield Finding(f"{entry.path}.seasonal_heating", found, "steam or hot_water", "remove it")
-        if flow.year is not None and flow.yearly is None:
+        if flow.year is not None and flow.yearly is None and "yearly" not in entry.doubtful:
             yield Finding(
                 f"{entry.path}.year",
                 str(flow.year),
@@ -174,11 +177,12 @@ def _flows(tables: Draft, names: Names) -> Iterator[Finding]:
 
 def _declared(tables: Draft, names: Names) -> Iterator[Finding]:
     """Yield what is wrong with declared losses, stocks and answers: unknown units, one thing declared twice."""
-    ids = tables.owner_ids()
+    ids, named = tables.owner_ids(), tables.owner_names()
     losses = [(entry.path, entry.value) for entry in tables.losses if entry.value is not None]
     for path, loss in losses:
         if loss.unit and loss.unit not in ids:
-            yield names.unknown(f"{path}.unit", loss.unit, ids, f"{END}, or nothing for the organisation")
+            expected = f"{END}, or nothing for the organisation"
+            yield names.unknown(f"{path}.unit", loss.unit, ids, expected, named)
         if loss.percent > LOSS_PERCENT_MAX:
             yield Finding(f"{path}.percent", f"{loss.percent:f}", "100 at most: it is a share of the intake")
     shares = [
@@ -197,3 +201,7 @@ def _declared(tables: Draft, names: Names) -> Iterator[Finding]:
     yield from _once(
         [(f"{path}.item", one.item, one.item) for path, one in answers], "one answer for each item"
     )
+    for path, one in answers:
+        if one.item not in ITEMS:
+            expected = f"the key of an item: {MANAGEMENT[0]} to {MANAGEMENT[-1]}, or one of the self-check list 自查表, {SELF_CHECK[0].key} …"
+            yield names.unknown(f"{path}.item", one.item, ITEMS, expected)

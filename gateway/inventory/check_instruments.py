@@ -9,6 +9,7 @@ from gateway.energy_kinds import ENERGY_KINDS, plausible
 from gateway.errors import Finding
 from gateway.inventory.check_files import is_inside
 from gateway.inventory.check_joints import Joints
+from gateway.inventory.draft import by_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -48,6 +49,7 @@ def check_instruments(tables: Draft, names: Names) -> Iterator[Finding]:
     flows = {one.value.id: one for one in tables.flows if one.value is not None and ids[one.value.id] == 1}
     ends = tables.owner_ids()
     joints = Joints(tables.flows, tables.equipment, tables.units)
+    by = by_name(entry.body for entry in tables.flows)
     for entry in tables.instruments:
         instrument = entry.value
         if instrument is None:
@@ -58,7 +60,7 @@ def check_instruments(tables: Draft, names: Names) -> Iterator[Finding]:
         measured, named = [], set()
         for i, flow_id in enumerate(instrument.flows, 1):
             if flow_id not in ids:
-                yield names.unknown(f"{entry.path}.flows[{i}]", flow_id, ids, "the id of a flow")
+                yield names.unknown(f"{entry.path}.flows[{i}]", flow_id, ids, "the id of a flow", by)
             elif flow_id in named:
                 yield Finding(f"{entry.path}.flows[{i}]", f'"{flow_id}" again', "each flow once", "remove it")
             elif flow_id in flows:

@@ -8,7 +8,7 @@ from gateway.config.channels import channels
 from gateway.config.meters import profile_library
 from gateway.config.reports import reported
 from gateway.errors import Finding
-from gateway.inventory.draft import Names, draft_of
+from gateway.inventory.draft import Names, by_name, draft_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,6 +31,7 @@ def check_against_site(inventory: Inventory, site: Site) -> list[Finding]:
 def _findings(inventory: Inventory, site: Site, library: Library) -> Iterator[Finding]:
     meters = {meter.id: meter for meter in site.meters}
     kinds = {flow.id: flow.energy_kind for flow in inventory.flows}
+    named = by_name({"id": meter.id, "name": meter.name} for meter in site.meters)
     names = Names()
     for entry in draft_of(inventory).instruments:
         one = entry.value
@@ -45,7 +46,7 @@ def _findings(inventory: Inventory, site: Site, library: Library) -> Iterator[Fi
         meter = meters.get(one.meter)
         if meter is None:
             expected = "the id of a meter of the site file, or nothing if it is not connected"
-            yield names.unknown(f"{entry.path}.meter", one.meter, meters, expected)
+            yield names.unknown(f"{entry.path}.meter", one.meter, meters, expected, named)
             continue
         kind = next((kinds[flow] for flow in one.flows if flow in kinds), "")
         if kind and kind != meter.energy_kind:

@@ -52,6 +52,10 @@ class Draft:
         """Return units and equipment: what flows go to and from, in one namespace."""
         return [*self.units, *self.equipment]
 
+    def owner_names(self) -> dict[str, str]:
+        """Return name -> id of units and equipment, of names that stand once."""
+        return by_name(entry.body for entry in self.owners())
+
     def owner_ids(self) -> set[str]:
         """Return the ids of units and equipment, also of those with faults."""
         return {str(entry.body.get("id")) for entry in self.owners()}
@@ -92,6 +96,16 @@ def draft_of(inventory: Inventory) -> Draft:
     )
 
 
+def by_name(bodies: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Return name -> id of tables, of names that stand once: who writes a name where an id is asked for means that one."""
+    found: dict[str, set[str]] = {}
+    for body in bodies:
+        name, own = body.get("name"), body.get("id")
+        if isinstance(name, str) and name.strip() and isinstance(own, str):
+            found.setdefault(name.strip(), set()).add(own)
+    return {name: next(iter(ids)) for name, ids in found.items() if len(ids) == 1}
+
+
 class Names:
     """Ids that may be referred to, and what to say of one that is not among them."""
 
@@ -99,8 +113,18 @@ class Names:
         """Nothing has been suggested yet."""
         self._looks = 0
 
-    def unknown(self, path: str, name: str, known: Collection[str], expected: str) -> Finding:
-        """Return the finding of a name that is not known, with the nearest one as long as that is no flood."""
+    def unknown(
+        self,
+        path: str,
+        name: str,
+        known: Collection[str],
+        expected: str,
+        named: Mapping[str, str] | None = None,
+    ) -> Finding:
+        """Return the finding of an id that is not known, with the nearest one as long as that is no flood. named: name -> id."""
+        own = (named or {}).get(name.strip())
+        if own is not None:
+            return Finding(path, shown(name), expected, f"that is its name; its id is {own}")
         near = ""
         if self._looks < LOOKS_MAX:
             self._looks += len(known)

@@ -30,6 +30,7 @@ from gateway.inventory.model import (
     Stock,
     Unit,
 )
+from gateway.inventory.places import in_toml
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -125,7 +126,7 @@ def _draft(body: Mapping[str, Any], findings: list[Finding]) -> Draft:
 
 def _entry(model: type[Table], findings: list[Finding], body: dict[str, Any], path: str) -> Entry[Any]:
     value, found, doubtful = salvage(model, body, path, {}, STAND_INS.get(model))
-    findings += found
+    findings += map(in_toml, found)
     return Entry(path, body, value, doubtful)
 
 

@@ -20,13 +20,14 @@ Holds = Literal["text", "id", "ids", "word", "flag", "integer", "number", "day",
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column. words: of a closed list, key of the inventory -> Chinese word; of ids: words for some of them."""
+    """One column. words: of a closed list, key of the inventory -> Chinese word; of ids: words for some of them. hint: for the guide."""
 
     key: str
     heading: str
     holds: Holds = "text"
     required: bool = False
     words: Mapping[str, str] = field(default_factory=dict)
+    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,7 @@ _SOURCE = Column("source", "数值来源")
 _DOCUMENT = Column("document", "文件编号")
 _DECLARED = Column("document", "文件编号", required=True)
 _INSTRUMENT = Column("instrument", "器具标识", "id", required=True)
+_CHANNEL = "通道名: a-z 0-9 _, 如 energy_active_import_total; 仪表只有一个累计通道时不填 a channel of that meter; empty: its only counter"
 
 SHEETS: tuple[Sheet, ...] = (
     Sheet(
@@ -156,8 +158,8 @@ SHEETS: tuple[Sheet, ...] = (
             _word("current", "电流种类", words.CURRENTS),
             _word("weighing", "衡器种类", words.WEIGHINGS),
             Column("dn_mm", "公称通径 mm", "integer"),
-            Column("meter", "接入仪表标识", "id"),
-            Column("channel", "接入通道", "id"),
+            Column("meter", "接入仪表标识", "id", hint="站点文件中仪表的标识 id of a meter of the site file"),
+            Column("channel", "接入通道", "id", hint=_CHANNEL),
             Column("barcode", "条码"),
             Column("installer", "安装单位"),
             Column("installed", "安装日期", "day"),
@@ -267,7 +269,7 @@ SHEETS: tuple[Sheet, ...] = (
         "管理项答复",
         "answers",
         (
-            Column("item", "项目", required=True),
+            Column("item", "项目", required=True, hint="项目的键, 见下表 key of the item, listed below"),
             _word("answer", "答复", words.ANSWERS, required=True),
             _DECLARED,
         ),

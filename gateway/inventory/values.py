@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, PlainSerializer, PlainValidator, WithJsonSchema
 
 from gateway.config.values import unusable
+from gateway.inventory.slips import amount_hint, class_hint
 
 DAY = re.compile(r"(\d{4})[-/.年](\d{1,2})[-/.月](\d{1,2})日?", re.ASCII)
 AMOUNT = re.compile(r"(\d{1,15}(?:\.\d{1,12})?) ?([A-Za-z][A-Za-z0-9·./%³]{0,15})")
@@ -73,9 +74,8 @@ def _measured(units: tuple[dict[str, Decimal], ...], example: str) -> Any:
             else None
         )
         if match is None or match[2] not in known:
-            raise unusable(
-                f'a number with its unit: "{example}"', hint="units: " + ", ".join(dict.fromkeys(known))
-            )
+            hint = amount_hint(value, known) or "units: " + ", ".join(dict.fromkeys(known))
+            raise unusable(f'a number with its unit: "{example}"', hint=hint)
         return Measured(Decimal(match[1]), match[2])
 
     return parse
@@ -137,7 +137,7 @@ def _class(value: object) -> str:
         raise unusable('an accuracy class as text: "0.5S", "1.0", "B"')
     text = value.strip().removesuffix("级").strip().upper()
     if text and (not CLASS.fullmatch(text) or (text[0].isdigit() and not Decimal(text.removesuffix("S")))):
-        raise unusable('an accuracy class: "0.5S", "1.0", "B"')
+        raise unusable('an accuracy class: "0.5S", "1.0", "B"', hint=class_hint(text))
     return text
 
 

@@ -8,6 +8,7 @@ import zipfile
 import zlib
 from contextlib import closing
 from dataclasses import dataclass, field
+from decimal import Decimal
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 from xml.etree.ElementTree import ParseError
@@ -16,6 +17,8 @@ from gateway.config.values import nearest
 from gateway.errors import ConfigError, Finding, MetergateError
 from gateway.findings import shown
 from gateway.inventory.cells import value_of
+from gateway.inventory.draft import Names, by_name
+from gateway.inventory.places import HEADING_ROWS, NO_ORGANIZATION, filled, in_cells, rank, where
 from gateway.inventory.sheets import SHEETS, Column, Sheet
 
 if TYPE_CHECKING:
@@ -26,7 +29,6 @@ FILE_MAX_BYTES = 64 << 20
 UNPACKED_MAX_BYTES = 256 << 20
 """Bound of what a workbook unpacks to; a bomb is refused."""
 ROWS_MAX = 100_000
-HEADING_ROWS = 3
 _FORMULA = re.compile(rb"<f[\s/>]")
 _LIST = re.compile(r"\[\d+\]$")
 BROKEN = (zipfile.BadZipFile, zlib.error, ParseError, KeyError, ValueError, TypeError, EOFError, IndexError)
@@ -60,51 +62,29 @@ class Sheets:
 
     def placed(self, findings: Iterable[Finding]) -> list[Finding]:
         """Return findings with sheet, row and column in place of the inventory's keys, in the order of the sheets."""
-        return sorted((self._placed(finding) for finding in findings), key=_rank)
+        return sorted((self._placed(finding) for finding in findings), key=rank)
 
     def _placed(self, finding: Finding) -> Finding:
         path, row = self._row(finding.path)
         if row is None:
-            return finding
+            return NO_ORGANIZATION if finding.path == "organization" else finding
         key = _LIST.sub("", finding.path[len(path) :].lstrip("."))
         column = next((one for one in row.sheet.columns if one.key == key), None)
         other, earlier = self._row(finding.suggestion.partition(" ")[0])
         suggestion = finding.suggestion
         if earlier is not None:
             suggestion = suggestion.replace(other, f"{earlier.sheet.title} row {earlier.number}", 1)
-        expected = finding.expected
-        if column is not None and column.words and column.holds != "id" and expected.startswith("one of "):
-            expected = "one of " + ", ".join(column.words.values())
-            near = nearest(finding.found.strip('"'), column.words.values(), 0.5)
-            suggestion = f"try {near}" if near else suggestion
         place = where(row.sheet, row.number, row.letters.get(key, ""), column)
-        return Finding(place, finding.found, expected, suggestion)
+        words = (finding.expected, filled(suggestion, row.sheet))
+        return Finding(
+            place, finding.found, *(words if column is None else in_cells(finding, column, *words))
+        )
 
     def _row(self, path: str) -> tuple[str, _Row | None]:
         """Return the entry a path leads into or to, and its row."""
         while path and path not in self._rows:
             path = path[: max(path.rfind("."), path.rfind("["), 0)]
         return path, self._rows.get(path)
-
-
-def _rank(finding: Finding) -> tuple[int, int]:
-    """Return sheet and row of a place; what is about the whole workbook comes first."""
-    title, _, rest = finding.path.partition(", row ")
-    number = re.match(r"\d+", rest)
-    order = next((i for i, sheet in enumerate(SHEETS) if sheet.title == title), -1)
-    return order, int(number[0]) if number else 0
-
-
-def where(sheet: Sheet, row: int, letter: str, column: Column | None) -> str:
-    """Return a place as people find it: sheet, row, column with its heading."""
-    place = f"{sheet.title}, row {row}"
-    if column is None:
-        return place
-    return (
-        f"{place}, column {letter} {column.heading} {column.key}"
-        if letter
-        else f"{place}, {column.heading} {column.key}"
-    )
 
 
 def read_workbook(path: Path) -> Sheets:
@@ -239,12 +219,21 @@ def _values(
         if cell.data_type == "e":
             hint = "correct the formula, or write the value"
             found.findings.append(Finding(path, shown(cell.value), "a value", hint))
-        elif (value := value_of(cell.value, column)) is not None:
+        elif (value := value_of(_seen(cell, column), column)) is not None:
             values[column.key] = value
         elif (sheet.key, number, place) in found.formulas:
             hint = "open and save the workbook in a spreadsheet, or write the value"
             found.findings.append(Finding(path, "a formula that was never computed", "a value", hint))
     return values
+
+
+def _seen(cell: Any, column: Column) -> Any:
+    """Return a cell's value; of a number that is shown as a percentage the text one sees: 2% is kept as 0.02."""
+    value = cell.value
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if is_number and column.holds in ("integer", "number") and "%" in str(cell.number_format):
+        return f"{(Decimal(str(value)) * 100).normalize():f}%"
+    return value
 
 
 def _headings(
@@ -340,12 +329,9 @@ def _put_inside(sheet: Sheet, row: _Row, values: dict[str, Any], found: Sheets) 
         found.findings.append(Finding(place, "nothing", f"whose row it is: {column.heading}"))
         return
     ids = [known for table, known in found.entries if table in tables]
-    near = nearest(str(own), ids)
-    found.findings.append(
-        Finding(
-            place, shown(own), f"an id of {' or '.join(tables)}", f'did you mean "{near}"?' if near else ""
-        )
-    )
+    named = by_name(entry for (table, _), (_, entry) in found.entries.items() if table in tables)
+    finding = Names().unknown(place, str(own), ids, f"an id of {' or '.join(tables)}", named)
+    found.findings.append(finding)
 
 
 def _put(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from gateway.errors import ConfigError, Finding, MetergateError
+from gateway.inventory.answers import MANAGEMENT, SELF_CHECK
 from gateway.inventory.cells import CELL_MAX, cell_of
 from gateway.inventory.sheets import GUIDE, SHEETS, Column, Sheet
 from gateway.inventory.workbook_reading import missing_extra
@@ -202,8 +203,17 @@ def _guide(book: Any, style: _Style) -> None:
         for column in sheet.columns:
             must = " *" if column.required else ""
             words = ", ".join(f"{word} {key}" for key, word in column.words.items())
-            row = (sheet.title, column.heading + must, column.key, HOLDS[column.holds], words)
+            row = (sheet.title, column.heading + must, column.key, column.hint or HOLDS[column.holds], words)
             tab.append([_cell(tab, text, alignment=style.wrapped) for text in row])
+    tab.append([])
+    heads = ("管理项答复 answers", "项目 item", "", "问题 question", "")
+    tab.append([_cell(tab, head, font=style.title, fill=style.filled) for head in heads])
+    form = [
+        (key, "表 1-8-1", f"第 {n} 项", "原文措辞未见 wording not seen")
+        for n, key in enumerate(MANAGEMENT, 1)
+    ]
+    for key, of, zh, en in (*form, *SELF_CHECK):
+        tab.append([_cell(tab, text, alignment=style.wrapped) for text in (key, of, "", zh, en)])
 
 
 def _width(text: str) -> int:

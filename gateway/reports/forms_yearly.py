@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+from gateway.inventory.answers import MANAGEMENT
 from gateway.reports.sheets import Column, Sheet
 from gateway.reports.tally import percent, subtotals
 from gateway.reports.wording import NOT_SEEN, ROUNDED, RUNNING, SUBTOTALS, UNKNOWN, category, energy, yes_no
@@ -53,8 +54,6 @@ ITEMS = (
     Column("是/否", "Answer", 26),
     Column("依据文件", "Document", 24),
 )
-MANAGEMENT = tuple(f"1-8-1.{number}" for number in range(1, 9))
-"""Keys of the eight items in `[[answers]]`."""
 PARTS = {1: "一、进出用能单位 Level 1", 2: "二、进出主要次级用能单位 Level 2"}
 ANSWERS = {"yes": "是 yes", "no": "否 no", "not_applicable": "不适用 n/a"}
 STOPPED = "停用 stopped"

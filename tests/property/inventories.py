@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from gateway.energy_kinds import ENERGY_KINDS
 from gateway.inventory import sheet_words as words
+from gateway.inventory.answers import ITEMS
 from gateway.inventory.reading import from_body
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ YEAR = st.integers(1990, 2100)
 YEARLY = st.sampled_from(["12000 t", "0.5 kWh", "850000 kWh", "3.25 m3", "7 GJ"])
 RATED = st.sampled_from(["55 kW", "2.5 t/h", "10 m3/h", "0.1 MW"])
 NUMBER = st.sampled_from([40, 0.5, "0.1", "12345678901234.5678", "1.50", 1e-6])
+PERCENT = st.sampled_from([40, 0.5, "0.1", 100, "1.50", 1e-6])
 CLASS = st.sampled_from(["", "0.5S", "1.0", "2", "B", "0.05"])
 
 
@@ -112,11 +114,17 @@ def inventories(draw: st.DrawFn, text: st.SearchStrategy[str]) -> Inventory:
         "equipment": machines,
         "flows": flows,
         "instruments": instruments,
-        "losses": [{"energy_kind": draw(KIND), "percent": draw(NUMBER), "source": draw(text)}],
+        "losses": [{"energy_kind": draw(KIND), "percent": draw(PERCENT), "source": draw(text)}],
         "staff": draw(st.lists(staff, max_size=2)),
         "stocks": [
             {"energy_kind": draw(KIND), "year": draw(YEAR), "consumed": draw(YEARLY), "document": draw(text)}
         ],
-        "answers": [{"item": draw(text), "answer": draw(_of(words.ANSWERS)), "document": draw(text)}],
+        "answers": [
+            {
+                "item": draw(st.sampled_from(ITEMS)),
+                "answer": draw(_of(words.ANSWERS)),
+                "document": draw(text),
+            }
+        ],
     }
     return from_body(body, "drawn")

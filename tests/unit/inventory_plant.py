@@ -130,7 +130,7 @@ purchased = "1200 t"
 document = "盘点表"
 
 [[answers]]
-item = "B.1"
+item = "1-8-1.1"
 answer = "yes"
 document = "制度 3"
 """

@@ -62,7 +62,7 @@ MISTAKES: list[tuple[str, str, str, str, str, str, str]] = [
     # declared
     ("loss-share", "percent = 1.5", "percent = 500", "losses[1].percent", "500", "100 at most", ""),
     ("loss-unit", 'unit = "kilns"\nenergy_kind', 'unit = "kilnz"\nenergy_kind', "losses[1].unit", "kilnz", "unit or equipment", "kilns"),
-    ("answer-twice", "[[answers]]", '[[answers]]\nitem = "B.1"\nanswer = "no"\ndocument = "x"\n[[answers]]', "answers[2].item", "again", "one answer", "answers[1]"),
+    ("answer-twice", "[[answers]]", '[[answers]]\nitem = "1-8-1.1"\nanswer = "no"\ndocument = "x"\n[[answers]]', "answers[2].item", "again", "one answer", "answers[1]"),
     ("code", CODE, '"91350100M000100Y44"', "organization.credit_code", "Y44", "fits the others", "misprint"),
     ("code-length", CODE, '"9135"', "organization.credit_code", "9135", "18", ""),
 ]  # fmt: skip

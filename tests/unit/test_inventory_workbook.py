@@ -156,7 +156,7 @@ def test_words_of_ends_and_flags(ledger: Path) -> None:
 @pytest.mark.parametrize(
     ("sheet", "key", "row", "cell", "told"),
     [
-        (INSTRUMENTS, "status", 4, "合恪", ("row 4, column E 检定校准状态 status", "one of 合格, 准用, 停用", "try 合格")),
+        (INSTRUMENTS, "status", 4, "合恪", ("row 4, column E 检定校准状态 status", "one of 合格, 准用, 停用")),
         (INSTRUMENTS, "category", 3, None, ("row 3, column C 计量器具类别 category", "nothing")),
         (INSTRUMENTS, "flows", 3, "gird", ("row 3, column D 所测流向标识 flows", '"gird"', '"grid"')),
         (INSTRUMENTS, "own_number", 4, "E-001", ("row 4, column L 管理编号 own_number", "instruments row 3 has it already")),
