@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gateway.config.models import Site
+    from gateway.evidence.exemptions import Exempted, InForce
     from gateway.evidence.trace import Stretch, Trace
-    from gateway.fitting.outcome import Need
     from gateway.intervals.grid import Grid
     from gateway.inventory.model import Instrument, Inventory
     from gateway.inventory.validity import Doubt
@@ -31,7 +31,7 @@ class Found(NamedTuple):
     until: date
     doubts: Sequence[Doubt]
     traced: Trace | None
-    exempt: Sequence[Need]
+    exempt: Sequence[Exempted]
     damaged: int = 0
 
 
@@ -74,13 +74,14 @@ def _found(site: Site, file: Path | None, name: str, since: str, until: str, rul
     from gateway.commands.fitting_work import day_of, inventory_of
     from gateway.inventory.validity import doubts
 
-    ledger, _, _ = inventory_of(site, file)
+    ledger, revision, _ = inventory_of(site, file)
     known = {one.id: one for one in ledger.instruments}
     instrument = known[one_of(name, known, "instrument in the inventory")]
     today = day_of("", site)
     doubted = doubts(instrument, today + timedelta(days=1))
     first, end = _days(since, until, doubted, today)
-    exempt = _exempt(site, ledger, instrument, ruleset, min(end - timedelta(days=1), today))
+    plans = _plans(site, ledger, revision)
+    exempt = _exempt(site, plans, instrument, ruleset, first, min(end, today + timedelta(days=1)))
     if not instrument.meter:
         return Found(instrument, first, end, doubted, None, exempt)
     traced, damaged = _traced(site, instrument, first, end)
@@ -116,14 +117,31 @@ def _traced(site: Site, instrument: Instrument, first: date, end: date) -> tuple
         return found, len(store.unreadable)
 
 
-def _exempt(site: Site, ledger: Inventory, instrument: Instrument, ruleset: str, on: date) -> list[Need]:
-    """Return the exemptions that rest on an instrument on a day; what it delivered does not matter for them."""
+def _exempt(
+    site: Site, plans: Sequence[InForce], instrument: Instrument, ruleset: str, first: date, until: date
+) -> list[Exempted]:
+    """Return the exemptions that rested on an instrument, with their days; what it delivered does not matter for them."""
     from gateway.commands.fitting_work import rulesets_of
-    from gateway.evidence.trace import exemptions
-    from gateway.fitting.evaluate import evaluate
+    from gateway.evidence.exemptions import exempted
 
-    rules, water = rulesets_of(site, ruleset, "")
-    return exemptions(evaluate(ledger, rules, water, on, None), instrument.id)
+    return exempted(instrument.id, plans, rulesets_of(site, ruleset, ""), first, until)
+
+
+def _plans(site: Site, ledger: Inventory, revision: int | None) -> list[InForce]:
+    """Return the inventory that was gone by, by day: each revision from the day it was applied; one that was not applied always."""
+    from gateway.clock import local
+    from gateway.evidence.exemptions import InForce
+    from gateway.inventory.in_force import revisions
+
+    if revision is None:
+        return [InForce(date.min, ledger)]
+    applied = revisions(site)
+    found: dict[date, InForce] = {}
+    for head in applied.heads():
+        day = date.fromisoformat(local(head.applied_ns, site.site.timezone).partition(" ")[0])
+        found = {since: one for since, one in found.items() if since < day}  # of one day the last
+        found[day] = InForce(day, ledger if head.number == revision else applied.at(head.number).inventory)
+    return list(found.values())
 
 
 # -- JSON -----------------------------------------------------------------------------------------------------
@@ -210,15 +228,18 @@ def _totals(traced: Trace, grid: Grid) -> Iterator[dict[str, Any]]:
         }
 
 
-def _exemption(one: Need) -> dict[str, Any]:
+def _exemption(one: Exempted) -> dict[str, Any]:
+    need = one.need
     return {
-        "level": one.level,
-        "energy_kind": one.energy_kind,
-        "flow": one.flow,
-        "owners": list(one.owners),
-        "exempt": one.exempt,
-        "clause": one.exempt_clause,
-        "rests_on": list(one.rests_on),
+        "since": one.since.isoformat(),
+        "until": one.until.isoformat(),
+        "level": need.level,
+        "energy_kind": need.energy_kind,
+        "flow": need.flow,
+        "owners": list(need.owners),
+        "exempt": need.exempt,
+        "clause": need.exempt_clause,
+        "rests_on": list(need.rests_on),
     }
 
 
@@ -280,19 +301,23 @@ def _parts(traced: Trace, grid: Grid) -> Iterator[Any]:
         yield totals
 
 
-def _exemptions(needs: Sequence[Need]) -> Any:
+def _exemptions(exempt: Sequence[Exempted]) -> Any:
     from gateway.commands.grid import Grid as Table
     from gateway.commands.grid import words
 
     table = Table(
-        "level", "kind", "flow", words("ground"), "clause", title="Exemptions that rest on it 依赖它的免配"
+        "from",
+        "up to 不含",
+        "level",
+        "kind",
+        "flow",
+        words("ground"),
+        "clause",
+        title="Exemptions that rest on it 依赖它的免配",
     )
-    for one in needs:
-        table.add_row(
-            str(one.level),
-            one.energy_kind,
-            one.flow,
-            f"{one.exempt} {one.exempt_zh}".strip(),
-            one.exempt_clause,
-        )
+    for one in exempt:
+        need = one.need
+        ground = f"{need.exempt} {need.exempt_zh}".strip()
+        days = one.since.isoformat(), one.until.isoformat()
+        table.add_row(*days, str(need.level), need.energy_kind, need.flow, ground, need.exempt_clause)
     return table

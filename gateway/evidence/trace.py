@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from gateway.config.models import Site
     from gateway.config.periods import AggregateConfig
     from gateway.derive.sums import Sums
-    from gateway.fitting.outcome import Need, Outcome
     from gateway.history.read import Queries
     from gateway.history.work import TotalRow
     from gateway.intervals.grid import Grid
@@ -151,13 +150,6 @@ def trace(
     intervals = tuple(_intervals(history, instrument, span, told))
     totals = tuple(_totals(history, site, instrument, span, lambda part: advance(0.5 + part / 2)))
     return Trace(span, 0 if oldest is None else oldest.start_ns, history.oldest_seq(), intervals, totals)
-
-
-def exemptions(outcome: Outcome, instrument: str) -> list[Need]:
-    """Return the needs that were waived by central metering that rests on an instrument, each once."""
-    rows = (*outcome.rows, *outcome.water_rows)
-    needs = (one.need for row in rows for one in row.judged)
-    return list(dict.fromkeys(need for need in needs if need.exempt and instrument in need.rests_on))
 
 
 def _told(

@@ -15,7 +15,9 @@ from gateway.errors import MetergateError
 from gateway.evidence.evidence_file import read_evidence
 from gateway.evidence.trace import span_of_days, trace
 from gateway.feed.jws import parse
+from gateway.inventory.model import Inventory
 from gateway.inventory.reading import load
+from gateway.inventory.revisions import Revisions
 from tests.unit.fitting_rig import flow, machine, process, unit
 from tests.unit.history_site import HistorySite
 from tests.unit.sums_rig import KEY, at
@@ -156,6 +158,44 @@ def test_exemptions_that_rest_on_it_are_listed(here: HistorySite) -> None:
     assert {(one["level"], one["flow"]) for one in found} == {(3, "p-1"), (3, "p-2")}
     assert all(one["clause"] and one["rests_on"] == ["e-2"] for one in found)
     assert not traced(here, "e-1", "--since", "2026-08-30", "--until", "2026-08-31")["exemptions"]
+
+
+def test_exemptions_of_one_that_was_removed_have_their_days(here: HistorySite) -> None:
+    ledger = json.loads(here.file.with_name("ledger.json").read_bytes())
+    ledger["instruments"][1]["removed"] = "2026-07-15"
+    here.file.with_name("ledger.json").write_bytes(orjson.dumps(ledger))
+    found = traced(here, "e-2", "--since", "2026-03-01", "--until", "2026-09-01")["exemptions"]
+    assert [(one["flow"], one["since"], one["until"]) for one in found] == [
+        ("p-1", "2026-03-01", "2026-07-15"),
+        ("p-2", "2026-03-01", "2026-07-15"),
+    ]
+    assert "2026-07-15" in run(here, "trace", "e-2", "--since", "2026-03-01", "--until", "2026-09-01")
+
+
+def test_exemptions_of_an_applied_inventory_follow_its_revisions(here: HistorySite) -> None:
+    kept = Revisions(here.site.gateway.state_dir / "inventory")
+    first = load(here.file.with_name("ledger.json"))
+    kept.add(first, "Li", "first", at("2026-06-01T10:00"))
+    body = json.loads(here.file.with_name("ledger.json").read_bytes())
+    body["instruments"][1]["flows"] = []
+    kept.add(Inventory.model_validate(body), "Li", "second", at("2026-08-20T10:00"))
+    words = [
+        "trace",
+        "e-2",
+        "--since",
+        "2026-05-01",
+        "--until",
+        "2026-09-01",
+        "--json",
+        "--config",
+        str(here.file),
+    ]
+    answer = CliRunner().invoke(app, words, catch_exceptions=False)
+    found = json.loads(answer.stdout)["exemptions"]
+    assert [(one["flow"], one["since"], one["until"]) for one in found] == [
+        ("p-1", "2026-05-01", "2026-08-20"),
+        ("p-2", "2026-05-01", "2026-08-20"),
+    ]
 
 
 def test_gaps_are_counted_and_never_zero(here: HistorySite) -> None:
