@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path  # noqa: TC003 - typer reads the annotations
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,6 +17,8 @@ from gateway.commands.options import Config, Json, print_json
 from gateway.errors import MetergateError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from gateway.config.models import Site
     from gateway.feed.keys import Key, PublicKey
     from gateway.reports.pack import Checked
@@ -140,6 +142,21 @@ def _body(found: Checked, *, is_ok: bool) -> dict[str, object]:
     }
 
 
+def standing(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return on which inventory and evidence a pack's result stands, as its manifest says."""
+    revision, known = manifest.get("revision"), manifest.get("evidence")
+    stands = "NOT APPLIED 未批准: a file nobody approved" if revision is None else f"revision {revision}"
+    if not isinstance(known, dict):
+        return [("inventory", stands), ("evidence", "none 无, or the pack does not say")]
+    if known.get("origin") == "history":
+        return [
+            ("inventory", stands),
+            ("evidence", f"the gateway's own history 本网关历史数据: {known.get('source')}"),
+        ]
+    told = f"A FILE handed in 由文件提交, SHA-256 {known.get('sha256')}; it says of itself: {known.get('source')}"
+    return [("inventory", stands), ("evidence", told)]
+
+
 def _show(found: Checked, *, is_ok: bool) -> None:
     from gateway.commands.plain import plain
     from gateway.feed.keys import for_paper
@@ -147,6 +164,8 @@ def _show(found: Checked, *, is_ok: bool) -> None:
     manifest = found.manifest
     for name in ("organization", "gateway", "made_at", "as_of", "inventory_digest"):
         typer.echo(f"{name:<17} {plain(str(manifest.get(name, '')))}")
+    for name, text in standing(manifest):
+        typer.echo(f"{name:<17} {plain(text)}")
     typer.echo(f"{'members':<17} {found.members}")
     if found.signer is None:
         typer.echo("signature 签名     NONE 无签名")

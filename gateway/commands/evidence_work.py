@@ -215,6 +215,7 @@ def _compared(site: Site) -> list[dict[str, Any]]:
 def about(found: Evaluated, made_at: str, gateway: str, left_out: list[str]) -> dict[str, Any]:
     """Return what a manifest says besides its members."""
     from gateway import __version__
+    from gateway.fitting.result import evidence_body
 
     outcome = found.outcome
     return {
@@ -227,6 +228,7 @@ def about(found: Evaluated, made_at: str, gateway: str, left_out: list[str]) -> 
         "ruleset": {"id": outcome.ruleset.ruleset.id, "digest": outcome.ruleset.digest},
         "inventory_digest": outcome.inventory.digest,
         "revision": found.revision,
+        "evidence": None if outcome.evidence is None else evidence_body(outcome.evidence),
         "left_out": left_out,
     }
 

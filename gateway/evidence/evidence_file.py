@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
 import orjson
@@ -9,7 +10,7 @@ import orjson
 from gateway.errors import ConfigError, Finding
 from gateway.file_reading import read_file
 from gateway.findings import parse
-from gateway.fitting.evidence import Evidence
+from gateway.fitting.evidence import Evidence, Origin
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,7 +21,8 @@ SIZE_MAX_BYTES = 64 << 20
 def read_evidence(path: Path) -> Evidence:
     """Return the evidence of a file. Raises ConfigError with every finding."""
     try:
-        body = orjson.loads(read_file(path, SIZE_MAX_BYTES, str(path)))
+        text = read_file(path, SIZE_MAX_BYTES, str(path))
+        body = orjson.loads(text)
     except FileNotFoundError:
         raise ConfigError(
             [
@@ -48,7 +50,7 @@ def read_evidence(path: Path) -> Evidence:
         raise ConfigError(
             [Finding(f"{path.name}: {f.path}", f.found, f.expected, f.suggestion) for f in findings]
         )
-    return evidence
+    return evidence.of(Origin("file", hashlib.sha256(text).hexdigest()))
 
 
 def _impossible(evidence: Evidence) -> list[Finding]:

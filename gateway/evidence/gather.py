@@ -20,7 +20,7 @@ from gateway.errors import StorageError
 from gateway.evidence.days import channels_on, days_of, meters_in_month, meters_on, span_of
 from gateway.evidence.last_good import last_good
 from gateway.evidence.never_made import both, due, due_ns, uncovered
-from gateway.fitting.evidence import Delivered, Evidence
+from gateway.fitting.evidence import Delivered, Evidence, Origin
 from gateway.intervals.aggregates import EXACT
 from gateway.intervals.completeness import Completeness
 from gateway.intervals.grid import TOLERANCE_MAX_NS, Span
@@ -145,7 +145,7 @@ def gather(
         if tally.expected or tally.run is not None or tally.instrument.meter in known
     }
     damaged = _damaged(history, span)
-    return Evidence.model_validate(
+    evidence = Evidence.model_validate(
         {
             "from": window.first,
             "to": window.last,
@@ -157,6 +157,7 @@ def gather(
             "instruments": found,
         }
     )
+    return evidence.of(Origin("history"))
 
 
 def _closed_ns(history: Queries) -> int:

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from fractions import Fraction
+from typing import Literal, NamedTuple
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, PrivateAttr
 
 from gateway.config.base import Table
 from gateway.inventory.values import RequiredDay, Yearly
@@ -49,6 +50,13 @@ class Delivered(Table):
         return Fraction(self.good, self.expected) if self.expected else None
 
 
+class Origin(NamedTuple):
+    """Where evidence came from: the gateway's own history, or a file somebody handed in, with its SHA-256 (hex)."""
+
+    kind: Literal["history", "file"] = "file"
+    sha256: str = ""
+
+
 class Evidence(Table):
     """What all instruments delivered; one that is not listed delivered nothing."""
 
@@ -63,6 +71,18 @@ class Evidence(Table):
     )
     source: str = Field(default="", description="Where it comes from: gateway, file.")
     instruments: Mapping[str, Delivered] = Field(default={}, description="By id of the instrument.")
+
+    _origin: Origin = PrivateAttr(default=Origin())
+
+    @property
+    def origin(self) -> Origin:
+        """Return where it came from. Said by the program that gathered or read it: a file cannot say it, nor `source`."""
+        return self._origin
+
+    def of(self, origin: Origin) -> Evidence:
+        """Return it with its origin."""
+        self._origin = origin
+        return self
 
     @property
     def window(self) -> Window:

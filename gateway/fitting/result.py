@@ -10,9 +10,11 @@ from gateway.fitting.ruleset import SWITCHES
 if TYPE_CHECKING:
     from fractions import Fraction
 
+    from gateway.fitting.evidence import Evidence
     from gateway.fitting.outcome import Judged, Outcome, Row, ShareRow, Standing
     from gateway.fitting.result_shape import (
         AboutBody,
+        EvidenceBody,
         ExemptBody,
         InterpretationBody,
         MissingBody,
@@ -50,7 +52,7 @@ def result(outcome: Outcome, revision: int | None = None) -> ResultBody:
         "as_of": outcome.as_of.isoformat(),
         "window": cast("WindowBody", outcome.window.as_json()),
         "statistics_year": inventory.organization.statistics_year,
-        "evidence": None if evidence is None else {"source": evidence.source, "timezone": evidence.timezone},
+        "evidence": None if evidence is None else evidence_body(evidence),
         "good_percent_min": _float(
             None if outcome.ruleset.proof is None else outcome.ruleset.proof.good_percent
         ),
@@ -61,6 +63,17 @@ def result(outcome: Outcome, revision: int | None = None) -> ResultBody:
         "water": _water(outcome),
         "unassigned": list(outcome.unassigned),
         "instruments": {name: standing_body(one) for name, one in outcome.standings.items()},
+    }
+
+
+def evidence_body(evidence: Evidence) -> EvidenceBody:
+    """Return where the evidence is from: by its own words, and by what the program knows of it."""
+    origin = evidence.origin
+    return {
+        "source": evidence.source,
+        "timezone": evidence.timezone,
+        "origin": origin.kind,
+        "sha256": origin.sha256 or None,
     }
 
 

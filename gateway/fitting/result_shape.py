@@ -35,10 +35,12 @@ WindowBody = TypedDict("WindowBody", {"from": str, "to": str})
 
 
 class EvidenceBody(TypedDict):
-    """Where the evidence is from."""
+    """Where the evidence is from. source: its own words; origin: what the program knows. sha256: of the file, null: no file."""
 
     source: str
     timezone: str
+    origin: Literal["history", "file"]
+    sha256: str | None
 
 
 class InterpretationBody(TypedDict):

@@ -16,6 +16,7 @@ from gateway.reports.forms_review import review_forms
 from gateway.reports.forms_steps import calculation, inspection, need
 from gateway.reports.forms_yearly import yearly_form
 from gateway.reports.self_check import self_check
+from gateway.reports.origin import told
 from gateway.reports.sheets import Column, Sheet, save
 from gateway.reports.tally import LEVELS, percent, tally
 from gateway.reports.wording import LEVELS as LEVEL_NAMES
@@ -73,7 +74,7 @@ def _cover(book: Plantbook, made_at: str, revision: int | None) -> Sheet:
     year = "" if about.statistics_year is None else str(about.statistics_year)
     evidence = "无:在线、有效两项空白 none: connected and effective stay empty"
     if outcome.evidence is not None:
-        evidence = f"{outcome.evidence.source} {outcome.evidence.timezone}".strip()
+        evidence = " ".join((*told(outcome.evidence), outcome.evidence.origin.sha256)).strip()
     for label, content in (
         (" ".join(terms.ORGANIZATION.heading), about.name),
         ("统一社会信用代码 Credit code", about.credit_code),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.reports.diagram import embedded
 from gateway.reports.diagram_shapes import FORBIDDEN
+from gateway.reports.origin import told
 from gateway.reports.page_cells import body
 from gateway.reports.page_findings import (
     banners,
@@ -92,11 +93,7 @@ def _facts(outcome: Outcome, words: Words, made_at: str, revision: int | None) -
     number = words("not_applied") if revision is None else words("revision", number=revision)
     evidence = outcome.evidence
     window = words("window_value", first=outcome.window.first, last=outcome.window.last)
-    sources = (
-        words("no_evidence_long")
-        if evidence is None
-        else " ".join(filter(None, (evidence.source, evidence.timezone))) or words("unknown")
-    )
+    sources = words("no_evidence_long") if evidence is None else words.either(*told(evidence))
     facts = [
         (words("for_organization"), about.name, ""),
         (words("credit_code"), about.credit_code or "—", ""),
@@ -105,7 +102,7 @@ def _facts(outcome: Outcome, words: Words, made_at: str, revision: int | None) -
         (words("as_of"), outcome.as_of.isoformat(), ""),
         (words("statistics_year"), str(about.statistics_year or words("unknown")), ""),
         (words("window"), window, ""),
-        (words("evidence"), sources, ""),
+        (words("evidence"), sources, "" if evidence is None else evidence.origin.sha256),
         (words("user_class"), outcome.user_class or words("unknown"), ""),
         (words("prepared_by"), about.prepared_by or "—", ""),
         (words("inventory"), number, inventory.digest),

@@ -100,9 +100,9 @@ def _in_use(book: Plantbook) -> list[Instrument]:
 
 
 def _own_history(book: Plantbook) -> bool:
-    """Return whether the evidence is the gateway's own, not a file somebody handed in (gateway.evidence.gather names it so)."""
+    """Return whether the evidence is the gateway's own, not a file somebody handed in."""
     evidence = book.outcome.evidence
-    return evidence is not None and evidence.source.startswith("history of gateway")
+    return evidence is not None and evidence.origin.kind == "history"
 
 
 def _from(book: Plantbook) -> str:

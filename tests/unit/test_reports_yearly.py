@@ -102,7 +102,7 @@ def test_what_the_gateway_proves_is_marked_as_its_own(tmp_path: Path) -> None:
 
 
 def test_a_file_handed_in_proves_nothing_by_itself(tmp_path: Path) -> None:
-    handed_in = works(instruments=[instrument("m1", "f1")], answers=[], source="file")
+    handed_in = works(instruments=[instrument("m1", "f1")], answers=[], handed_in=True)
     answers = _answers(Reader(tmp_path / "x.xlsx", handed_in, revision=3))
     assert answers["2017.1.4.2"] == answers["2017.3.7.1"] == (None, None, None)
 

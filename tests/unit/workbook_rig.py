@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from openpyxl import load_workbook
 
+from gateway.fitting.evidence import Origin
 from gateway.reports.forms import write_workbook
 from tests.unit.fitting_rig import delivered, evidence, flow, instrument, judge, machine, plant, unit
 
@@ -51,10 +52,14 @@ def works(**more: Any) -> Outcome:
         "stocks": [{"energy_kind": "coal", "year": 2025, "purchased": "1200 t", "document": "账-3"}],
         "answers": ANSWERS,
     }
-    source = more.pop("source", "history of gateway plant-1")
+    handed_in = more.pop("handed_in", False)
     proof = None
     if more.pop("proved", True):
-        proof = evidence(m1=delivered(950), m2=delivered(100)).model_copy(update={"source": source})
+        proof = evidence(m1=delivered(950), m2=delivered(100))
+        proof = proof.model_copy(
+            update={"source": "history of gateway plant-1"}
+        )  # what a file may say as well
+        proof = proof.of(Origin("file", "ab" * 32) if handed_in else Origin("history"))
     return judge(plant(**parts | more), proof, water="GBT24789-2022")
 
 
