@@ -80,11 +80,11 @@ def print_inventory(inventory: Inventory, origin: Mapping[str, Any], now_ns: int
         "instrument",
         words("name 名称", drop=4),
         words("category 类别", drop=2),
-        words(f"flows {terms.FLOW.zh}"),
+        Col(f"flows {terms.FLOW.zh}"),
         Col("meter 仪表", drop=3),
         Col("status 状态", drop=1),
-        Col("verification 检定"),
-        Col("until 至"),
+        words("verification 检定", drop=6),
+        Col("until 至", drop=5),
         title="Instruments 计量器具",
     )
     for one in inventory.instruments:
@@ -101,7 +101,7 @@ def _instrument(one: Instrument, today: datetime.date) -> tuple[str, ...]:
         one.id,
         plain(one.name),
         CATEGORIES[one.category],
-        ", ".join(one.flows) or "–",
+        "\n".join(one.flows) or "–",
         plain(one.meter) or "–",
         STATUSES[one.status],
         state,

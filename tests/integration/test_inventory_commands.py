@@ -51,6 +51,9 @@ def edit(folder: Path, old: str, new: str) -> None:
 def test_a_workbook_filled_in_becomes_a_revision(folder: Path) -> None:
     (folder / "inventory.toml").unlink()
     assert call("export", "--blank", "--out", "ledger.xlsx").exit_code == 0
+    untouched = call("import", "ledger.xlsx", "--out", "inventory.toml")
+    assert isinstance(untouched.exception, ConfigError)
+    assert not (folder / "inventory.toml").exists()
     book = openpyxl.load_workbook("ledger.xlsx")
     book["用能单位 organization"]["A3"] = "示例公司"
     for place, value in {"A3": "grid", "C3": "外部", "D3": "用能单位", "E3": "电力"}.items():
