@@ -37,7 +37,7 @@ def test_ids_and_days_of_instruments_stay_whole(length: int, capsys: pytest.Capt
     print_inventory(held, {"revision": 1, "path": None}, AT_NS, "Asia/Shanghai")
     told = capsys.readouterr().out
     shown = set(told.split())
-    assert {one.id for one in (*feeds, *measured)} <= shown
+    assert {*(one.id for one in feeds), *(one.id for one in measured)} <= shown
     assert "2027-12-31" in shown or "until" in told.rpartition("wider terminal")[2]
     assert all(cell_len(line) <= COLUMNS for line in told.splitlines())
 
