@@ -26,9 +26,10 @@ class Citations:
         for ruleset in rulesets:
             name = ruleset.ruleset.id
             self._clauses[f"{name}: {NO_RATE.en}"] = f"{name}: {NO_RATE.zh}"
+            for cited in (*(row for _, row in rows_of(ruleset)), *ruleset.interpretations.values()):
+                if cited.clause_zh:
+                    self._clauses.setdefault(f"{name} {cited.clause}", f"{name} {cited.clause_zh}")
             for _, row in rows_of(ruleset):
-                if row.clause_zh:
-                    self._clauses.setdefault(f"{name} {row.clause}", f"{name} {row.clause_zh}")
                 if row.conflict_zh:
                     self._conflicts.setdefault(row.conflict, row.conflict_zh)
 

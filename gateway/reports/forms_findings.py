@@ -98,7 +98,7 @@ def findings(book: Plantbook) -> Sheet:
             one.what,
             one.where,
             one.fact,
-            one.clause,
+            book.clause(one.clause),
             one.advice,
         )
     return sheet
@@ -216,10 +216,10 @@ def water(book: Plantbook) -> Sheet:
         tuple(dict.fromkeys(told)),
     )
     sheet.section(f"一、能源计量器具配备率(水) {outcome.ruleset.ruleset.id}: the row of water")
-    _rates(sheet, [row for row in outcome.rows if row.energy_kind == "water"])
+    _rates(sheet, book, [row for row in outcome.rows if row.energy_kind == "water"])
     name = "–" if outcome.water_ruleset is None else outcome.water_ruleset.ruleset.id
     sheet.section(f"二、水计量器具配备率 {name}: rate of water meters")
-    _rates(sheet, list(outcome.water_rows))
+    _rates(sheet, book, list(outcome.water_rows))
     sheet.section(f"三、水计量率 {name}: share of water by quantity")
     for share in outcome.water_shares:
         remarks = [hidden_miss(share.share, share.required)]
@@ -235,7 +235,7 @@ def water(book: Plantbook) -> Sheet:
             percent(share.share),
             share.required,
             judged,
-            "; ".join(share.clauses),
+            book.clauses(share.clauses),
             share.confidence,
             "; ".join(filter(None, remarks)),
             kind="bad" if share.meets is False else "body",
@@ -250,8 +250,9 @@ def _amount(value: Decimal | None) -> str | None:
     return None if value is None else f"{value:f}"
 
 
-def _rates(sheet: Sheet, rows: list[Row]) -> None:
+def _rates(sheet: Sheet, book: Plantbook, rows: list[Row]) -> None:
     for row in sorted(rows, key=lambda one: one.level):
+        conflict = both(book.cited.conflict(row.conflict), row.conflict)
         cells: list[Value] = [
             LEVEL_NAMES[row.level],
             energy(row.energy_kind),
@@ -261,9 +262,9 @@ def _rates(sheet: Sheet, rows: list[Row]) -> None:
             percent(row.rate),
             row.required,
             verdict(row),
-            "; ".join(row.clauses),
+            book.clauses(row.clauses),
             row.confidence,
-            "; ".join(filter(None, (hidden_miss(row.rate, row.required), row.conflict))),
+            "; ".join(filter(None, (hidden_miss(row.rate, row.required), conflict))),
         ]
         sheet.add(*cells, kind="bad" if row.meets is False else "body")
     if not rows:

@@ -181,7 +181,7 @@ def _main(book: Plantbook, one: Equipment, reach: Reach, count: list[int] | None
         None if amount is None else amount.year,
         count[0] if count else 0,
         count[1] if count else 0,
-        reach.clause,
+        book.clause(reach.clause),
         "" if amount is None else amount.source,
     ]
 
@@ -262,13 +262,13 @@ def _rates(book: Plantbook) -> Sheet:
     for level in LEVELS:
         listed = [row for row in book.outcome.rows if row.level == level]
         for row in listed:
-            sheet.add(*_rate(row), kind="bad" if row.meets is False else "body")
+            sheet.add(*_rate(book, row), kind="bad" if row.meets is False else "body")
         for label, total in subtotals(listed, level) if listed else ():
             sheet.add(LEVEL_NAMES[level], label, *_subtotal(total), kind="strong")
     return sheet
 
 
-def _rate(row: Row) -> list[Value]:
+def _rate(book: Plantbook, row: Row) -> list[Value]:
     without = "" if row.required is not None else "无配备率要求 no rate is demanded"
     return [
         LEVEL_NAMES[row.level],
@@ -284,7 +284,7 @@ def _rate(row: Row) -> list[Value]:
         percent(row.intact),
         percent(row.verified),
         percent(row.accurate),
-        "; ".join(row.clauses),
+        book.clauses(row.clauses),
         "; ".join(filter(None, (hidden_miss(row.rate, row.required), without))),
     ]
 
@@ -328,7 +328,7 @@ def _classes(book: Plantbook) -> Sheet:
                     groups[what, best.stated_class, best.required_class, best.required_clause].append(best)
         for (what, stated, required, clause), served in sorted(groups.items()):
             cells = (category(what), stated or "不详 unknown", required or "无要求 none", *_adequate(served))
-            sheet.add(LEVEL_NAMES[level], *cells, clause)
+            sheet.add(LEVEL_NAMES[level], *cells, book.clause(clause))
         if groups:
             every = [one for served in groups.values() for one in served]
             sheet.add(LEVEL_NAMES[level], "小计 Subtotal", None, None, *_adequate(every), None, kind="strong")

@@ -108,10 +108,10 @@ def need(book: Plantbook) -> Sheet:
             book.route(one.flow),
             book.names(one.owners),
             both(one.because_zh, one.because),
-            one.clause,
+            book.clause(one.clause),
             yes_no(judged.counts),
             both(one.exempt_zh, one.exempt),
-            one.exempt_clause,
+            book.clause(one.exempt_clause),
             ", ".join(book.instrument(name) for name in one.rests_on),
             both(one.undetermined_zh, one.undetermined),
         )
@@ -186,7 +186,7 @@ def calculation(book: Plantbook) -> Sheet:
     for level in LEVELS:
         listed = [row for row in rows if row.level == level]
         for row in listed:
-            sheet.add(*_calculated(row), kind="bad" if row.meets is False else "body")
+            sheet.add(*_calculated(book, row), kind="bad" if row.meets is False else "body")
         for label, total in subtotals(rows, level) if listed else ():
             rate = percent(total.of_need(total.fitted))
             sheet.add(
@@ -196,12 +196,12 @@ def calculation(book: Plantbook) -> Sheet:
     return sheet
 
 
-def _calculated(row: Row) -> list[Value]:
+def _calculated(book: Plantbook, row: Row) -> list[Value]:
     remarks = [hidden_miss(row.rate, row.required)]
     if row.required is None:
         remarks.append("无配备率要求 no rate is demanded")
     if row.conflict:
-        remarks.append(f"来源不一致 other source: {row.conflict}")
+        remarks.append(f"来源不一致 other source: {both(book.cited.conflict(row.conflict), row.conflict)}")
     return [
         LEVEL_NAMES[row.level],
         energy(row.energy_kind),
@@ -215,7 +215,7 @@ def _calculated(row: Row) -> list[Value]:
         percent(row.completeness),
         percent(row.covered),
         row.ruleset,
-        "; ".join(row.clauses),
+        book.clauses(row.clauses),
         row.confidence,
         "; ".join(filter(None, remarks)),
     ]

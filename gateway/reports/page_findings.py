@@ -44,21 +44,19 @@ def _needs(outcome: Outcome, words: Words, names: Names) -> list[Table]:
         need = one.need
         told = (
             words.either(need.because_zh, need.because),
-            need.clause,
+            names.cites.clause(need.clause),
             words.either(one.advice_zh, one.advice),
         )
         missing.rows.append(texts((*where(row.level, row.energy_kind, need.flow), *told)))
     for row, one in found["undetermined"]:
         need = one.need
-        told_too = words.either(need.undetermined_zh, need.undetermined), need.clause
+        told_too = words.either(need.undetermined_zh, need.undetermined), names.cites.clause(need.clause)
         undetermined.rows.append(texts((*where(row.level, row.energy_kind, need.flow), *told_too)))
     for row, one in found["exempt"]:
         need = one.need
         ground = words.either(need.exempt_zh, need.exempt) + (f" [{words('kept')}]" if need.kept else "")
-        rests = ", ".join(need.rests_on)
-        exempt.rows.append(
-            texts((*where(row.level, row.energy_kind, need.flow), ground, need.exempt_clause, rests))
-        )
+        told_last = names.cites.clause(need.exempt_clause), ", ".join(need.rests_on)
+        exempt.rows.append(texts((*where(row.level, row.energy_kind, need.flow), ground, *told_last)))
     return [missing, undetermined, exempt]
 
 
@@ -149,7 +147,7 @@ def interpretation_table(outcome: Outcome, words: Words) -> Table:
         for switch in SWITCHES:
             stated = ruleset.interpretations.get(switch)
             text = words("by_default") if stated is None else words.either(stated.text_zh, stated.text)
-            clause = "" if stated is None else stated.clause
+            clause = "" if stated is None else words.either(stated.clause_zh, stated.clause)
             if stated is not None or ruleset is outcome.ruleset:
                 table.rows.append(texts((ruleset.ruleset.id, switch, ruleset.choice(switch), text, clause)))
     return table

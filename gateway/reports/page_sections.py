@@ -6,9 +6,10 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from gateway.energy_kinds import ENERGY_KINDS
-from gateway.fitting.advice import CATEGORIES
+from gateway.fitting.categories import CATEGORIES
 from gateway.inventory.model import ORGANIZATION, OUTSIDE
 from gateway.reports.page_cells import Cell, Remarks, Table, heads, number, percent, texts
+from gateway.reports.page_cites import Cites
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,6 +38,7 @@ class Names:
         self._names[ORGANIZATION] = inventory.organization.name
         self._flows = {flow.id: flow for flow in inventory.flows}
         self.instruments = {one.id: one for one in inventory.instruments}
+        self.cites = Cites(outcome, words)
 
     def flow(self, key: str) -> str:
         """Return a flow as id and name."""
@@ -89,7 +91,7 @@ def need_tables(outcome: Outcome, words: Words, names: Names) -> list[Table]:
                     Cell(str(level)),
                     Cell(kind),
                     *(Cell(str(n), "num") for n in (len(row.judged), exempt, row.need)),
-                    Cell("; ".join(row.clauses)),
+                    Cell(names.cites.clauses(row.clauses)),
                 ]
             )
             detail.rows += [_need(one, kind, words, names) for one in row.judged if one.counts]
@@ -106,7 +108,14 @@ def _need(one: Judged, kind: str, words: Words, names: Names) -> list[Cell]:
     if need.kept:
         ground = f"{ground} [{words('kept')}]"
     return texts(
-        (kind, names.flow(need.flow), names.route(need.flow), names.owners(need.owners), ground, need.clause)
+        (
+            kind,
+            names.flow(need.flow),
+            names.route(need.flow),
+            names.owners(need.owners),
+            ground,
+            names.cites.clause(need.clause),
+        )
     )
 
 
@@ -183,6 +192,7 @@ RATE_KEYS = (
 def rate_tables(outcome: Outcome, words: Words) -> list[Table]:
     """Return the rates of each level with a subtotal of its counts."""
     is_old = is_superseded(outcome.ruleset, outcome.as_of)
+    cites = Cites(outcome, words)
     rows = by_kind(outcome.rows)
     found = []
     for level in LEVELS:
@@ -191,17 +201,19 @@ def rate_tables(outcome: Outcome, words: Words) -> list[Table]:
             continue
         remarks = Remarks(words)
         table = Table(words(f"level_{level}"), heads(words, RATE_KEYS), look="dense")
-        table.rows = [_rate(row, words, remarks, is_old) for row in own]
+        table.rows = [_rate(row, words, remarks, cites, is_old) for row in own]
         table.rows.append(_subtotal(own, words, remarks))
         table.notes = [*remarks.notes(), ("", words("subtotal_note"))]
         table.notes += [
-            ("*", f"{words.kind(row.energy_kind)}: {row.conflict}") for row in own if row.conflict
+            ("*", f"{words.kind(row.energy_kind)}: {cites.conflict(row.conflict)}")
+            for row in own
+            if row.conflict
         ]
         found.append(table)
     return found
 
 
-def _rate(row: Row, words: Words, remarks: Remarks, is_old: bool) -> list[Cell]:
+def _rate(row: Row, words: Words, remarks: Remarks, cites: Cites, is_old: bool) -> list[Cell]:
     of_fitted = "none_fitted" if row.need else "none_need"
     conflict = " *" if row.conflict else ""
     return [
@@ -219,7 +231,7 @@ def _rate(row: Row, words: Words, remarks: Remarks, is_old: bool) -> list[Cell]:
         remarks.share(row.auto_collected, "none_evidence" if row.need else "none_need"),
         remarks.share(row.completeness, "none_evidence" if row.fitted else of_fitted),
         remarks.share(row.covered, "none_amount" if row.need else "none_need"),
-        Cell("; ".join(row.clauses) or "—"),
+        Cell(cites.clauses(row.clauses) or "—"),
         Cell(row.confidence or "—", "num"),
     ]
 
@@ -253,7 +265,7 @@ def is_superseded(ruleset: Ruleset, on: date) -> bool:
 
 def water_table(outcome: Outcome, words: Words) -> Table | None:
     """Return the three results of water side by side; None without any."""
-    remarks = Remarks(words)
+    remarks, cites = Remarks(words), Cites(outcome, words)
     keys = (
         "level_short",
         "result",
@@ -281,7 +293,7 @@ def water_table(outcome: Outcome, words: Words) -> Table | None:
                     remarks.share(row.rate, "none_need"),
                     Cell(number(row.required), "num"),
                     meets(row.meets, words, remarks, "none_need", old.get(row.ruleset, False)),
-                    Cell("; ".join(row.clauses)),
+                    Cell(cites.clauses(row.clauses)),
                     Cell(row.confidence or "—", "num"),
                 ]
                 for row in rows
@@ -302,7 +314,7 @@ def water_table(outcome: Outcome, words: Words) -> Table | None:
                     else remarks.empty("none_amount"),
                     Cell(number(share.required), "num"),
                     meets(share.meets, words, remarks, "none_amount", old.get(share.ruleset, False)),
-                    Cell("; ".join(share.clauses)),
+                    Cell(cites.clauses(share.clauses)),
                     Cell(share.confidence or "—", "num"),
                 ]
             )

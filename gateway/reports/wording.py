@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gateway.energy_kinds import ENERGY_KINDS
-from gateway.fitting.advice import CATEGORIES
+from gateway.fitting.categories import CATEGORIES
+from gateway.fitting.citations import citations
 from gateway.fitting.served import levels_served
 from gateway.inventory import terms
 from gateway.inventory.model import ORGANIZATION, OUTSIDE
@@ -115,6 +116,7 @@ class Plantbook:
         self.equipment: dict[str, Equipment] = {one.id: one for one in inventory.equipment}
         self.flows: dict[str, Flow] = {one.id: one for one in inventory.flows}
         self.instruments: dict[str, Instrument] = {one.id: one for one in inventory.instruments}
+        self.cited = citations(outcome)
         self.banners = banners(outcome.ruleset, outcome)
         self.levels = levels_served(outcome)
 
@@ -137,6 +139,14 @@ class Plantbook:
         if known is None:
             return f"{self.name(flow.partition(':')[0])}(台账无此流向 no such flow in the inventory)"
         return f"{self.name(known.from_end)} → {self.name(known.to_end)}"
+
+    def clause(self, clause: str) -> str:
+        """Return a clause in both languages."""
+        return both(self.cited.clause(clause), clause)
+
+    def clauses(self, clauses: Sequence[str]) -> str:
+        """Return several clauses in both languages."""
+        return all_of([self.cited.clause(one) for one in clauses], clauses)
 
     def flow(self, flow: str) -> str:
         """Return the name of a flow with its id."""

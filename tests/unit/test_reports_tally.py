@@ -15,7 +15,7 @@ def _row(need: int, fitted: int, required: str | None = "95", **more: object) ->
     figures: dict[str, object] = {
         "ruleset": "x", "level": 1, "energy_kind": "electricity", "judged": (), "clauses": (), "confidence": "R",
         "conflict": "", "surplus": (), "connected": None, "effective": None, "intact": None, "verified": None,
-        "accurate": None, "auto_collected": None, "completeness": None, "covered": None,
+        "accurate": None, "auto_collected": None, "completeness": None, "completeness_of": 0, "covered": None,
         "required": None if required is None else Decimal(required), "need": need, "fitted": fitted,
         "rate": Fraction(fitted, need) if need else None,
     }  # fmt: skip
