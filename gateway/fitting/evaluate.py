@@ -182,7 +182,7 @@ def _partial(evidence: Evidence | None) -> list[Words]:
         return []
     return [
         Words(
-            f"the evidence covers only a part of {evidence.first} to {evidence.last}: what is effective cannot be told",
-            f"数据仅覆盖 {evidence.first} 至 {evidence.last} 的一部分: 不能判定有效数",
+            f"the evidence does not cover {evidence.first} to {evidence.last} whole, what is effective cannot be told: {evidence.source}",
+            f"数据未完整覆盖 {evidence.first} 至 {evidence.last}, 不能判定有效数: {evidence.source}",
         )
     ]

@@ -73,6 +73,8 @@ class FlowAmounts:
         if not counting:
             return FlowAmount(flow.id, (), (f"flow {flow.id} is not measured",))
         why = [*_coverage(flow, counting, window)]
+        if not self._evidence.whole:
+            why.append(f"the evidence does not cover {window.first} to {window.last} whole")
         shares: list[Share] = []
         doubts: list[str] = []
         for instrument in counting:

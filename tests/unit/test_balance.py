@@ -141,6 +141,13 @@ def test_exactly_the_share_that_proves_is_enough() -> None:
     assert _only(balanced(inventory, type(evidence).model_validate(rows))).judged == "balanced"
 
 
+def test_evidence_of_a_part_of_the_window_judges_nothing() -> None:
+    inventory, evidence = bus(("1000 kWh", "600 kWh", "300 kWh"))
+    (row,) = balanced(inventory, evidence.model_copy(update={"whole": False})).rows
+    assert row.judged is None
+    assert any("does not cover 2026-08-01 to 2026-08-31 whole" in reason for reason in row.why)
+
+
 def test_ruleset_without_a_proof_judges_nothing() -> None:
     empty = Ruleset.model_validate({"ruleset": RULES.ruleset.model_dump()})
     assert _only(balanced(*bus(("1000 kWh", "1 kWh", "1 kWh")), empty)).judged is None

@@ -219,7 +219,7 @@ def test_evidence_of_a_part_of_the_month_proves_a_connection_and_no_share() -> N
         None,
         None,
     )
-    assert any("only a part" in text for text in outcome.doubts)
+    assert any("does not cover 2026-10-01 to 2026-10-31 whole" in text for text in outcome.doubts)
 
 
 def test_no_verdict_rests_on_needs_that_may_be_none() -> None:
