@@ -82,13 +82,21 @@ class Members:
                 self.files[f"diagrams/{drawing.name}.{language}.svg"] = drawing.svg.encode()
 
     def _take_pages(self) -> None:
+        from gateway.commands.fitting_files import on_site
         from gateway.reports.page import page
 
         for language in LANGUAGES:
-            text = page(self._found.outcome, language, made_at=self._made_at, revision=self._found.revision)
+            text = page(
+                self._found.outcome,
+                language,
+                made_at=self._made_at,
+                revision=self._found.revision,
+                inspections=on_site(self._found),
+            )
             self.files[f"report.{language}.html"] = text.encode()
 
     def _take_workbook(self) -> None:
+        from gateway.commands.fitting_files import on_site
         from gateway.fitting.balance import balances
         from gateway.reports.forms import write_workbook
 
@@ -98,7 +106,12 @@ class Members:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "workbook.xlsx"
             write_workbook(
-                outcome, path, made_at=self._made_at, revision=self._found.revision, balance=balance
+                outcome,
+                path,
+                made_at=self._made_at,
+                revision=self._found.revision,
+                balance=balance,
+                inspections=on_site(self._found),
             )
             self.files["workbook.xlsx"] = path.read_bytes()
 

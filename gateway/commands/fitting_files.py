@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gateway.commands.fitting_work import Evaluated
+    from gateway.inspection.summary import OnSite
 
 Language = Literal["zh", "en"]
 
@@ -19,7 +20,9 @@ def write_page(found: Evaluated, path: Path, language: Language) -> Path:
     from gateway.reports.page import page
 
     try:
-        text = page(found.outcome, language, made_at=_now(found), revision=found.revision)
+        text = page(
+            found.outcome, language, made_at=_now(found), revision=found.revision, inspections=on_site(found)
+        )
     except ModuleNotFoundError as error:
         raise missing_extra(error) from error
     _write(path, text)
@@ -38,7 +41,14 @@ def write_workbook_file(found: Evaluated, path: Path) -> Path:
     known = outcome.evidence
     balance = None if known is None else balances(outcome.inventory, outcome.ruleset, known)
     try:
-        write_workbook(outcome, path, made_at=_now(found), revision=found.revision, balance=balance)
+        write_workbook(
+            outcome,
+            path,
+            made_at=_now(found),
+            revision=found.revision,
+            balance=balance,
+            inspections=on_site(found),
+        )
     except OSError as error:
         raise _refused(path, error) from error
     return path
@@ -58,6 +68,17 @@ def write_diagrams(found: Evaluated, folder: Path, language: Language) -> list[P
         _write(path, drawing.svg)
         written.append(path)
     return written
+
+
+def on_site(found: Evaluated) -> list[OnSite]:
+    """Return the inspections of the site, none without one. Raises StorageError if one is damaged or may not be read."""
+    from gateway.inspection.store import Inspections
+    from gateway.inspection.summary import summary
+
+    if found.site is None:
+        return []
+    kept = Inspections(found.site.gateway.state_dir).all()
+    return [summary(one, found.site.site.timezone) for one in kept]
 
 
 def missing_extra(error: ModuleNotFoundError) -> MetergateError:

@@ -12,22 +12,25 @@ from gateway.fitting.result import interpretations
 from gateway.inventory import terms
 from gateway.reports.forms_balance import balance_sheet
 from gateway.reports.forms_findings import findings, water
+from gateway.reports.forms_on_site import add_noted, add_seen
 from gateway.reports.forms_review import review_forms
 from gateway.reports.forms_steps import calculation, inspection, need
 from gateway.reports.forms_yearly import yearly_form
-from gateway.reports.self_check import self_check
 from gateway.reports.origin import told
+from gateway.reports.self_check import self_check
 from gateway.reports.sheets import Column, Sheet, save
 from gateway.reports.tally import LEVELS, percent, tally
 from gateway.reports.wording import LEVELS as LEVEL_NAMES
 from gateway.reports.wording import Plantbook, both
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from gateway.fitting.balance import Balances
     from gateway.fitting.outcome import Outcome
     from gateway.fitting.ruleset import Ruleset
+    from gateway.inspection.summary import OnSite
 
 COVER = (Column("项目", "Item", 34), Column("内容", "Content", 104))
 TITLE = "能源计量器具配备情况评价"
@@ -41,19 +44,25 @@ def write_workbook(
     made_at: str,
     revision: int | None,
     balance: Balances | None = None,
+    inspections: Sequence[OnSite] = (),
 ) -> None:
     """Write an evaluation as an Excel workbook; equal arguments make an equal file.
 
     made_at: for people, ISO 8601 where it can be. revision: of the inventory, None if it was not applied. balance: adds a sheet.
+    inspections: on site, told on the sheets of the second and the fourth step.
     Raises OSError where the file cannot be written.
     """
     book = Plantbook(outcome)
+    second, fourth = inspection(book), findings(book)
+    if inspections:
+        add_seen(second, inspections)
+        add_noted(fourth, inspections, outcome.as_of)
     sheets = [
         _cover(book, made_at, revision),
         need(book),
-        inspection(book),
+        second,
         calculation(book),
-        findings(book),
+        fourth,
         water(book),
         *([] if balance is None else [balance_sheet(book, balance)]),
         *review_forms(book),

@@ -20,6 +20,7 @@ from gateway.reports.page_findings import (
     interpretation_table,
     marks_table,
 )
+from gateway.reports.page_on_site import fill_marks, noted_tables, seen_tables
 from gateway.reports.page_sections import (
     Names,
     inspection_table,
@@ -30,10 +31,13 @@ from gateway.reports.page_sections import (
 from gateway.reports.texts import Words
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from jinja2 import Template
 
     from gateway.fitting.outcome import Outcome
     from gateway.fitting.ruleset import Ruleset
+    from gateway.inspection.summary import OnSite
     from gateway.reports.texts import Language
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -41,14 +45,23 @@ DRAWINGS_MAX = 24
 """Embedded; of more only those of the whole organisation are."""
 
 
-def page(outcome: Outcome, language: Language, *, made_at: str, revision: int | None) -> str:
+def page(
+    outcome: Outcome,
+    language: Language,
+    *,
+    made_at: str,
+    revision: int | None,
+    inspections: Sequence[OnSite] = (),
+) -> str:
     """Return the report as HTML.
 
-    made_at: when, as it is to be shown. revision: of the inventory, None if it is not an applied one.
+    made_at: when, as it is to be shown. revision: of the inventory, None if it is not an applied one. inspections: on site, to be told too.
     Raises ModuleNotFoundError without the extra `report`.
     """
     words, template = Words(language), _template()
     names = Names(outcome, words)
+    instruments = inspection_table(outcome, words, names)
+    fill_marks(instruments, outcome, inspections, words)
     drawings, left_out = embedded(outcome, language, DRAWINGS_MAX)
     html = template.render(
         w=words,
@@ -60,8 +73,9 @@ def page(outcome: Outcome, language: Language, *, made_at: str, revision: int | 
         rates=rate_tables(outcome, words),
         water=water_table(outcome, words),
         need=need_tables(outcome, words, names),
-        inspection=inspection_table(outcome, words, names),
-        findings=finding_tables(outcome, words, names),
+        inspection=instruments,
+        on_site=seen_tables(inspections, words),
+        findings=[*finding_tables(outcome, words, names), *noted_tables(outcome, inspections, words)],
         declared=declared_tables(outcome, words),
         drawings=drawings,
         left_out=left_out,

@@ -6,6 +6,7 @@ from typing import Literal
 
 from gateway.energy_kinds import ENERGY_KINDS
 from gateway.inventory import terms
+from gateway.reports.on_site_texts import ON_SITE_TEXTS
 from gateway.reports.page_texts import PAGE_TEXTS
 
 Language = Literal["zh", "en"]
@@ -44,7 +45,7 @@ DIAGRAM_TEXTS: dict[str, tuple[str, str]] = {
     "nothing_flows": ("台账中没有该能源的流向", "no flow of this energy kind is in the inventory"),
 }
 
-TEXTS = {**DIAGRAM_TEXTS, **PAGE_TEXTS}
+TEXTS = {**DIAGRAM_TEXTS, **PAGE_TEXTS, **ON_SITE_TEXTS}
 
 
 class Words:

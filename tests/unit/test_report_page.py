@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from gateway.commands.fitting_files import write_page
+from gateway.commands.fitting_work import Evaluated
 from gateway.errors import MetergateError
 from gateway.reports import page as page_module
 from gateway.reports.page import page
@@ -20,6 +22,8 @@ from gateway.reports.texts import TEXTS, Words
 from tests.unit.report_rig import Body, evidence, foundry, large, outcome_of
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from gateway.fitting.outcome import Outcome
     from gateway.reports.texts import Language
 
@@ -255,18 +259,19 @@ def test_five_thousand_instruments_are_no_wait() -> None:
     assert "另有" in html
 
 
-def test_without_jinja2_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_jinja2_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = builtins.__import__
 
     def without(name: str, *args: Any, **more: Any) -> Any:
         if name.startswith("jinja2"):
-            raise ImportError(name)
+            raise ModuleNotFoundError(name, name="jinja2")
         return real(name, *args, **more)
 
     page_module._template.cache_clear()
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(MetergateError, match=r"metergate\[report\]"):
-        made(outcome_of(foundry()))
+    found = Evaluated(outcome_of(foundry()), None, None, None)
+    with pytest.raises(MetergateError, match=r"jinja2 is not installed.*metergate\[report\]"):
+        write_page(found, tmp_path / "page.html", "en")
 
 
 def test_the_evidence_of_the_rig_is_of_the_window() -> None:
