@@ -262,11 +262,11 @@ def _path(file: Path | None, site: Site | None) -> Path:
 def _whole(path: Path, site: Site | None) -> Inventory:
     """Return an inventory that fits its certificate files and the site file. Raises ConfigError."""
     from gateway.inventory.check import check_against_site
-    from gateway.inventory.reading import load
+    from gateway.inventory.reading import load, placed
 
     inventory = load(path, with_files=True)
     if site is not None and (findings := check_against_site(inventory, site)):
-        raise ConfigError(findings)
+        raise ConfigError(placed(findings, path))
     return inventory
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from gateway.inventory.sheets import Column, Sheet
 
 HEADING_ROWS = 3
-_WRITE = re.compile(r'write (\w+) = "…"')
+_WRITE = re.compile(r'write (\w+) = "(.*)"')
 
 
 def where(sheet: Sheet, row: int, letter: str, column: Column | None) -> str:
@@ -58,7 +58,10 @@ def filled(suggestion: str, sheet: Sheet) -> str:
     """Return a suggestion to write a key of TOML as one to fill in its column."""
     match = _WRITE.fullmatch(suggestion)
     column = next((one for one in sheet.columns if match is not None and one.key == match[1]), None)
-    return suggestion if column is None else f"fill in {column.heading} {column.key}"
+    if match is None or column is None:
+        return suggestion
+    value = "" if match[2] == "…" else f": {match[2]}"
+    return f"fill in {column.heading} {column.key}{value}"
 
 
 def in_toml(finding: Finding) -> Finding:

@@ -33,7 +33,7 @@ from gateway.inventory.model import (
 from gateway.inventory.places import in_toml
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from gateway.config.base import Table
@@ -86,6 +86,15 @@ def load(path: Path, *, with_files: bool = False) -> Inventory:
     hint = "name it in [inventory] of the site file, or begin with a copy of config/inventory.example.toml"
     raw = read_bytes(path, SIZE_MAX_BYTES, "an inventory", hint)
     return from_body(read(decoded(raw, path), path), str(path), base)
+
+
+def placed(findings: Sequence[Finding], path: Path) -> list[Finding]:
+    """Return findings in an inventory read from a file as its reader finds the place: of a workbook by sheet, row and column."""
+    if path.suffix.lower() != ".xlsx":
+        return list(findings)
+    from gateway.inventory.workbook import read_workbook
+
+    return read_workbook(path).placed(findings)
 
 
 def from_body(body: Mapping[str, Any], where: str, base: Path | None = None) -> Inventory:

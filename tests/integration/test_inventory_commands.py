@@ -48,6 +48,14 @@ def edit(folder: Path, old: str, new: str) -> None:
     file.write_text(text.replace(old, new, 1), encoding="utf-8")
 
 
+def test_what_the_site_file_does_not_have_is_told_by_sheet_row_and_column(folder: Path) -> None:
+    edit(folder, 'meter = "feeder-1"', 'meter = "feeder-9"')
+    assert call("export", "--inventory", "inventory.toml", "--out", "ledger.xlsx").exit_code == 0
+    told = call("check", "ledger.xlsx", "--config", "site.toml")
+    assert told.exit_code == EXIT_CONFIG
+    assert "计量器具 instruments, row 3, column U 接入仪表标识 meter" in told.stdout
+
+
 def test_a_workbook_filled_in_becomes_a_revision(folder: Path) -> None:
     (folder / "inventory.toml").unlink()
     assert call("export", "--blank", "--out", "ledger.xlsx").exit_code == 0
