@@ -15,7 +15,7 @@ from pydantic import ConfigDict, Field, Strict
 
 from gateway.config.base import Table
 from gateway.config.values import EnergyKind, Id
-from gateway.inventory.values import ClassText, Day, Number, Rated, RequiredDay, Sha256, Yearly
+from gateway.inventory.values import ClassText, Day, Number, Rated, RequiredDay, Sha256, Text, Yearly
 
 T = TypeVar("T")
 Rows = Annotated[tuple[T, ...], Strict(False)]
@@ -59,12 +59,12 @@ class Electricity(Table):
 class Organization(Table):
     """`[organization]`: the key energy-using unit (重点用能单位)."""
 
-    name: str = Field(min_length=1, description="Name as registered.")
-    credit_code: str = Field(default="", description="Unified social credit code, 18 characters.")
-    industry: str = Field(default="", description="Industry, as reported.")
-    address: str = Field(default="", description="Address.")
+    name: Text = Field(min_length=1, description="Name as registered.")
+    credit_code: Text = Field(default="", description="Unified social credit code, 18 characters.")
+    industry: Text = Field(default="", description="Industry, as reported.")
+    address: Text = Field(default="", description="Address.")
     statistics_year: Year | None = Field(default=None, description="Year the amounts are of.")
-    prepared_by: str = Field(default="", description="Who keeps this inventory.")
+    prepared_by: Text = Field(default="", description="Who keeps this inventory.")
     electricity: Electricity = Field(default=Electricity(), description="Facts of the electricity supply.")
 
 
@@ -77,14 +77,14 @@ class KindAmount(Table):
     )
     yearly: Yearly = Field(default=None, description="In the statistics year.", validate_default=True)
     year: Year | None = Field(default=None, description="Year of the yearly amount.")
-    source: str = Field(default="", description="Where the figures come from: name plate, bill, record.")
+    source: Text = Field(default="", description="Where the figures come from: name plate, bill, record.")
 
 
 class Unit(Table):
     """`[[units]]`: a part of the organisation, at any depth."""
 
     id: Id = Field(description="Id, unlike that of any equipment.")
-    name: str = Field(min_length=1, description="Name.")
+    name: Text = Field(min_length=1, description="Name.")
     parent: str = Field(default="", description="Id of the unit it belongs to; empty: the organisation.")
     role: Literal["accounting", "process"] = Field(
         description="accounting: 次级用能单位, keeps accounts of its energy. process: 用能单元, only assessed or managed centrally."
@@ -99,10 +99,10 @@ class Equipment(Table):
     """`[[equipment]]`: one machine that uses energy (用能设备)."""
 
     id: Id = Field(description="Id, unlike that of any unit.")
-    name: str = Field(min_length=1, description="Name.")
+    name: Text = Field(min_length=1, description="Name.")
     unit: str = Field(default="", description="Id of the unit it stands in; empty: the organisation itself.")
-    model: str = Field(default="", description="Type.")
-    location: str = Field(default="", description="Where it stands.")
+    model: Text = Field(default="", description="Type.")
+    location: Text = Field(default="", description="Where it stands.")
     amounts: Rows[KindAmount] = Field(default=(), description="One for each energy kind it takes.")
 
 
@@ -112,7 +112,7 @@ class Flow(Table):
     model_config = ConfigDict(serialize_by_alias=True)
 
     id: Id = Field(description="Id.")
-    name: str = Field(default="", description="Name.")
+    name: Text = Field(default="", description="Name.")
     from_end: str = Field(
         alias="from", description='"outside", "organization", or the id of a unit or equipment.'
     )
@@ -124,7 +124,7 @@ class Flow(Table):
     seasonal_heating: bool = Field(
         default=False, description="Steam or hot water for seasonal heating (季节性采暖)."
     )
-    other_settlement: str = Field(
+    other_settlement: Text = Field(
         default="", description="How seasonal heating is settled without an instrument, with its document."
     )
     origin: Literal["bought", "self_produced", "recovered"] = Field(
@@ -135,7 +135,7 @@ class Flow(Table):
     )
     yearly: Yearly = Field(default=None, description="In the statistics year.", validate_default=True)
     year: Year | None = Field(default=None, description="Year of the yearly amount.")
-    source: str = Field(default="", description="Where the figures come from.")
+    source: Text = Field(default="", description="Where the figures come from.")
 
     @property
     def ends(self) -> tuple[str, str]:
@@ -157,9 +157,9 @@ class Verification(Table):
     until: Day = Field(
         default=None, description="Last day it is valid; default: `on` + `period_months` - 1 day."
     )
-    certificate: str = Field(default="", description="Certificate number.")
-    body: str = Field(default="", description="Who issued it.")
-    file: str = Field(default="", description="File of the certificate, relative to the inventory's folder.")
+    certificate: Text = Field(default="", description="Certificate number.")
+    body: Text = Field(default="", description="Who issued it.")
+    file: Text = Field(default="", description="File of the certificate, relative to the inventory's folder.")
     sha256: Sha256 = Field(default="", description="SHA-256 of that file.")
 
     @property
@@ -179,17 +179,17 @@ class Nonconformity(Table):
         description="Day from which its readings are doubted; default: its last verification before.",
     )
     until: Day = Field(default=None, description="Day it was put right; none: not yet.")
-    why: str = Field(min_length=1, description="What was found.")
-    document: str = Field(default="", description="Record of it.")
+    why: Text = Field(min_length=1, description="What was found.")
+    document: Text = Field(default="", description="Record of it.")
 
 
 class Confirmation(Table):
     """`[instruments.confirmation]`: metrological confirmation (计量确认) that it is fit for its use."""
 
-    by: str = Field(min_length=1, description="Who confirmed.")
+    by: Text = Field(min_length=1, description="Who confirmed.")
     on: RequiredDay = Field(description="When.")
     fit: bool = Field(default=True, description="Whether it is fit for use.")
-    document: str = Field(default="", description="Record of it.")
+    document: Text = Field(default="", description="Record of it.")
 
 
 class ChainPart(Table):
@@ -198,17 +198,17 @@ class ChainPart(Table):
     part: Literal["ct", "vt", "meter", "sensor", "transmitter", "computer"] = Field(
         description="Current or voltage transformer, meter; sensor, transmitter, flow computer."
     )
-    model: str = Field(default="", description="Type.")
-    serial: str = Field(default="", description="Serial number.")
+    model: Text = Field(default="", description="Type.")
+    serial: Text = Field(default="", description="Serial number.")
     accuracy_class: ClassText = Field(default="", description="Class from its certificate.")
-    ratio: str = Field(default="", description="Ratio of a transformer, as 400/5.")
+    ratio: Text = Field(default="", description="Ratio of a transformer, as 400/5.")
 
 
 class Instrument(Table):
     """`[[instruments]]`: one measuring instrument (计量器具), with or without a meter of the site file behind it."""
 
     id: Id = Field(description="Id; never changes.")
-    name: str = Field(min_length=1, description="Name.")
+    name: Text = Field(min_length=1, description="Name.")
     category: Category = Field(description="Kind of instrument.")
     meter: str = Field(default="", description="Id of the meter of the site file; empty: not connected.")
     channel: str = Field(default="", description="Counter of that meter; empty: its only one that counts.")
@@ -226,27 +226,27 @@ class Instrument(Table):
         default="", description="Class from the certificate, of the whole chain if it states one."
     )
     chain: Rows[ChainPart] = Field(default=(), description="Parts of the chain.")
-    range: str = Field(default="", description="Measuring range with unit.")
+    range: Text = Field(default="", description="Measuring range with unit.")
     current: Literal["ac", "dc"] = Field(default="ac", description="Electricity meters: kind of current.")
     weighing: Literal["", "static", "dynamic"] = Field(default="", description="Weighing: static or dynamic.")
     dn_mm: int | None = Field(default=None, ge=1, le=5000, description="Flow meters: nominal diameter, mm.")
-    model: str = Field(default="", description="Type.")
-    manufacturer: str = Field(default="", description="Maker.")
-    serial: str = Field(default="", description="Serial number (出厂编号).")
-    own_number: str = Field(default="", description="The organisation's own number (管理编号).")
-    barcode: str = Field(default="", description="Bar code.")
-    location: str = Field(default="", description="Where it is installed.")
-    params: str = Field(
+    model: Text = Field(default="", description="Type.")
+    manufacturer: Text = Field(default="", description="Maker.")
+    serial: Text = Field(default="", description="Serial number (出厂编号).")
+    own_number: Text = Field(default="", description="The organisation's own number (管理编号).")
+    barcode: Text = Field(default="", description="Bar code.")
+    location: Text = Field(default="", description="Where it is installed.")
+    params: Text = Field(
         default="", description="What it measures, as the platform's ledger calls it (计量参数)."
     )
-    installer: str = Field(default="", description="Who installed it.")
+    installer: Text = Field(default="", description="Who installed it.")
     installed: Day = Field(
         default=None, description="Day it was installed; none: before the inventory began."
     )
     removed: Day = Field(default=None, description="Day it was taken away for good.")
-    system: str = Field(default="", description="System it reports to (接入系统).")
-    unverified_reason: str = Field(default="", description="Why it is not verified (未检定原因).")
-    remark: str = Field(default="", description="Remark.")
+    system: Text = Field(default="", description="System it reports to (接入系统).")
+    unverified_reason: Text = Field(default="", description="Why it is not verified (未检定原因).")
+    remark: Text = Field(default="", description="Remark.")
     verifications: Rows[Verification] = Field(
         default=(), description="Verifications and calibrations, the last two at least."
     )
@@ -271,17 +271,17 @@ class Loss(Table):
     unit: str = Field(default="", description="Id of a unit or equipment; empty: the organisation.")
     energy_kind: EnergyKind = Field(description="Energy kind.")
     percent: Number = Field(description="Share of the intake, %.")
-    source: str = Field(min_length=1, description="Where the figure comes from.")
+    source: Text = Field(min_length=1, description="Where the figure comes from.")
 
 
 class Staff(Table):
     """`[[staff]]`: a person of energy metering, as declared (form B.1)."""
 
-    name: str = Field(min_length=1, description="Name.")
-    post: str = Field(default="", description="Post and duties.")
-    department: str = Field(default="", description="Department.")
-    training: str = Field(default="", description="Training and certificates.")
-    document: str = Field(min_length=1, description="Appointment paper.")
+    name: Text = Field(min_length=1, description="Name.")
+    post: Text = Field(default="", description="Post and duties.")
+    department: Text = Field(default="", description="Department.")
+    training: Text = Field(default="", description="Training and certificates.")
+    document: Text = Field(min_length=1, description="Appointment paper.")
 
 
 class Stock(Table):
@@ -292,15 +292,15 @@ class Stock(Table):
     purchased: Yearly = Field(default=None, description="Purchased.", validate_default=True)
     consumed: Yearly = Field(default=None, description="Consumed.", validate_default=True)
     stock: Yearly = Field(default=None, description="In stock at the end of the year.", validate_default=True)
-    document: str = Field(min_length=1, description="Document the figures are from.")
+    document: Text = Field(min_length=1, description="Document the figures are from.")
 
 
 class Answer(Table):
     """`[[answers]]`: an answer of the management to an item of a form or check list, as declared."""
 
-    item: str = Field(min_length=1, description="Key of the item.")
+    item: Text = Field(min_length=1, description="Key of the item.")
     answer: Literal["yes", "no", "not_applicable"] = Field(description="√, × or —.")
-    document: str = Field(min_length=1, description="Document that shows it.")
+    document: Text = Field(min_length=1, description="Document that shows it.")
 
 
 class Inventory(Table):

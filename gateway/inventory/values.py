@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -16,7 +17,11 @@ from gateway.inventory.slips import amount_hint, class_hint
 DAY = re.compile(r"(\d{4})[-/.年](\d{1,2})[-/.月](\d{1,2})日?", re.ASCII)
 AMOUNT = re.compile(r"(\d{1,15}(?:\.\d{1,12})?) ?([A-Za-z][A-Za-z0-9·./%³]{0,15})")
 CLASS = re.compile(r"\d{1,2}(\.\d{1,3})?S?|[A-E]", re.ASCII)
+STEERING = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+"""Unicode categories no text of an inventory has: controls, what changes direction or is not seen, ends of lines."""
 NUMBER_MAX = Decimal(10) ** 18
+DAY_MIN, DAY_MAX = date(1900, 1, 1), date(2200, 12, 31)
+"""Within these, periods can be added and months taken away without leaving the calendar."""
 SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 POWER = {"W": Decimal("0.001"), "kW": Decimal(1), "MW": Decimal(1000), "GW": Decimal(1_000_000)}
@@ -106,20 +111,30 @@ Rated = Annotated[
 
 
 def day(value: object) -> date | None:
-    """Return a day; None for None and "". Raises a pydantic error for what is none."""
+    """Return a day; None for None and "". Raises a pydantic error for what is none, or lies beyond any plant's life."""
+    if value is None or value == "":
+        return None
+    found = _day(value)
+    if found is None:
+        raise unusable("a day such as 2026-08-31")
+    if not DAY_MIN <= found <= DAY_MAX:
+        raise unusable(f"a day from {DAY_MIN} to {DAY_MAX}")
+    return found
+
+
+def _day(value: object) -> date | None:
+    """Return a day as it is written, None if it is none."""
     if isinstance(value, datetime):
         return value.date()
-    if value is None or isinstance(value, date):
+    if isinstance(value, date):
         return value
-    if value == "":
-        return None
     match = DAY.fullmatch(value.strip()) if isinstance(value, str) else None
     if match is not None:
         try:
             return date(int(match[1]), int(match[2]), int(match[3]))
         except ValueError:
             pass
-    raise unusable("a day such as 2026-08-31")
+    return None
 
 
 def _required_day(value: object) -> date:
@@ -138,6 +153,17 @@ def _class(value: object) -> str:
     text = value.strip().removesuffix("级").strip().upper()
     if text and (not CLASS.fullmatch(text) or (text[0].isdigit() and not Decimal(text.removesuffix("S")))):
         raise unusable('an accuracy class: "0.5S", "1.0", "B"', hint=class_hint(text))
+    return text
+
+
+def _text(value: object) -> object:
+    """Return text without blanks around it: a blank one is none. What steers a terminal or hides in a line is refused."""
+    if not isinstance(value, str):
+        return value
+    text = value.replace("\r\n", "\n").strip()
+    wrong = next((char for char in text if char not in "\n\t" and unicodedata.category(char) in STEERING), "")
+    if wrong:
+        raise unusable(f"text without control and direction characters: it holds U+{ord(wrong):04X}")
     return text
 
 
@@ -164,6 +190,8 @@ Day = Annotated[date | None, BeforeValidator(day), WithJsonSchema(_DAY_SCHEMA)]
 RequiredDay = Annotated[
     date, BeforeValidator(_required_day), WithJsonSchema({"type": "string", "format": "date"})
 ]
+Text = Annotated[str, BeforeValidator(_text)]
+"""What people write: names, places, papers."""
 ClassText = Annotated[str, BeforeValidator(_class)]
 Sha256 = Annotated[str, BeforeValidator(_hash)]
 Number = Annotated[

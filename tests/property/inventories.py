@@ -15,9 +15,15 @@ from gateway.inventory.reading import from_body
 if TYPE_CHECKING:
     from gateway.inventory.model import Inventory
 
-ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
+ANY_TEXT = st.text(
+    st.one_of(st.characters(exclude_categories=["Cs", "Cc", "Cf", "Zl", "Zp"]), st.sampled_from("\n\t")),
+    min_size=1,
+    max_size=12,
+).filter(str.strip)
 CELL_TEXT = st.one_of(
-    st.text(st.characters(exclude_categories=["Cs", "Cc", "Cn", "Zs", "Zl", "Zp"]), min_size=1, max_size=12),
+    st.text(
+        st.characters(exclude_categories=["Cs", "Cc", "Cf", "Cn", "Zs", "Zl", "Zp"]), min_size=1, max_size=12
+    ),
     st.sampled_from(
         ["=1+1", "+86 10", "-3 °C", "@me", "007", "1.50", "TRUE", "2026-08-31", "合格", " x ", "a\nb", "'x"]
     ),

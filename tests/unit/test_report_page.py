@@ -200,15 +200,12 @@ def test_findings_and_annexes_are_told(text: str) -> None:
 
 def test_what_the_inventory_says_is_escaped_wherever_it_stands() -> None:
     body: Body = foundry()
-    evil = "<script>alert('x')</script>\x00&\ud800"
-    body["organization"]["name"] = body["units"][0]["name"] = body["equipment"][0]["name"] = evil.replace(
-        "\ud800", ""
-    )
+    evil = "<script>alert('x')</script>&"  # the model refuses control characters
+    body["organization"]["name"] = body["units"][0]["name"] = body["equipment"][0]["name"] = evil
     body["instruments"][0]["location"] = '"><img src=http://example.org/x>'
     html = made(outcome_of(body))
     assert "<script" not in html
     assert "<img" not in html
-    assert "\x00" not in html
     assert not Checker(html).open
 
 

@@ -175,7 +175,7 @@ def test_ledger_shows_the_class_of_a_valid_certificate_alone(book: Reader) -> No
     assert (rows["m1"]["准确度等级"], rows["m1"]["等级来源"]) == ("0.5", "有效证书 valid certificate")
     assert rows["m2"]["准确度等级"] == "0.5 *"
     assert "超期" in rows["m2"]["等级来源"]
-    assert rows["m2"]["测量范围"] == "0–5 A�"
+    assert rows["m2"]["测量范围"] == "0–5 A"
     assert rows["w-old"]["状态"] == "停用 stopped"
     assert rows["m1"]["检定周期/校准间隔"] == "12 个月 months, 检定 verification"
     parts = {name: {row["标识"] for row in book.rows(name, "序号")} for name in ("B.4", "B.5", "B.6", "B.7")}

@@ -44,7 +44,7 @@ def works(**more: Any) -> Outcome:
         ],
         "instruments": [
             instrument("m1", "f1", model="=HYPERLINK(1)", serial="-1", location="@home", remark="+1"),
-            instrument("m2", "f2", verifications=OLD, range="0–5 A\x07"),
+            instrument("m2", "f2", verifications=OLD, range="0–5 A"),
             instrument("m-spare", role="spare"),
             instrument("w-old", "w1", kind="water", status="stopped"),
         ],
