@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import ROUND_DOWN, Decimal
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -11,21 +11,23 @@ from gateway.derive.site_grid import grid_of
 from gateway.errors import MetergateError
 from gateway.evidence.loading import load_evidence
 from gateway.feed.bodies import BODY_MAX
+from gateway.feed.contract_fitting import FittingRow, FittingShare
 from gateway.fitting.evaluate import evaluate
 from gateway.fitting.evidence import window_before
-from gateway.fitting.result import PLACES
+from gateway.fitting.result import result as fitting_result
 from gateway.fitting.rulesets import Rulesets
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import date
-    from fractions import Fraction
 
     from drivers.profiles import Library
     from gateway.config.models import Site
     from gateway.derive.messenger import Messenger
+    from gateway.feed.contract_values import Model
     from gateway.fitting.evidence import Evidence
-    from gateway.fitting.outcome import Outcome, Row, ShareRow
+    from gateway.fitting.outcome import Outcome
+    from gateway.fitting.result_shape import RateBody, ShareBody
     from gateway.inventory.model import Inventory
     from gateway.inventory.revisions import Revision
 
@@ -87,17 +89,27 @@ class Rating:
 
 
 def result(outcome: Outcome) -> Body:
-    """Return an outcome as messages have it: `contract_fitting.FittingResult`; a long one with fewer names."""
-    meta = outcome.ruleset.ruleset
-    is_old = meta.superseded_on is not None and meta.superseded_on <= outcome.as_of
+    """Return an outcome as messages have it: `contract_fitting.FittingResult`; a long one with fewer names.
+
+    Every figure is that of the documented JSON (`gateway.fitting.result`); only its form is that of messages.
+    """
+    whole = fitting_result(outcome)
+    old, water = whole["superseded"], whole["water"]
+    rulesets = (outcome.ruleset, outcome.water_ruleset)
+    superseded = {
+        one.ruleset.id for one in rulesets if one is not None and one.ruleset.is_superseded(outcome.as_of)
+    }
+    rates = [*whole["rates"], *(() if water is None else water["rates"])]
+    shares = [] if water is None else water["shares"]
     body = {
-        "window_from": outcome.window.first.isoformat(),
-        "window_to": outcome.window.last.isoformat(),
-        "superseded_on": meta.superseded_on.isoformat() if is_old and meta.superseded_on else None,
-        "superseded_by": meta.superseded_by if is_old else "",
-        "doubts": list(outcome.doubts),
-        "rates": [_row(row) for row in (*outcome.rows, *outcome.water_rows)],
-        "water_shares": [_share(row) for row in outcome.water_shares],
+        "window_from": whole["window"]["from"],
+        "window_to": whole["window"]["to"],
+        "whole": None if outcome.evidence is None else outcome.evidence.whole,
+        "superseded_on": None if old is None else old["on"],
+        "superseded_by": "" if old is None else old["by"],
+        "doubts": whole["doubts"],
+        "rates": [_row(row) | {"superseded": row["ruleset"] in superseded} for row in rates],
+        "water_shares": [_share(row) | {"superseded": row["ruleset"] in superseded} for row in shares],
         "left_out": 0,
     }
     for most in NAMES:
@@ -113,54 +125,31 @@ def _shortened(body: Body, most: int) -> Body:
     return body | {"rates": rates, "left_out": left_out}
 
 
-def _row(row: Row) -> Body:
-    return {
-        "ruleset": row.ruleset,
-        "level": row.level,
-        "energy_kind": row.energy_kind,
-        "need": row.need,
-        "fitted": row.fitted,
-        "connected": row.connected,
-        "effective": row.effective,
-        "rate_percent": percent(row.rate),
-        "required_percent": _text(row.required),
-        "meets": row.meets,
-        "intact_percent": percent(row.intact),
-        "verified_percent": percent(row.verified),
-        "accurate_percent": percent(row.accurate),
-        "auto_collected_percent": percent(row.auto_collected),
-        "completeness_percent": percent(row.completeness),
-        "covered_percent": percent(row.covered),
-        "clauses": list(row.clauses),
-        "missing": _once(one.need.flow for one in row.judged if one.counts and not one.is_fitted),
-        "exempt": _once(one.need.flow for one in row.judged if one.need.exempt),
-        "surplus": _once(row.surplus),
-        "undetermined": _once(one.need.flow for one in row.judged if one.need.undetermined),
-    }
+def _row(row: RateBody) -> Body:
+    """Return a row with shares as decimal texts, and of each list the names alone."""
+    flows = {name: _once(one["flow"] for one in row[name]) for name in ("missing", "exempt", "undetermined")}
+    return _texts(row, FittingRow) | flows | {"surplus": _once(row["surplus"])}
 
 
-def _share(row: ShareRow) -> Body:
-    return {
-        "ruleset": row.ruleset,
-        "level": row.level,
-        "energy_kind": row.energy_kind,
-        "share_percent": percent(row.share),
-        "required_percent": _text(row.required),
-        "meets": row.meets,
-    }
+def _share(row: ShareBody) -> Body:
+    return _texts(row, FittingShare)
+
+
+def _texts(row: Mapping[str, Any], model: type[Model]) -> Body:
+    """Return what messages have of a row, with shares as decimal texts, what is demanded in as few digits as it has."""
+    texts = {name: value for name, value in row.items() if name in model.model_fields}
+    for name, value in texts.items():
+        if name == "required_percent":
+            texts[name] = None if value is None else f"{Decimal(repr(value)).normalize():f}"
+        elif name.endswith("_percent"):
+            texts[name] = percent(value)
+    return texts
 
 
 def _once(names: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def percent(share: Fraction | None) -> str | None:
-    """Return a share in % as a decimal string, rounded down as in `metergate fitting --json`."""
-    if share is None:
-        return None
-    exact = Decimal(share.numerator * 100) / Decimal(share.denominator)
-    return f"{exact.quantize(PLACES, rounding=ROUND_DOWN):f}"
-
-
-def _text(value: Decimal | None) -> str | None:
-    return None if value is None else f"{value:f}"
+def percent(share: float | None) -> str | None:
+    """Return a share in %, rounded already, as a decimal text with four places."""
+    return None if share is None else f"{share:.4f}"

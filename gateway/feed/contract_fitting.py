@@ -34,7 +34,13 @@ class FittingRow(Model):
     required_percent: DecimalText | None = Field(
         default=None, description="What the ruleset demands; null: nothing."
     )
-    meets: bool | None = Field(default=None, description="Whether the un-rounded rate is what is demanded.")
+    meets: bool | None = Field(
+        default=None,
+        description="Whether the un-rounded rate is what the ruleset demands; read `superseded` and `doubts` with it.",
+    )
+    superseded: bool = Field(
+        description="Another edition holds on the day: `meets` speaks of the old one alone."
+    )
     intact_percent: DecimalText | None = Field(default=None, description="完好率, of those fitted.")
     verified_percent: DecimalText | None = Field(default=None, description="检定率, of those fitted.")
     accurate_percent: DecimalText | None = Field(default=None, description="准确度合格率, of those fitted.")
@@ -42,8 +48,9 @@ class FittingRow(Model):
         default=None, description="自动采集率: of the need, those with enough good readings."
     )
     completeness_percent: DecimalText | None = Field(
-        default=None, description="Good of the readings that were due."
+        default=None, description="Good of the readings that were due, of the instruments any was due from."
     )
+    completeness_of: int = Field(default=0, ge=0, description="So many instruments are those.")
     covered_percent: DecimalText | None = Field(
         default=None, description="Share of the yearly energy that is measured."
     )
@@ -69,6 +76,7 @@ class FittingShare(Model):
     )
     required_percent: DecimalText | None = Field(default=None, description="What the ruleset demands.")
     meets: bool | None = Field(default=None, description="Whether the un-rounded share is what is demanded.")
+    superseded: bool = Field(description="As in a row.")
 
 
 class FittingResult(Model):
@@ -76,11 +84,17 @@ class FittingResult(Model):
 
     window_from: DayText = Field(description="First day of the window evidence is of.")
     window_to: DayText = Field(description="Last day of it.")
+    whole: bool | None = Field(
+        default=None,
+        description="The evidence covers the whole window; false: shares of good readings are null; null: no evidence.",
+    )
     superseded_on: DayText | None = Field(
         default=None, description="Day the ruleset was superseded; null: it is in force."
     )
     superseded_by: str = Field(default="", description="By which edition.")
-    doubts: list[str] = Field(default=[], description="What whoever reads it must know first.")
+    doubts: list[str] = Field(
+        description="What whoever reads it must know first: superseded, unsure rows, amounts nobody knows. A rate that `meets` is settled only without."
+    )
     rates: list[FittingRow] = Field(description="By ruleset, energy kind and level.")
     water_shares: list[FittingShare] = Field(default=[], description="Of the ruleset of water.")
     left_out: int = Field(default=0, ge=0, description="Names left out of lists because of the length.")

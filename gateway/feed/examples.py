@@ -212,7 +212,7 @@ def _fitting() -> Body:
         "meets": True,
     }
     row |= {"intact_percent": "100.0000", "verified_percent": "100.0000", "accurate_percent": "100.0000"}
-    row |= {"auto_collected_percent": "100.0000", "clauses": ["example 1"]}
+    row |= {"auto_collected_percent": "100.0000", "clauses": ["example 1"], "superseded": True}
     water: Body = {"ruleset": "example-1", "level": 2, "energy_kind": "water", "need": 2, "fitted": 1}
     water |= {
         "connected": 1,
@@ -221,8 +221,10 @@ def _fitting() -> Body:
         "required_percent": "95",
         "meets": False,
     }
-    water |= {"clauses": ["example 2"], "missing": ["pipe-7"]}
-    window = {"window_from": "2026-07-01", "window_to": "2026-07-31"}
+    water |= {"clauses": ["example 2"], "missing": ["pipe-7"], "superseded": True}
+    result: Body = {"window_from": "2026-07-01", "window_to": "2026-07-31", "whole": True}
+    result |= {"superseded_on": "2026-02-01", "superseded_by": "example-2"}
+    result |= {"doubts": ["example-1 is superseded since 2026-02-01 by example-2"], "rates": [row, water]}
     head: Body = {
         "ruleset": "example-1",
         "ruleset_digest": CONFIG,
@@ -230,7 +232,7 @@ def _fitting() -> Body:
         "at": _iso(_at(3635)),
     }
     head |= {"inventory": CONFIG, "revision": 1}
-    return head | {"result": window | {"rates": [row, water]}}
+    return head | {"result": result}
 
 
 def _new_key(feed: Recorder) -> None:

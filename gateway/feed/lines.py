@@ -98,13 +98,18 @@ def _rate(message: Fitting, row: FittingRow) -> bytes:
         completeness_percent=row.completeness_percent,
         covered_percent=row.covered_percent,
     )
-    fields |= _counts(revision=message.revision)
+    fields |= _counts(completeness_of=row.completeness_of) | _stands_on(message, row)
     labels = {"level": str(row.level), "energy_kind": row.energy_kind, "ruleset": row.ruleset}
     return _line("fitting", message, labels, fields, message.at)
 
 
+def _stands_on(message: Fitting, row: FittingRow | FittingShare) -> dict[str, bytes]:
+    fields = _counts(revision=message.revision, superseded=int(row.superseded))
+    return fields | _words(as_of=message.as_of, inventory=message.inventory)
+
+
 def _share(message: Fitting, row: FittingShare) -> bytes:
-    fields = _counts(revision=message.revision)
+    fields = _stands_on(message, row)
     fields |= _readings(share_percent=row.share_percent, required_percent=row.required_percent)
     if row.meets is not None:
         fields |= _counts(meets=int(row.meets))
@@ -183,6 +188,11 @@ def _readings(**texts: str | None) -> dict[str, bytes]:
 
 def _counts(**numbers: int) -> dict[str, bytes]:
     return {name: b"%di" % min(number, _INTEGER_MAX) for name, number in numbers.items()}
+
+
+def _words(**texts: str) -> dict[str, bytes]:
+    """Return fields of texts. Raises ValueError: a name that cannot be written."""
+    return {name: b'"%b"' % escape(text, special='"') for name, text in texts.items()}
 
 
 def _gaps(gaps: Mapping[str, int]) -> dict[str, bytes]:

@@ -80,6 +80,10 @@ class Meta(Table):
     note_zh: str = Field(default="", description="The same in Chinese.")
     water: str = Field(default="", description="Id of the ruleset of water that goes with it.")
 
+    def is_superseded(self, on: date) -> bool:
+        """Return whether another edition holds on a day."""
+        return self.superseded_on is not None and self.superseded_on <= on
+
 
 class Interpretation(Table):
     """`[interpretations.<switch>]`: how an open question is answered."""

@@ -97,9 +97,23 @@ def fitting_body() -> dict[str, Any]:
         "ruleset": "GB17167-2006", "level": 1, "energy_kind": "electricity", "need": 4, "fitted": 4, "connected": 4,
         "effective": 3, "rate_percent": "100.0000", "required_percent": "100", "meets": True,
         "verified_percent": "75.0000", "clauses": ["GB 17167-2006 4.3.8"],
+        "superseded": True,
     }  # fmt: skip
-    unknown = {"ruleset": "GB17167-2006", "level": 2, "energy_kind": "steam", "need": 0, "fitted": 0}
-    share = {"ruleset": "GBT24789-2022", "level": 1, "energy_kind": "water", "share_percent": "80.5000"}
+    unknown = {
+        "ruleset": "GB17167-2006",
+        "level": 2,
+        "energy_kind": "steam",
+        "need": 0,
+        "fitted": 0,
+        "superseded": True,
+    }
+    share = {
+        "ruleset": "GBT24789-2022",
+        "level": 1,
+        "energy_kind": "water",
+        "share_percent": "80.5000",
+        "superseded": False,
+    }
     return {
         "ruleset": "GB17167-2006",
         "ruleset_digest": "cd" * 32,
@@ -112,6 +126,7 @@ def fitting_body() -> dict[str, Any]:
             "window_to": "2026-07-31",
             "superseded_on": "2026-02-01",
             "superseded_by": "GB17167-2025",
+            "doubts": ["GB17167-2006 is superseded since 2026-02-01 by GB17167-2025"],
             "rates": [met, unknown],
             "water_shares": [share | {"required_percent": "95", "meets": False}],
         },

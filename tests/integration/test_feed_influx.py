@@ -81,6 +81,20 @@ def meters(server: FakeInflux) -> set[str]:
     return {meter for meter in found if found.count(meter) >= 2}
 
 
+async def test_the_gateways_own_sink_writes_fitting_rates_with_what_they_stand_on() -> None:
+    outbox = FakeOutbox()
+    outbox.add(count=1)
+    outbox.kept[1] = entry(1, "fitting")
+    async with FakeInflux() as server, dispatching(server, outbox) as (it, _):
+        await until(lambda: not it.pending)
+        assert it.figures()["refused"] == 0
+        lines = set(server.stored)
+    assert sorted(line.split(b",")[0] for line in lines) == [b"fitting", b"fitting", b"fitting_share"]
+    for line in lines:
+        assert b'as_of="2026-08-01",inventory="' + b"ab" * 32 + b'"' in line
+        assert (b"superseded=0i" in line) is line.startswith(b"fitting_share")
+
+
 @pytest.mark.parametrize("all_or_nothing", [True, False])
 async def test_messages_of_which_a_line_is_refused_are_recorded_and_all_others_stored(
     all_or_nothing: bool,

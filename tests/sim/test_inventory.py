@@ -13,9 +13,10 @@ import pytest
 
 from gateway.derive.diary import Diary
 from gateway.feed.contract import Fitting
+from gateway.feed.lines import encode
 from gateway.inventory.revisions import FOLDER, Revisions
 from simulators.virtual import run
-from tests.sim import feed_oracles
+from tests.sim import feed_oracles, site
 from tests.sim.plant import Act, Plant, feed_alone
 from tests.sim.test_replay_intervals import CORRECTED_S, METER, PLAN, Corrected
 from tests.unit.inventory_rig import VERIFIED, inventory
@@ -133,6 +134,17 @@ def test_rates_are_told_once_for_a_day_and_an_inventory(tmp_path: Path) -> None:
         assert one["as_of"] == "2023-11-15"
     verified = [one["result"]["rates"][0]["verified_percent"] for one in rates]
     assert verified == ["50.0000", "100.0000"]
+
+
+def test_a_database_alone_has_the_rates_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    database = '[[sinks]]\nid = "{id}"\nkind = "feed-influx"\nurl = "http://127.0.0.1:{port}"\norg = "o"\nbucket = "b"\n'
+    monkeypatch.setattr(site, "FEED", database)
+    result = play(feed_alone(200), tmp_path, Applying(0, BEFORE))
+    lines = b"\n".join(encode(payload) for payload in said(result, "fitting")).split(b"\n")
+    first = next(line for line in lines if b"level=1,energy_kind=electricity," in line)
+    assert first.startswith(b"fitting,gateway=plant-1,")
+    for stated in ("need=2i", "superseded=0i", 'as_of="2023-11-15"', f'inventory="{BEFORE.digest}"'):
+        assert stated.encode() in first
 
 
 def test_a_new_day_changes_marks_births_and_rates(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from gateway.feed.lines import encode, time_ms
 from tests.fakes.feed import fitting_payload, interval_payload, summary_payload
 
 T0_MS = 1_785_547_800_000  # 2026-08-01T01:30:00Z
+STANDS_ON = b'revision=3i,superseded=%di,as_of="2026-08-01",inventory="' + b"ab" * 32 + b'"'
 TAGS = b",gateway=plant-1,region=330100,enterprise=91330000MA27XXXX0A"
 
 
@@ -88,13 +89,19 @@ def test_rates_are_lines_of_their_own_and_what_is_unknown_has_no_field() -> None
         b"fitting"
         + TAGS
         + b",level=1,energy_kind=electricity,ruleset=GB17167-2006 need=4i,fitted=4i,connected=4i,"
-        b"effective=3i,meets=1i,rate_percent=100.0,required_percent=100.0,verified_percent=75.0,revision=3i %d"
-        % T0_MS,
+        b"effective=3i,meets=1i,rate_percent=100.0,required_percent=100.0,verified_percent=75.0,completeness_of=0i,"
+        + STANDS_ON % 1
+        + b" %d" % T0_MS,
         b"fitting"
         + TAGS
-        + b",level=2,energy_kind=steam,ruleset=GB17167-2006 need=0i,fitted=0i,revision=3i %d" % T0_MS,
-        b"fitting_share" + TAGS + b",level=1,energy_kind=water,ruleset=GBT24789-2022 "
-        b"revision=3i,share_percent=80.5,required_percent=95.0,meets=0i %d" % T0_MS,
+        + b",level=2,energy_kind=steam,ruleset=GB17167-2006 need=0i,fitted=0i,completeness_of=0i,"
+        + STANDS_ON % 1
+        + b" %d" % T0_MS,
+        b"fitting_share"
+        + TAGS
+        + b",level=1,energy_kind=water,ruleset=GBT24789-2022 "
+        + STANDS_ON % 0
+        + b",share_percent=80.5,required_percent=95.0,meets=0i %d" % T0_MS,
     ]
 
 

@@ -13,6 +13,8 @@ from gateway.derive.rating import percent, result
 from gateway.feed.bodies import BODY_MAX
 from gateway.feed.contract_fitting import FittingResult
 from gateway.fitting.evaluate import evaluate
+from gateway.fitting.evidence import Evidence
+from gateway.fitting.result import percent as percent_of
 from gateway.fitting.result import result as whole
 from gateway.fitting.rulesets import Rulesets
 from gateway.inventory.model import Inventory
@@ -25,9 +27,9 @@ AS_OF = date(2026, 8, 2)
 RULESETS = Rulesets()
 
 
-def judged(found: Inventory) -> tuple[FittingResult, ResultBody]:
+def judged(found: Inventory, evidence: Evidence | None = None) -> tuple[FittingResult, ResultBody]:
     """Return the result of the feed, and that of `metergate fitting --json`."""
-    outcome = evaluate(found, RULESETS.get("GB17167-2006"), RULESETS.get("GBT24789-2022"), AS_OF, None)
+    outcome = evaluate(found, RULESETS.get("GB17167-2006"), RULESETS.get("GBT24789-2022"), AS_OF, evidence)
     body = result(outcome)
     assert len(orjson.dumps(body)) <= BODY_MAX
     return FittingResult.model_validate(body, strict=True), whole(outcome)
@@ -37,7 +39,16 @@ def test_the_figures_are_those_of_the_command() -> None:
     told, own = judged(inventory({}, {"verifications": []}, {"status": "stopped"}))
     (row,) = told.rates
     (expected,) = own["rates"]
-    for name in ("need", "fitted", "connected", "effective", "meets", "clauses", "surplus"):
+    for name in (
+        "need",
+        "fitted",
+        "connected",
+        "effective",
+        "meets",
+        "clauses",
+        "surplus",
+        "completeness_of",
+    ):
         assert getattr(row, name) == dict(expected)[name]
     for name in (
         "rate_percent",
@@ -49,6 +60,7 @@ def test_the_figures_are_those_of_the_command() -> None:
         told_ = getattr(row, name)
         assert (None if told_ is None else float(told_)) == dict(expected)[name]
     assert (row.need, row.fitted, row.rate_percent) == (3, 2, "66.6666")
+    assert row.required_percent == "100"
     assert row.missing == [one["flow"] for one in expected["missing"]] == ["f-3"]
     assert (row.connected, row.effective, row.auto_collected_percent) == (None, None, None), "no evidence"
 
@@ -74,7 +86,25 @@ def test_a_long_one_leaves_names_out_and_says_how_many() -> None:
 
 @pytest.mark.parametrize(
     ("share", "text"),
-    [(None, None), (Fraction(1), "100.0000"), (Fraction(2, 3), "66.6666"), (Fraction(0), "0.0000"), (Fraction(999_999_999, 10**9), "99.9999")],
-)  # fmt: skip
-def test_a_share_is_rounded_down(share: Fraction | None, text: str | None) -> None:
+    [(None, None), (100.0, "100.0000"), (66.6666, "66.6666"), (0.0, "0.0000"), (99.9999, "99.9999")],
+)
+def test_a_share_has_four_places(share: float | None, text: str | None) -> None:
     assert percent(share) == text
+
+
+@pytest.mark.parametrize("numerator", [1, 2, 333_333, 666_667, 999_999, 1_000_000])
+def test_a_share_is_that_of_the_command_rounded_down(numerator: int) -> None:
+    share = Fraction(numerator, 1_000_003)
+    text = percent(percent_of(share))
+    assert text is not None
+    assert Fraction(text) <= share * 100 < Fraction(text) + Fraction(1, 10_000)
+
+
+def test_every_row_says_whether_its_ruleset_is_superseded_and_the_whole_what_is_in_doubt() -> None:
+    told, own = judged(inventory({}))
+    assert {row.superseded for row in told.rates if row.ruleset == "GB17167-2006"} == {True}
+    assert {row.superseded for row in told.water_shares} == {False}
+    assert told.doubts == own["doubts"]
+    assert told.whole is None, "no evidence"
+    half = Evidence.model_validate({"from": "2026-07-01", "to": "2026-07-31", "whole": False})
+    assert judged(inventory({}), half)[0].whole is False
