@@ -70,8 +70,8 @@ def _compared(entered: Entered, flows: list[Any], amounts: FlowAmounts) -> Compa
     assert bill.amount is not None  # a bill without one is refused when it is entered
     unit, billed = bill.amount.unit, bill.amount.value
     found = [amounts.of(flow) for flow in flows]
-    why = [text for one in found for text in one.why]
-    doubts = [text for one in found for text in one.doubts]
+    why = [text.en for one in found for text in one.why]
+    doubts = [text.en for one in found for text in one.doubts]
     sides = [Side(one.flow, True, one, one.value(unit)) for one in found]
     why += [
         f"flow {side.flow} is not in a unit that converts to {unit}"

@@ -11,6 +11,7 @@ from decimal import Decimal, localcontext
 from typing import TYPE_CHECKING, Literal
 
 from gateway.fitting.flow_amounts import FlowAmount, FlowAmounts
+from gateway.fitting.grounds import Words
 from gateway.fitting.places import Places
 from gateway.fitting.uncertainty import DIGITS, PERCENT, expanded
 from gateway.inventory.model import ORGANIZATION
@@ -57,6 +58,8 @@ class Balance:
     judged: Verdict | None
     why: tuple[str, ...]
     doubts: tuple[str, ...] = ()
+    why_zh: tuple[str, ...] = ()
+    doubts_zh: tuple[str, ...] = ()
 
     @property
     def difference(self) -> Decimal | None:
@@ -106,7 +109,12 @@ def _balance(places: Places, amounts: FlowAmounts, place: str, kind: str) -> Bal
         amount = amounts.of(flow)
         if flow.state == "disconnected":
             if any(share.amount.value for share in amount.shares):
-                why.append(f"flow {flow.id} is disconnected, yet its instrument counted")
+                why.append(
+                    Words(
+                        f"flow {flow.id} is disconnected, yet its instrument counted",
+                        f"流向 {flow.id} 已断开, 其器具仍有计量",
+                    )
+                )
             continue
         found.append((flow, is_in, amount))
         why += amount.why
@@ -118,25 +126,31 @@ def _balance(places: Places, amounts: FlowAmounts, place: str, kind: str) -> Bal
         return _judged(place, kind, unit, sides, places.loss_percent(place, kind), why)
 
 
-def _unlike(sides: Iterable[Side], unit: str) -> Iterable[str]:
+def _unlike(sides: Iterable[Side], unit: str) -> Iterable[Words]:
     for side in sides:
         if side.amount.is_known and side.value is None:
             other = next(share.amount.unit for share in side.amount.shares if share.amount.to(unit) is None)
-            yield f"flow {side.flow} is in {other}, which does not convert to {unit}"
+            yield Words(
+                f"flow {side.flow} is in {other}, which does not convert to {unit}",
+                f"流向 {side.flow} 的单位为 {other}, 不能换算为 {unit}",
+            )
 
 
-def _together(sides: Iterable[Side]) -> Iterable[str]:
+def _together(sides: Iterable[Side]) -> Iterable[Words]:
     """Yield which instrument measures several flows of one side: what each of them carried is not known."""
     seen: dict[tuple[bool, str], str] = {}
     for side in sides:
         for share in side.amount.shares:
             other = seen.setdefault((side.is_in, share.instrument), side.flow)
             if other != side.flow:
-                yield f"instrument {share.instrument} measures flows {other} and {side.flow} together: their parts are not known"
+                yield Words(
+                    f"instrument {share.instrument} measures flows {other} and {side.flow} together: their parts are not known",
+                    f"器具 {share.instrument} 合计计量流向 {other} 和 {side.flow}, 各自多少不详",
+                )
 
 
 def _judged(
-    place: str, kind: str, unit: str, sides: tuple[Side, ...], loss_percent: Decimal, why: list[str]
+    place: str, kind: str, unit: str, sides: tuple[Side, ...], loss_percent: Decimal, why: list[Words]
 ) -> Balance:
     taken = _sum([side.value for side in sides if side.is_in])
     given = _sum([side.value for side in sides if not side.is_in])
@@ -145,13 +159,17 @@ def _judged(
     uncertainty = None if residual is None else spread(sides, unit, 1 - loss_percent / PERCENT)
     of_difference = None if residual is None else spread(sides, unit)
     if not any(side.is_in for side in sides) or all(side.is_in for side in sides):
-        why.append("only disconnected flows lead to it or from it")
+        why.append(Words("only disconnected flows lead to it or from it", "其输入或输出流向均已断开"))
     judged: Verdict | None = None
     doubts = [doubt for side in sides for doubt in side.amount.doubts]
     if not why and taken is not None and given is not None and residual is not None:
         judged = _verdict(taken - given, of_difference, residual, uncertainty)
         if judged == "balanced" and uncertainty is not None and residual < -uncertainty:
-            doubts.append(f"less is lost than the {loss_percent:f} % declared")
+            doubts.append(
+                Words(
+                    f"less is lost than the {loss_percent:f} % declared", f"损耗少于申报的 {loss_percent:f} %"
+                )
+            )
     return Balance(
         place,
         kind,
@@ -165,8 +183,10 @@ def _judged(
         uncertainty,
         of_difference,
         judged,
-        tuple(dict.fromkeys(why)),
-        tuple(dict.fromkeys(doubts)),
+        tuple(dict.fromkeys(one.en for one in why)),
+        tuple(dict.fromkeys(one.en for one in doubts)),
+        tuple(dict.fromkeys(one.zh for one in why)),
+        tuple(dict.fromkeys(one.zh for one in doubts)),
     )
 
 

@@ -57,7 +57,7 @@ def _side(side: Side, unit: str) -> dict[str, object]:
             }
             for share in side.amount.shares
         ],
-        "why": list(side.amount.why),
+        "why": [one.en for one in side.amount.why],
     }
 
 

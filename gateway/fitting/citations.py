@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from gateway.fitting.outcome import Outcome
-    from gateway.fitting.ruleset import Ruleset
+    from gateway.fitting.ruleset import Cited, Interpretation, Ruleset
 
 NO_RATE = Words("no rate", "无配备率要求")
 
@@ -26,7 +26,8 @@ class Citations:
         for ruleset in rulesets:
             name = ruleset.ruleset.id
             self._clauses[f"{name}: {NO_RATE.en}"] = f"{name}: {NO_RATE.zh}"
-            for cited in (*(row for _, row in rows_of(ruleset)), *ruleset.interpretations.values()):
+            rows: list[Cited | Interpretation] = [row for _, row in rows_of(ruleset)]
+            for cited in (*rows, *ruleset.interpretations.values()):
                 if cited.clause_zh:
                     self._clauses.setdefault(f"{name} {cited.clause}", f"{name} {cited.clause_zh}")
             for _, row in rows_of(ruleset):

@@ -7,12 +7,15 @@ from datetime import timedelta
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
+from gateway.fitting.grounds import Words
 from gateway.fitting.result import percent
 from gateway.fitting.uncertainty import Accuracy, accuracy
+from gateway.inventory.terms import VALIDITY
 from gateway.inventory.validity import nonconforming, validity
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from datetime import date
     from decimal import Decimal
 
     from gateway.fitting.evidence import Evidence, Window
@@ -21,6 +24,10 @@ if TYPE_CHECKING:
     from gateway.inventory.values import Measured
 
 PERCENT = 100
+NO_PROOF = Words(
+    "the ruleset does not say what share of good readings proves an amount",
+    "规则集未规定有效读数达到多少方可证明计量数值",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +45,8 @@ class FlowAmount:
 
     flow: str
     shares: tuple[Share, ...]
-    why: tuple[str, ...]
-    doubts: tuple[str, ...] = ()
+    why: tuple[Words, ...]
+    doubts: tuple[Words, ...] = ()
 
     @property
     def is_known(self) -> bool:
@@ -71,12 +78,20 @@ class FlowAmounts:
         window = self._evidence.window
         counting = [one for one in self._on.get(flow.id, ()) if _counts(one) and _overlaps(one, window)]
         if not counting:
-            return FlowAmount(flow.id, (), (f"flow {flow.id} is not measured",))
+            return FlowAmount(
+                flow.id, (), (Words(f"flow {flow.id} is not measured", f"流向 {flow.id} 未计量"),)
+            )
         why = [*_coverage(flow, counting, window)]
         if not self._evidence.whole:
-            why.append(f"the evidence does not cover {window.first} to {window.last} whole")
+            days = window.first, window.last
+            why.append(
+                Words(
+                    f"the evidence does not cover {days[0]} to {days[1]} whole",
+                    f"数据未覆盖 {days[0]} 至 {days[1]} 全期",
+                )
+            )
         shares: list[Share] = []
-        doubts: list[str] = []
+        doubts: list[Words] = []
         for instrument in counting:
             why += self._doubtful(instrument)
             doubts += _standing(instrument, window)
@@ -86,27 +101,34 @@ class FlowAmounts:
         known = tuple(shares) if len(shares) == len(counting) else ()
         return FlowAmount(flow.id, known, tuple(why), tuple(doubts))
 
-    def _doubtful(self, instrument: Instrument) -> Iterable[str]:
+    def _doubtful(self, instrument: Instrument) -> Iterable[Words]:
         """Yield what keeps an instrument's amount from being trusted."""
-        name = f"instrument {instrument.id}"
+        name, name_zh = f"instrument {instrument.id}", f"器具 {instrument.id}"
         for span in nonconforming(instrument):
             window = self._evidence.window
             if span.since <= window.last and (span.until is None or span.until > window.first):
-                yield f"{name} does not conform: {span.why}"
+                yield Words(f"{name} does not conform: {span.why}", f"{name_zh} 不合格: {span.why}")
         delivered = self._evidence.instruments.get(instrument.id)
         if delivered is None or delivered.amount is None:
-            yield f"{name} has no amount"
+            yield Words(f"{name} has no amount", f"{name_zh} 无计量数值")
         if delivered is not None:
             share = delivered.share
             if self._proof is None:
-                yield "the ruleset does not say what share of good readings proves an amount"
+                yield NO_PROOF
             elif share is None:
-                yield f"{name}: nothing was due, so nothing shows that its amount is whole"
+                yield Words(
+                    f"{name}: nothing was due, so nothing shows that its amount is whole",
+                    f"{name_zh} 无应采读数, 无从证明其计量数值完整",
+                )
             elif share * PERCENT < Fraction(self._proof.good_percent):
-                yield f"{name}: {percent(share):g} % of its readings are good, {self._proof.good_percent} % are needed"
+                good, needed = f"{percent(share):g} %", f"{self._proof.good_percent} %"
+                yield Words(
+                    f"{name}: {good} of its readings are good, {needed} are needed",
+                    f"{name_zh} 有效读数 {good}, 要求 {needed}",
+                )
         known = accuracy(instrument, self._ladder)
-        if known.why:
-            yield f"{name}: {known.why}"
+        if known.why.en:
+            yield Words(f"{name}: {known.why.en}", f"{name_zh} {known.why.zh}")
 
 
 def _counts(instrument: Instrument) -> bool:
@@ -122,25 +144,36 @@ def _overlaps(instrument: Instrument, window: Window) -> bool:
     )
 
 
-def _coverage(flow: Flow, counting: Sequence[Instrument], window: Window) -> Iterable[str]:
+def _coverage(flow: Flow, counting: Sequence[Instrument], window: Window) -> Iterable[Words]:
     """Yield on which days nothing, or more than one instrument, measured a flow."""
     following = window.first
     for one in sorted(counting, key=lambda one: one.installed or window.first):
         start = max(one.installed or window.first, window.first)
         if start > following:
-            yield f"flow {flow.id} is not measured from {following} to {start - timedelta(days=1)}"
+            yield _unmeasured(flow, following, start - timedelta(days=1))
         if start < following:
-            yield (
+            yield Words(
                 f"flow {flow.id} has more than one main instrument on {start}: which one counts? "
-                "(the others are check instruments, or on flows of their own)"
+                "(the others are check instruments, or on flows of their own)",
+                f"流向 {flow.id} 于 {start} 有一台以上主表, 须指明以哪台为准(其余为核查表, 或另有所测流向)",
             )
         end = window.last + timedelta(days=1) if one.removed is None else one.removed
         following = max(following, end)
     if following <= window.last:
-        yield f"flow {flow.id} is not measured from {following} to {window.last}"
+        yield _unmeasured(flow, following, window.last)
 
 
-def _standing(instrument: Instrument, window: Window) -> Iterable[str]:
+def _unmeasured(flow: Flow, first: date, last: date) -> Words:
+    return Words(
+        f"flow {flow.id} is not measured from {first} to {last}",
+        f"流向 {flow.id} 自 {first} 至 {last} 未计量",
+    )
+
+
+def _standing(instrument: Instrument, window: Window) -> Iterable[Words]:
     state = validity(instrument, window.last)
     if state in {"expired", "undated", "unverified"}:
-        yield f"instrument {instrument.id} is {state} on {window.last}: its class is not assured"
+        yield Words(
+            f"instrument {instrument.id} is {state} on {window.last}: its class is not assured",
+            f"器具 {instrument.id} 于 {window.last} {VALIDITY[state].zh}, 其准确度等级无保证",
+        )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from gateway.fitting.grounds import Words, kind_name
 from gateway.inventory.model import ORGANIZATION
 from gateway.inventory.takers import Takers
 
@@ -50,25 +51,31 @@ class Places:
         """Return the declared loss, percent of the intake."""
         return self._losses.get((place, kind), Decimal(0))
 
-    def unseen(self, place: str, kind: str) -> Iterable[str]:
+    def unseen(self, place: str, kind: str) -> Iterable[Words]:
         """Yield why flows do not show all of a kind that is used at a place."""
         if place in self._equipment:
             yield from self._converting(place, kind)
             return
-        yield from (
-            f"{name} takes {kind} by no flow of the inventory" for name in self._takers.hidden(place, kind)
-        )
+        zh = kind_name(kind).zh
+        for name in self._takers.hidden(place, kind):
+            yield Words(f"{name} takes {kind} by no flow of the inventory", f"台账无 {name} 输入{zh}的流向")
         if place in self._units and not self._joins_own(place, kind):
-            yield f"what {place} uses of {kind} itself is shown by no flow: all of it comes from elsewhere and goes elsewhere"
+            yield Words(
+                f"what {place} uses of {kind} itself is shown by no flow: all of it comes from elsewhere and goes elsewhere",
+                f"无流向表明 {place} 自用的{zh}: 全部来自别处、去往别处",
+            )
 
-    def _converting(self, place: str, kind: str) -> Iterable[str]:
+    def _converting(self, place: str, kind: str) -> Iterable[Words]:
         """Yield why a machine does more with a kind than pass it on."""
         machine = self._equipment[place]
         taken = {*self._ins.get(place, {}), *(one.energy_kind for one in machine.amounts)} - {kind}
         given = {*self._outs.get(place, {})} - {kind}
         if taken or given:
-            others = ", ".join(sorted(taken | given))
-            yield f"{place} also takes or gives {others}: one kind may turn into another, which no balance sees"
+            others = sorted(taken | given)
+            yield Words(
+                f"{place} also takes or gives {', '.join(others)}: one kind may turn into another, which no balance sees",
+                f"{place} 还输入或输出{'、'.join(kind_name(one).zh for one in others)}: 能源可能相互转换, 平衡无从反映",
+            )
 
     def _joins_own(self, place: str, kind: str) -> bool:
         """Return whether a flow of a kind joins a unit with its own machines or parts: what it passes on is shown by flows."""

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation, localcontext
 from typing import TYPE_CHECKING
 
+from gateway.fitting.grounds import NOTHING, Words
+from gateway.inventory.sheet_words import PARTS
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -36,7 +39,7 @@ class Accuracy:
 
     variance: Decimal | None
     text: str
-    why: str = ""
+    why: Words = NOTHING
 
     @property
     def expanded_percent(self) -> Decimal | None:
@@ -62,19 +65,25 @@ def accuracy(instrument: Instrument, ladder: Ladder | None = None) -> Accuracy:
     """
     parts = _parts(instrument)
     if not parts:
-        return Accuracy(None, "", "its class is not known")
+        return Accuracy(None, "", Words("its class is not known", "准确度等级不详"))
     variance = Decimal(0)
     with localcontext() as context:
         context.prec = DIGITS
         for name, text in parts:
             percent = class_percent(text, ladder, "" if name in TRANSFORMERS else instrument.category)
             if percent is None:
-                what = f"class of its {name}" if name else "its class"
-                return Accuracy(
-                    None, _text(parts), f"{what} {text} has no number" if text else f"{what} is not known"
-                )
+                return Accuracy(None, _text(parts), _unknown(name, text))
             variance += (percent / PERCENT) ** 2 / RECTANGULAR
     return Accuracy(variance, _text(parts))
+
+
+def _unknown(part: str, text: str) -> Words:
+    """Return why a class says nothing of an error. part: of the chain, "" for the instrument itself."""
+    what = f"class of its {part}" if part else "its class"
+    what_zh = f"{PARTS[part]}的准确度等级" if part else "准确度等级"
+    if text:
+        return Words(f"{what} {text} has no number", f"{what_zh} {text} 无对应数值")
+    return Words(f"{what} is not known", f"{what_zh}不详")
 
 
 def _parts(instrument: Instrument) -> list[tuple[str, str]]:

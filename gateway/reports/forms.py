@@ -115,9 +115,9 @@ def _cover(book: Plantbook, made_at: str, revision: int | None) -> Sheet:
         sheet.add(None, text)
     sheet.section("解释 Interpretations")
     for one in interpretations(outcome):
-        clause = f" [{one['clause']}]" if one["clause"] else ""
+        clause = book.clause(f"{one['ruleset']} {one['clause']}") if one["clause"] else ""
         text = both(one["text_zh"], one["text"]) or "规则集未说明 not told by the ruleset"
-        sheet.add(f"{one['switch']} = {one['choice']}{clause}", text)
+        sheet.add(both(f"{one['switch']} = {one['choice']}", clause), text)
     sheet.section("签署 Signatures")
     for label in SIGNATURES:
         sheet.add(label, "\n\n")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from gateway.inventory import terms
 from gateway.reports.sheets import Column, Sheet
-from gateway.reports.wording import UNKNOWN, energy
+from gateway.reports.wording import UNKNOWN, all_of, energy
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -38,7 +38,7 @@ def balance_sheet(book: Plantbook, balance: Balances) -> Sheet:
         "能量平衡",
         "Energy balance",
         BALANCE,
-        (f"统计期 window: {balance.window.first} – {balance.window.last}", UNKNOWN),
+        (f"数据统计期 window: {balance.window.first} – {balance.window.last}", UNKNOWN),
     )
     for row in balance.rows:
         figures = (row.taken, row.given, row.difference, row.loss, row.residual, row.uncertainty)
@@ -48,7 +48,7 @@ def balance_sheet(book: Plantbook, balance: Balances) -> Sheet:
             row.unit,
             *map(_figure, figures),
             VERDICTS[row.judged],
-            "; ".join((*row.why, *row.doubts)),
+            all_of((*row.why_zh, *row.doubts_zh), (*row.why, *row.doubts)),
             kind="bad" if row.judged == "flagged" else "body",
         )
     return sheet

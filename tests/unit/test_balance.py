@@ -251,3 +251,11 @@ def test_json_as_documented() -> None:
     (row,) = body["balances"]
     assert (row["in"], row["out"], row["difference"], row["judged"]) == ("1000", "985.5", "14.5", "flagged")
     assert row["flows"][0]["instruments"][0]["uncertainty_percent"] == "1.1547"
+
+
+def test_every_reason_is_told_in_chinese_too() -> None:
+    inventory, evidence = bus(("1000 kWh", "480 kWh", "490 kWh"))
+    silent = inventory.model_copy(update={"instruments": inventory.instruments[:2]})
+    (row,) = balanced(silent, evidence).rows
+    assert row.why == ("flow b is not measured",)
+    assert row.why_zh == ("流向 b 未计量",)

@@ -188,7 +188,7 @@ def test_water_shows_three_results() -> None:
         "准确度等级 2.0, 要求 1.0",
         "便携、备用",
         "任命书 2025-03",
-        "4.3.5, table 3",
+        "4.3.5 表3",
         "metergate fitting --ruleset GB17167-2006 --as-of 2026-08-15 --html",
         "任一能源种类达到限定值即为主要次级用能单位",
         "凭记忆，把握大，未见原文",
