@@ -22,12 +22,39 @@ from gateway.inventory.changes import Change, changes
 from gateway.inventory.model import Inventory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
 FORMAT = 1
 NAME = re.compile(r"(\d{6})\.json")
 KEYS = frozenset({"number", "applied_ns", "by", "why", "digest", "previous", "changes", "inventory"})
+TIME_MAX_NS = 1 << 63
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < TIME_MAX_NS
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _are_changes(value: object) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(one, dict)
+        and isinstance(one.get("what"), str)
+        and isinstance(one.get("path"), str)
+        and {"before", "after"} <= one.keys()
+        for one in value
+    )
+
+
+HOLDS: Mapping[str, Callable[[object], bool]] = {
+    **dict.fromkeys(("number", "applied_ns"), _is_number),
+    **dict.fromkeys(("by", "why", "digest", "previous"), _is_text),
+    "changes": _are_changes,
+}
+"""What the head of a revision must hold."""
 FOLDER = "inventory"
 """Folder of the revisions in the state folder."""
 
@@ -163,7 +190,9 @@ class Revisions:
         return body
 
     def _head(self, number: int, body: dict[str, Any]) -> Head:
-        """Return the head of a file that is whole."""
+        """Return the head of a file that is whole: its seal tells damage, not who wrote it with a seal that fits."""
+        if wrong := [name for name, holds in HOLDS.items() if not holds(body[name])]:
+            raise self._damaged(number, f"holds no usable {', '.join(wrong)}")
         if body["number"] != number:
             raise self._damaged(number, f"is revision {body['number']}")
         return Head(

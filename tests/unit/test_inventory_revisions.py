@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
 import tomllib
@@ -190,3 +191,25 @@ def test_a_file_holds_what_the_specification_says(kept: Revisions, tmp_path: Pat
         "format", "number", "applied_ns", "by", "why", "digest", "previous", "changes", "inventory", "seal",
     }  # fmt: skip
     assert from_body(body["inventory"], "x").digest == body["digest"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("changes", 5), ("changes", [5]), ("changes", [{"what": "x"}]), ("by", 7), ("why", None), ("digest", []),
+        ("previous", {}), ("applied_ns", "soon"), ("applied_ns", 1e30), ("applied_ns", -1), ("number", True),
+    ],
+)  # fmt: skip
+def test_a_head_edited_with_a_seal_that_fits_is_damage(
+    kept: Revisions, tmp_path: Path, key: str, value: object
+) -> None:
+    path = tmp_path / "inventory" / "000001.json"
+    body = orjson.loads(path.read_bytes())
+    body.pop("seal")
+    body[key] = value
+    body["seal"] = hashlib.sha256(orjson.dumps(body, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    path.chmod(0o640)
+    path.write_bytes(orjson.dumps(body))
+    for look in (kept.heads, lambda: kept.at(1), kept.newest):
+        with pytest.raises(StorageError, match=f"no usable {key}"):
+            look()
