@@ -9,7 +9,7 @@ import zlib
 from contextlib import closing
 from dataclasses import dataclass, field
 from decimal import Decimal
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 from xml.etree.ElementTree import ParseError
 
@@ -29,6 +29,9 @@ FILE_MAX_BYTES = 64 << 20
 UNPACKED_MAX_BYTES = 256 << 20
 """Bound of what a workbook unpacks to; a bomb is refused."""
 ROWS_MAX = 100_000
+NUMBER_MAX = 1_048_576
+"""Rows of a sheet. Source: Excel specifications and limits, support.microsoft.com."""
+BLANK_MAX = 10_000
 _FORMULA = re.compile(rb"<f[\s/>]")
 _LIST = re.compile(r"\[\d+\]$")
 BROKEN = (zipfile.BadZipFile, zlib.error, ParseError, KeyError, ValueError, TypeError, EOFError, IndexError)
@@ -142,7 +145,7 @@ def _formulas(book: Any) -> set[tuple[str, int, int]]:
     return {
         (key, number, place)
         for key, tab in of.items()
-        for number, cells in enumerate(_cells(book[tab]), 1)
+        for number, cells in enumerate(islice(_cells(book[tab]), NUMBER_MAX), 1)
         for place, cell in enumerate(cells)
         if cell.data_type == "f"
     }
@@ -194,11 +197,23 @@ def _rows(sheet: Sheet, tab: Any, found: Sheets) -> Iterator[tuple[_Row, dict[st
     heads = list(islice(rows, HEADING_ROWS))
     at, columns = _headings(sheet, heads, found)
     letters = {column.key: letter for letter, column in columns.values()}
-    count = 0
-    for number, cells in (*heads[at:], *rows) if at < len(heads) else rows:
-        values = _values(sheet, number, cells, columns, found)
+    count, last = 0, at
+    for number, cells in chain(heads[at:], rows):  # one by one: a gap is as long as a row's number says
+        if number > NUMBER_MAX:
+            hint = "no spreadsheet has such a row"
+            found.findings.append(
+                Finding(where(sheet, number, "", None), "a row", f"rows up to {NUMBER_MAX}", hint)
+            )
+            return
+        values = _values(sheet, number, cells, columns, found) if cells else {}
         if not values:
             continue
+        if number - last > BLANK_MAX:
+            blank = f"a row after {number - last - 1} blank ones"
+            expected = f"at most {BLANK_MAX} blank rows between"
+            found.findings.append(Finding(where(sheet, number, "", None), blank, expected, "move it up"))
+            return
+        last = number
         count += 1
         if count > ROWS_MAX:
             found.findings.append(Finding(where(sheet, number, "", None), "more rows", f"at most {ROWS_MAX}"))
