@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import io
+import lzma
+import re
 import zipfile
 import zlib
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -30,8 +33,12 @@ TIME = (1980, 1, 1, 0, 0, 0)  # the first a zip can hold: the same members make 
 MODE = 0o100644 << 16
 MEMBERS_MAX = 50_000
 MEMBER_BYTES_MAX = 1 << 30
+UNPACKED_BYTES_MAX = 8 << 30
 MANIFEST_BYTES_MAX = 64 << 20
 SLICE_BYTES = 1 << 20
+LEADS_OUT = re.compile(r"^[/\\]|^[A-Za-z]:|\\|(^|/)\.\.?(/|$)|[\x00-\x1f]")
+"""Names of members that would be written elsewhere than beside the others when the pack is unpacked."""
+BROKEN = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError)
 
 
 def make(members: Mapping[str, bytes], about: Mapping[str, Any], key: Key | None) -> bytes:
@@ -92,31 +99,42 @@ def check(path: Path, trusted: Collection[PublicKey] = ()) -> Checked:
             return _checked(archive, trusted)
     except OSError as error:
         raise MetergateError(f"{path}: {error.strerror or error}") from error
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+    except (*BROKEN, NotImplementedError, RuntimeError) as error:
         raise MetergateError(f"{path} is no zip, or a damaged one: {error}") from error
 
 
 def _checked(archive: zipfile.ZipFile, trusted: Collection[PublicKey]) -> Checked:
     entries = archive.infolist()
-    names = [one.filename for one in entries]
+    names = Counter(one.filename for one in entries)
     if MANIFEST not in names or len(entries) > MEMBERS_MAX:
         raise MetergateError(
             f"{archive.filename} is no evidence pack: it has no {MANIFEST}, or too many members"
         )
-    findings = [
-        f"{name} is there twice" for name in sorted({name for name in names if names.count(name) > 1})
+    findings = [f"{name} is there twice" for name, count in sorted(names.items()) if count > 1]
+    findings += [
+        f"{name} leads out of the pack: do not unpack it" for name in names if LEADS_OUT.search(name)
     ]
     text = _read(archive, MANIFEST, MANIFEST_BYTES_MAX)
     manifest = _manifest(text)
     signer, is_trusted, said = _signer(archive, names, text, manifest, trusted)
     findings += said
     listed = {str(one["name"]): one for one in manifest["members"]}
+    if len(listed) < len(manifest["members"]):
+        findings.append(f"{MANIFEST} lists a member twice")
+    left = UNPACKED_BYTES_MAX
     for name in sorted(set(names) - set(listed) - {MANIFEST, SIGNATURE}):
         findings.append(f"{name} is not in the manifest: it was added")
     for name, one in listed.items():
         if name not in names:
             findings.append(f"{name} is missing")
-        elif _digest(archive, name) != one["sha256"]:
+            continue
+        digest, size = _digest(archive, name, left)
+        left -= size
+        if left < 0:
+            raise MetergateError(
+                f"{archive.filename} unpacks to more than {UNPACKED_BYTES_MAX} bytes: this is no evidence pack"
+            )
+        if digest != one["sha256"]:
             findings.append(f"{name} was changed: its SHA-256 is not the manifest's")
     return Checked(manifest, len(listed), tuple(findings), signer, is_trusted)
 
@@ -156,7 +174,10 @@ def _signer(
     if signer is None:
         whose = "none of the keys given" if trusted else "not the key it names"
         return None, False, [f"the signature is by {whose}, or the pack was changed"]
-    said = orjson.loads(parsed.payload)
+    try:
+        said = orjson.loads(parsed.payload)
+    except orjson.JSONDecodeError:
+        said = None
     if said != {"format": FORMAT, "manifest_sha256": hashlib.sha256(text).hexdigest()}:
         return signer, bool(trusted), [f"{MANIFEST} was changed: it is not the one that was signed"]
     return signer, bool(trusted), []
@@ -176,16 +197,16 @@ def _read(archive: zipfile.ZipFile, name: str, most: int) -> bytes:
     return text
 
 
-def _digest(archive: zipfile.ZipFile, name: str) -> str:
-    """Return the hash of a member; "" for one that is larger than any pack's, or whose zip is damaged."""
+def _digest(archive: zipfile.ZipFile, name: str, left: int) -> tuple[str, int]:
+    """Return hash and bytes of a member; "" for one that is larger than any pack's or than what is left, or whose zip is damaged."""
     digest, total = hashlib.sha256(), 0
     try:
         with archive.open(name) as member:
             while part := member.read(SLICE_BYTES):
                 total += len(part)
-                if total > MEMBER_BYTES_MAX:
-                    return ""
+                if total > min(MEMBER_BYTES_MAX, left):
+                    return "", total
                 digest.update(part)
-    except (zipfile.BadZipFile, zlib.error, EOFError):
-        return ""
-    return digest.hexdigest()
+    except BROKEN:
+        return "", total
+    return digest.hexdigest(), total
