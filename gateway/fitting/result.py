@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import ROUND_DOWN, Decimal
+from decimal import Decimal
 from typing import TYPE_CHECKING, cast
 
 from gateway.fitting.ruleset import SWITCHES
@@ -34,10 +34,13 @@ PLACES = Decimal("0.0001")
 
 def percent(share: Fraction | None) -> float | None:
     """Return a share in %, rounded down to four places; None stays None."""
-    if share is None:
-        return None
-    exact = Decimal(share.numerator * 100) / Decimal(share.denominator)
-    return float(exact.quantize(PLACES, rounding=ROUND_DOWN))
+    return None if share is None else float(rounded_down(share, PLACES))
+
+
+def rounded_down(share: Fraction, step: Decimal) -> Decimal:
+    """Return a share in %, exactly rounded down to a multiple of `step`: what is not reached never looks reached."""
+    top, bottom = step.as_integer_ratio()
+    return Decimal(share.numerator * 100 * bottom // (share.denominator * top)) * step
 
 
 def result(outcome: Outcome, revision: int | None = None) -> ResultBody:

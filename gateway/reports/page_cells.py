@@ -7,12 +7,15 @@ from decimal import ROUND_DOWN, Decimal
 from html import escape
 from typing import TYPE_CHECKING, NamedTuple
 
+from gateway.fitting.result import rounded_down
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from fractions import Fraction
 
     from gateway.reports.texts import Words
 
+SHOWN = Decimal("0.01")
 DIGITS_MAX = 40
 LONG_CHARS = 40
 """A longer text may be broken anywhere."""
@@ -63,10 +66,7 @@ def _row(row: list[Cell], has_head: bool) -> str:
 
 def percent(share: Fraction | None) -> str:
     """Return a share in %, rounded down to two decimals so that none looks reached that is not; "—" for None."""
-    if share is None:
-        return "—"
-    hundredths = share.numerator * 10_000 // share.denominator
-    return f"{hundredths // 100}.{hundredths % 100:02d}"
+    return "—" if share is None else f"{rounded_down(share, SHOWN):f}"
 
 
 def number(value: Decimal | None) -> str:

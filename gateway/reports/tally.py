@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
 from typing import TYPE_CHECKING
+
+from gateway.fitting.result import rounded_down
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -76,7 +78,7 @@ def subtotals(rows: Iterable[Row], level: int) -> list[tuple[str, Tally]]:
 
 def percent(share: Fraction | None) -> Decimal | None:
     """Return a share in % with two decimals, rounded down: 94.997 is 94.99. None stays None."""
-    return None if share is None else _decimal(share).quantize(SHOWN, ROUND_DOWN)
+    return None if share is None else rounded_down(share, SHOWN)
 
 
 def hidden_miss(share: Fraction | None, required: Decimal | None) -> str:
@@ -85,7 +87,7 @@ def hidden_miss(share: Fraction | None, required: Decimal | None) -> str:
         return ""
     if _decimal(share).quantize(SHOWN, ROUND_HALF_UP) < required:
         return ""
-    exact = f"{_decimal(share).quantize(EXACT, ROUND_DOWN):f}".rstrip("0")
+    exact = f"{rounded_down(share, EXACT):f}".rstrip("0")
     return f"{exact} % < {required} %: 四舍五入会掩盖未达标 rounding would hide the miss"
 
 

@@ -7,7 +7,9 @@ from fractions import Fraction
 
 import pytest
 
+from gateway.fitting import result
 from gateway.fitting.outcome import Row
+from gateway.reports import page_cells
 from gateway.reports.tally import hidden_miss, percent, subtotals, tally
 
 
@@ -79,3 +81,10 @@ def test_kinds_without_a_demanded_rate_are_told_apart() -> None:
     rows = [_row(4, 2), _row(6, 6, None)]
     assert [(total.need, total.fitted) for _, total in subtotals(rows, 1)] == [(10, 8), (4, 2)]
     assert len(subtotals(rows[:1], 1)) == 1
+
+
+def test_terminal_page_workbook_and_json_round_down_alike() -> None:
+    nearly = 1 - Fraction(1, 10**40)  # more digits than a decimal of the usual precision holds
+    assert percent(nearly) == Decimal("99.99")
+    assert page_cells.percent(nearly) == "99.99"
+    assert result.percent(nearly) == 99.9999
