@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gateway.fitting.outcome import Judged, Outcome, Owner, Row
+    from gateway.inventory.model import Equipment, Flow, Instrument, Unit
 
 Body = dict[str, Any]
 
@@ -45,7 +46,12 @@ class Explainer:
         if text in self.names() or text in ENERGY_KINDS:
             return [text]
         inventory = self._outcome.inventory
-        named = (*inventory.units, *inventory.equipment, *inventory.flows, *inventory.instruments)
+        named: tuple[Unit | Equipment | Flow | Instrument, ...] = (
+            *inventory.units,
+            *inventory.equipment,
+            *inventory.flows,
+            *inventory.instruments,
+        )
         kinds = [kind for kind, names in ENERGY_KINDS.items() if text in names]
         return [one.id for one in named if text in (one.name, *one.name.split(" / "))] + kinds
 

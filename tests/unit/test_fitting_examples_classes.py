@@ -194,8 +194,18 @@ def test_no_class_demanded_is_adequate() -> None:
         ("coal", {}, {"accuracy_class": "0.1"}, "weighing"),  # 0.1 or 0.5, static or dynamic
         ("electricity", {}, {"accuracy_class": "0.5S"}, "organization.electricity"),  # the user class
         ("electricity", {"transformer_kva": "5000"}, {"accuracy_class": "0.5S"}, "electricity.monthly_kwh"),
-        ("electricity", {"monthly_kwh": "5000000"}, {"accuracy_class": "0.5S"}, ""),  # class I, whatever the rest
-        ("electricity", {"monthly_kwh": "9000", "transformer_kva": "20000"}, {"accuracy_class": "0.5S"}, "high_voltage_billed"),
+        (
+            "electricity",
+            {"monthly_kwh": "5000000"},
+            {"accuracy_class": "0.5S"},
+            "",
+        ),  # class I, whatever the rest
+        (
+            "electricity",
+            {"monthly_kwh": "9000", "transformer_kva": "20000"},
+            {"accuracy_class": "0.5S"},
+            "high_voltage_billed",
+        ),
     ],
 )
 def test_what_nobody_has_entered_is_no_pass(
