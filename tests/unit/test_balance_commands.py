@@ -35,7 +35,7 @@ def test_the_example_plant_needs_no_site_file(tmp_path: Path, monkeypatch: pytes
     body = json.loads(CliRunner().invoke(app, [*words, "--json"]).stdout)
     assert body["window"] == {"from": "2026-10-01", "to": "2026-10-31"}
     assert all(row["judged"] or row["why"] for row in body["balances"])
-    said = CliRunner().invoke(app, words).output
+    said = CliRunner().invoke(app, words, env={"COLUMNS": "160"}).output
     assert "not judged 不判定" in said
 
 
