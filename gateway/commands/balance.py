@@ -125,7 +125,7 @@ def show(found: Balances, names: Mapping[str, str]) -> None:
         "place 单元",
         words("name", drop=1),
         "kind",
-        *map(figures, columns),
+        *(figures(column, drop=drop) for column, drop in zip(columns, (3, 4, 2, 0, 0), strict=True)),
         "unit",
         words("verdict 结论"),
         title=title,

@@ -131,14 +131,14 @@ def list_(
 
 
 def _print_bills(found: list[Entered]) -> None:
-    from gateway.commands.grid import Grid, figures, words
+    from gateway.commands.grid import Col, Grid, figures, words
     from gateway.commands.tables import console
 
     table = Grid(
         figures("entry"),
         words("supplier 供方"),
-        "number 编号",
-        "kind",
+        Col("number 编号", drop=4),
+        Col("kind", drop=5),
         "from",
         "to",
         figures("amount 数量"),
@@ -209,19 +209,19 @@ def compared(site: Site, evidence: Path | None, inventory: Path | None, ruleset:
 
 
 def _print_compared(found: list[Comparison]) -> None:
-    from gateway.commands.grid import Grid, figures, note, words
+    from gateway.commands.grid import Col, Grid, figures, note, words
     from gateway.commands.tables import console
     from gateway.fitting.uncertainty import rounded_up
 
     table = Grid(
         figures("entry"),
-        "number 编号",
-        "from",
+        Col("number 编号", drop=1),
+        Col("from", drop=5),
         "to",
-        figures("billed 账单"),
-        figures("metered 计量"),
+        figures("billed 账单", drop=3),
+        figures("metered 计量", drop=4),
         figures("difference 差值"),
-        figures("%"),
+        figures("%", drop=2),
         figures("U (k=2)"),
         words("verdict 结论"),
         title="Bills against meters 账单比对",

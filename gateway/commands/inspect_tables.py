@@ -6,7 +6,7 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from gateway.clock import local
-from gateway.commands.grid import Grid, figures, note, words
+from gateway.commands.grid import Col, Grid, figures, note, words
 from gateway.commands.tables import console
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def show_inspection(found: Inspection, zone: str, only: str = "") -> None:
         f"Inspection 现场检查 {found.number}: {len(drawn.instruments)} of {drawn.population} instruments, drawn by {drawn.by} "
         f"on {local(drawn.at_ns, zone)}, seed {drawn.seed}"
     )
-    table = Grid("instrument", figures("level"), "kind", *HEADINGS.values(), words("display 表码"), words("note", drop=1), title=head)  # fmt: skip
+    table = Grid("instrument", figures("level"), Col("kind", drop=2), *(Col(head, drop=4) for head in HEADINGS.values()), words("display 表码", drop=3), words("note", drop=1), title=head)  # fmt: skip
     for one in drawn.instruments:
         if only in ("", one.instrument):
             seen = found.found.get(one.instrument)
