@@ -72,6 +72,9 @@ KINDS = {
     ),
     "feed_paused": Kind("上报中断", "no feed was configured for a time: its intervals were not told"),
     "inventory_applied": Kind("台账生效", "a revision of the inventory was applied and is in force"),
+    "inventory_missing": Kind(
+        "台账缺失", "the newest revision of the inventory that was told of is gone; an older one is in force"
+    ),
     "instrument_nonconforming": Kind(
         "器具不合格", "the instrument did not conform in this span of days: what it measured then is in doubt"
     ),

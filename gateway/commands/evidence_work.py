@@ -159,15 +159,21 @@ class Members:
 
         Raises MetergateError for what the user may not read.
         """
+        from gateway.commands.history_file import told_revision
         from gateway.evidence.bills import FILE, Bills
         from gateway.inspection.store import Inspections
         from gateway.inventory.in_force import revisions
         from gateway.inventory.revisions import FOLDER
 
         state = site.gateway.state_dir
-        for head in revisions(site).heads():
+        heads, told = revisions(site).heads(), told_revision(site)
+        for head in heads:
             name = f"{head.number:06d}.json"
             self._take(f"inventory/revisions/{name}", state / FOLDER / name)
+        if told > len(heads):
+            self.left_out.append(
+                f"revisions {len(heads) + 1} to {told} of the inventory: the gateway told of them, they are gone"
+            )
         if Bills(state).all():
             self._take("bills.jsonl", state / FILE)
             self._json("bills-compared.json", _compared(site))

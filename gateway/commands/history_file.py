@@ -58,6 +58,17 @@ def is_between_intervals(site: Site, meter: str, at_ns: int) -> bool:
         return False
 
 
+def told_revision(site: Site) -> int:
+    """Return the newest revision of the inventory the running gateway told of, 0 if none or if nobody can tell."""
+    try:
+        with opened(site) as store:
+            diary = store.state("diary")
+    except MetergateError:
+        return 0
+    told = diary.get("revision") if isinstance(diary, dict) else 0
+    return told if isinstance(told, int) else 0
+
+
 @contextmanager
 def scale(what: str) -> Iterator[Callable[[float], None]]:
     """Yield what moves a progress bar to a part of 1; there is none where stderr is no terminal."""

@@ -190,7 +190,8 @@ def apply(why: Why, file: Given = None, by: By = "", config: Config = None, json
 
 @app.command()
 def log(config: Config = None, json: Json = False) -> None:
-    """List the applied revisions: when, who, why, what changed (变更记录)."""
+    """List the applied revisions: when, who, why, what changed (变更记录). Exit code 1 if one the gateway told of is gone."""
+    from gateway.commands.history_file import told_revision
     from gateway.commands.inventory_text import print_log, revision_json
     from gateway.inventory.in_force import revisions
 
@@ -200,6 +201,12 @@ def log(config: Config = None, json: Json = False) -> None:
         print_json([revision_json(head) for head in heads])
     else:
         print_log(heads, site.site.timezone)
+    newest, told = heads[-1].number if heads else 0, told_revision(site)
+    if told > newest:
+        raise MetergateError(
+            f"the gateway told of revision {told}, but the newest here is {newest or 'none'}: files of the state folder are gone; "
+            "put them back from a backup"
+        )
 
 
 @app.command()

@@ -40,6 +40,7 @@ RETRY_S = 600.0  # between attempts at rates that failed
 BACK_S = (
     86_400.0  # so long a clock nobody synchronises is not believed when it says a day before what was told
 )
+MISSING = "inventory_missing"
 TOGETHER = 100  # events journaled before anybody else's turn
 
 log = structlog.get_logger("inventory")
@@ -63,6 +64,7 @@ class Keeper:
         self._events, self._clock, self._following, self._rating = events, clock, following, rating
         self._wanted = journal.following  # what was journaled before tells what was told
         self._diary: Diary | None = None  # with what is noted and not derived yet
+        self._missed = 0  # newest revision told of, while it is gone
         self._told: tuple[int, date] | None = None  # revision and day of what was told last
         self._day: date | None = None
         self._day_s = 0.0
@@ -85,6 +87,8 @@ class Keeper:
             self._retry_s = 0.0
             self._deriver.announce()
         revision = self._following.revision
+        if self._deriver.position >= self._wanted and not self._following.figures()["error"]:
+            self._miss(0 if revision is None else revision.number)
         if revision is None:
             return True
         if self._diary is None:
@@ -97,6 +101,14 @@ class Keeper:
             await self._tell(revision, today, self._diary)
             self._told = revision.number, today
         return self._rating is None or await self._rate(self._rating, revision, today)
+
+    def _miss(self, newest: int) -> None:
+        """Tell once that a revision which was told of is not there any more: no gap shows where the newest files went."""
+        told = (self._diary or self._deriver.diary).revision
+        if newest < told and self._missed != told:
+            log.error("the newest revision of the inventory is gone", told=told, newest=newest)
+            self._events.note(MISSING, self._site.gateway.id, told=told, newest=newest)
+        self._missed = told if newest < told else 0
 
     def _is_back(self, today: date, diary: Diary) -> bool:
         """Return whether the clock is not to be believed: it says a day before what was told, and nobody synchronises it.

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 FOLDER = "inspections"
 NAME = re.compile(r"(\d{6})\.jsonl")
+GAPS_MAX = 5
 Record = Drawn | Found | Opened | Closed
 
 
@@ -72,12 +73,17 @@ class Inspections:
         self.folder = state_dir / FOLDER
 
     def numbers(self) -> list[int]:
-        """Return the numbers there are. Raises StorageError."""
+        """Return the numbers there are, 1 to the newest. Raises StorageError if one is missing or the folder cannot be read."""
         try:
             names = [path.name for path in self.folder.iterdir()] if self.folder.exists() else []
         except OSError as error:
             raise StorageError(f"{self.folder}: {error.strerror}; run it as the gateway's user") from error
-        return sorted(int(match[1]) for match in map(NAME.fullmatch, names) if match)
+        found = sorted(int(match[1]) for match in map(NAME.fullmatch, names) if match)
+        missing = sorted(set(range(1, max(found, default=0) + 1)) - set(found))
+        if missing:
+            which = ", ".join(f"{number:06d}.jsonl" for number in missing[:GAPS_MAX])
+            raise StorageError(f"{self.folder}: {which} is missing; put it back from a backup")
+        return found
 
     def at(self, number: int) -> Inspection:
         """Return an inspection. Raises MetergateError if there is none, StorageError if it is damaged."""

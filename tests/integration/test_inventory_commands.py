@@ -11,6 +11,8 @@ from typer.testing import CliRunner
 
 from gateway.commands.cli import app
 from gateway.errors import EXIT_CONFIG, ConfigError, MetergateError, StorageError
+from gateway.history.store import Store
+from gateway.history.work import Work
 from tests.unit.config_site import SITE
 from tests.unit.inventory_plant import PLANT, plant
 
@@ -167,10 +169,28 @@ def test_damage_is_said(folder: Path) -> None:
 
 def test_what_somebody_wrote_does_not_steer_the_terminal(folder: Path) -> None:
     edit(folder, '"车间电能表"', '"\\u001b[2J车间"')
-    assert "\x1b[2J" not in call("show").stdout
+    told = call("show")
+    assert (told.exit_code, "U+001B" in str(told.exception)) == (1, True)
+    edit(folder, '"\\u001b[2J车间"', '"车间"')
     asked("apply", "--by", "a\x1b[2J", "--why", "b\x1b[2J")
     assert "\x1b[2J" not in call("log").stdout
     assert len(asked("log")[0]["digest"]) == DIGEST_CHARS
+
+
+def test_the_log_says_that_the_newest_revisions_are_gone(folder: Path) -> None:
+    asked("apply", "--by", "Li Wei", "--why", "first")
+    store = Store(folder / "state" / "history.db", 0)
+    store.commit(
+        Work(states={"diary": {"revision": 2}}, chain="c-1"), now_ns=1, size_max=1 << 40, keep_ns=10**18
+    )
+    store.close()
+    result = call("log")
+    assert result.exit_code == 1
+    assert "Li Wei" in result.stdout
+    assert "the gateway told of revision 2, but the newest here is 1" in str(result.exception)
+    edit(folder, "monthly_kwh = 350000", "monthly_kwh = 360000")
+    asked("apply", "--by", "Li Wei", "--why", "second")
+    assert call("log").exit_code == 0
 
 
 def test_help_teaches() -> None:

@@ -10,10 +10,12 @@ import pytest
 from typer.testing import CliRunner
 
 from gateway.commands.cli import app
+from gateway.config.site_file import load
 from gateway.errors import MetergateError, StorageError
 from gateway.fitting.plant import Plant
 from gateway.inspection import drawing
 from gateway.inspection.drawing import Sample, allotted
+from gateway.inspection.store import Inspections
 from gateway.inventory.model import Inventory
 from tests.unit.balance_rig import flow, meter
 from tests.unit.ledger_site import ledger, make_site, run
@@ -174,3 +176,13 @@ def test_tables_are_printed(site: Path) -> None:
     listed = CliRunner().invoke(app, ["inspect", "list", "--config", str(site)])
     assert listed.exit_code == 0
     assert "Inspections 现场检查" in listed.output
+
+
+def test_an_inspection_that_is_gone_leaves_a_gap_that_is_told(site: Path) -> None:
+    for seed in ("a", "b", "c"):
+        run(site, "inspect", "draw", "--size", "2", "--seed", seed)
+    kept = Inspections(load(site).gateway.state_dir)
+    kept.path(2).unlink()
+    for look in (kept.all, lambda: kept.at(3)):
+        with pytest.raises(StorageError, match=r"000002\.jsonl is missing"):
+            look()

@@ -283,3 +283,37 @@ def test_what_thousands_have_to_tell_leaves_everybody_else_their_turn(rig: Rig) 
         assert max(after - before for before, after in pairwise([0, *rig.turns])) <= TOGETHER
 
     play(work())
+
+
+def test_revisions_that_are_gone_are_told_once(rig: Rig, tmp_path: Path) -> None:
+    async def work() -> None:
+        rig.apply({})
+        rig.apply({}, ENDED)
+        await rig.look()
+        rig.kinds()
+        (tmp_path / "inventory" / "000002.json").unlink()
+        await rig.look()
+        assert rig.noted == [("inventory_missing", "plant-1", {"told": 2, "newest": 1})]
+        rig.kinds()
+        await rig.look()
+        assert rig.kinds() == []
+        (tmp_path / "inventory" / "000001.json").unlink()
+        await rig.look()
+        assert rig.kinds() == [], "told already"
+
+    play(work())
+
+
+def test_a_gateway_that_starts_without_what_it_told_of_tells(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    rig.deriver.diary = Diary({"revision": 3})
+
+    async def work() -> None:
+        rig.deriver.position = 99
+        await rig.look()
+        assert rig.kinds() == [], "before the journal is read nobody knows"
+        rig.deriver.position = 100
+        await rig.look()
+        assert rig.noted == [("inventory_missing", "plant-1", {"told": 3, "newest": 0})]
+
+    play(work())
