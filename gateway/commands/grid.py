@@ -10,6 +10,8 @@ from rich.padding import Padding
 from rich.table import Column, Table
 from rich.text import Text
 
+from gateway.commands.plain import plain
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 GAP = 2  # columns of the terminal between two of a table
 WORDS_MIN = 14  # a column of words is not made narrower, unless ids still do not fit
 FOLDED_MIN = 6
+KEPT = "\n\t"  # controls a cell may hold
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +72,8 @@ class Grid:
         self._sections.append((heading, []))
 
     def add_row(self, *cells: str | Text, style: str = "") -> None:
-        """Add a row; text is taken as it is, without markup."""
-        row = [cell if isinstance(cell, Text) else Text(cell) for cell in cells]
+        """Add a row; text is taken without markup, and what would steer the terminal is shown."""
+        row = [_shown(cell) for cell in cells]
         self._sections[-1][1].append((row, style))
 
     def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
@@ -125,6 +128,14 @@ class Grid:
                 yield _width(row[column])
 
 
+def _shown(cell: str | Text) -> Text:
+    """Return a cell in which nothing steers; one with colours of its own loses them if something does."""
+    if isinstance(cell, str):
+        return Text(plain(cell, KEPT))
+    safe = plain(cell.plain, KEPT)
+    return cell if safe == cell.plain else Text(safe, style=cell.style)
+
+
 def _column(column: Col, width: int) -> Column:
     how = Column(column.heading, justify=column.justify, width=width, overflow="fold")
     return replace(how, no_wrap=True, overflow="ellipsis") if column.brief else how
@@ -145,7 +156,7 @@ def _shrink(widths: dict[int, int], least: dict[int, int], room: int) -> None:
 
 def note(text: str, style: str = "", indent: int = 2) -> Padding:
     """Return a line beneath a table, wrapped at words and set in."""
-    return Padding(Text(text, style=style, overflow="fold"), (0, 0, 0, indent), expand=False)
+    return Padding(Text(plain(text, KEPT), style=style, overflow="fold"), (0, 0, 0, indent), expand=False)
 
 
 def count(number: int, noun: str) -> str:

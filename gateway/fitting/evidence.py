@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 from pydantic import ConfigDict, Field, PrivateAttr
 
 from gateway.config.base import Table
-from gateway.inventory.values import RequiredDay, Yearly
+from gateway.inventory.values import RequiredDay, Text, Yearly
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Delivered(Table):
 
     expected: int = Field(ge=0, description="Readings that were due.")
     good: int = Field(ge=0, description="Readings without a doubt that counts.")
-    last_good: str = Field(default="", description="Time of the last good reading, ISO 8601; empty: none.")
+    last_good: Text = Field(default="", description="Time of the last good reading, ISO 8601; empty: none.")
     amount: Yearly = Field(
         default=None,
         validate_default=True,
@@ -64,12 +64,12 @@ class Evidence(Table):
 
     first: RequiredDay = Field(alias="from", description="First day of the window.")
     last: RequiredDay = Field(alias="to", description="Last day of the window, included.")
-    timezone: str = Field(default="", description="IANA zone the days are of.")
+    timezone: Text = Field(default="", description="IANA zone the days are of.")
     whole: bool = Field(
         default=True,
         description="Whether it covers the whole window; if not, shares of good readings cannot be told.",
     )
-    source: str = Field(default="", description="Where it comes from: gateway, file.")
+    source: Text = Field(default="", description="Where it comes from: gateway, file.")
     instruments: Mapping[str, Delivered] = Field(default={}, description="By id of the instrument.")
 
     _origin: Origin = PrivateAttr(default=Origin())
