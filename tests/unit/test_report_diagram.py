@@ -81,7 +81,7 @@ def test_the_rig_shows_every_mark_and_the_legend_names_each() -> None:
 
 def test_names_and_instruments_are_on_it_and_escaped() -> None:
     body = foundry()
-    body["units"][0]["name"] = "<熔化> & \x0b车间"
+    body["units"][0]["name"] = "<熔化> & \ufffe车间"
     svg = diagram(outcome_of(body), "electricity", "zh")
     shown = texts(svg)
     assert "<熔化> & \ufffd车间" in shown
