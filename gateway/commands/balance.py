@@ -37,7 +37,7 @@ def balance(
     config: Config = None,
     json: Json = False,
 ) -> None:
-    """Show the energy balance (能量平衡) of every place where a kind of energy arrives and goes on.
+    """Show the energy balance (能量平衡): what arrives and what leaves.
 
     In − Σ out less declared losses, against its expanded uncertainty (k = 2) from class and chain. Where a flow is not
     measured, or its readings are not whole, nothing is judged and the reasons are listed.

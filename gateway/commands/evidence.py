@@ -101,7 +101,9 @@ def check(
     unsigned: Annotated[bool, typer.Option("--unsigned", help="Accept one that is not signed.")] = False,
     json: Json = False,
 ) -> None:
-    """Check a pack (核验): every member against the manifest, the manifest against the signature. Exit code 1 if anything is wrong.
+    """Check a pack (核验): members, manifest, signature.
+
+    Every member against the manifest, the manifest against the signature. Exit code 1 if anything is wrong.
 
     Without --key the signature is checked with the key in the pack: compare its fingerprint with the one on paper.
     """

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from gateway.inventory.model import Inventory
 
 app = typer.Typer(
-    help="Inspections on site (现场检查): draw a sample, record what was found, follow findings.",
+    help="Inspections on site (现场检查): samples, records, findings.",
     no_args_is_help=True,
 )
 findings = typer.Typer(help="Findings: open and close.", no_args_is_help=True)
@@ -95,7 +95,10 @@ def draw(
     config: Config = None,
     json: Json = False,
 ) -> None:
-    """Draw a sample (抽样) by level and energy kind; with the seed, which is kept, anyone can draw it again."""
+    """Draw a sample (抽样) by level and energy kind.
+
+    With the seed, which is kept, anyone can draw it again.
+    """
     import secrets
 
     from gateway.commands.fitting_work import day_of
@@ -165,7 +168,7 @@ def record(
     label: Annotated[str, _option("Label 标识")] = "not_seen",
     seal: Annotated[str, _option("Seal 铅封")] = "not_seen",
     location: Annotated[str, _option("Location 安装地点")] = "not_seen",
-    diagram: Annotated[str, _option("Its flow in the diagram 网络图")] = "not_seen",
+    diagram: Annotated[str, _option("Flow in diagram 网络图")] = "not_seen",
     range_: Annotated[str, _option("Range 测量范围", "--range")] = "not_seen",
     class_: Annotated[str, _option("Class 准确度等级", "--class")] = "not_seen",
     ct_ratio: Annotated[str, _option("Ratio 互感器变比", "--ct-ratio")] = "not_seen",
