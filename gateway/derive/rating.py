@@ -127,8 +127,9 @@ def _shortened(body: Body, most: int) -> Body:
 
 def _row(row: RateBody) -> Body:
     """Return a row with shares as decimal texts, and of each list the names alone."""
-    flows = {name: _once(one["flow"] for one in row[name]) for name in ("missing", "exempt", "undetermined")}
-    return _texts(row, FittingRow) | flows | {"surplus": _once(row["surplus"])}
+    flows = {name: _once(one["flow"] for one in row[name]) for name in ("missing", "undetermined")}
+    exempt = _once(one["flow"] for one in row["exempt"] if not one["counted"])
+    return _texts(row, FittingRow) | flows | {"exempt": exempt, "surplus": _once(row["surplus"])}
 
 
 def _share(row: ShareBody) -> Body:

@@ -54,11 +54,17 @@ class FittingRow(Model):
     covered_percent: DecimalText | None = Field(
         default=None, description="Share of the yearly energy that is measured."
     )
+    confidence: str | None = Field(
+        default=None,
+        description="How far the figure demanded can be trusted: S seen, S2 second-hand, R and r recalled, U unsure, A computed.",
+    )
     clauses: list[str] = Field(default=[], description="Clauses it follows from.")
     missing: list[str] = Field(
         default=[], description=f"Flows that are needed and have no instrument; {_NAMES}"
     )
-    exempt: list[str] = Field(default=[], description=f"Flows a note exempts; {_NAMES}")
+    exempt: list[str] = Field(
+        default=[], description=f"Flows a note exempts and that are not counted; {_NAMES}"
+    )
     surplus: list[str] = Field(default=[], description=f"Instruments nothing demands; {_NAMES}")
     undetermined: list[str] = Field(
         default=[], description=f"Flows counted because an amount is not known; {_NAMES}"
@@ -76,6 +82,7 @@ class FittingShare(Model):
     )
     required_percent: DecimalText | None = Field(default=None, description="What the ruleset demands.")
     meets: bool | None = Field(default=None, description="Whether the un-rounded share is what is demanded.")
+    confidence: str | None = Field(default=None, description="As in a row.")
     superseded: bool = Field(description="As in a row.")
 
 

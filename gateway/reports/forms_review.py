@@ -327,7 +327,9 @@ def _classes(book: Plantbook) -> Sheet:
                     what = book.instruments[best.instrument].category
                     groups[what, best.stated_class, best.required_class, best.required_clause].append(best)
         for (what, stated, required, clause), served in sorted(groups.items()):
-            cells = (category(what), stated or "不详 unknown", required or "无要求 none", *_adequate(served))
+            is_open = any(one.required_unknown for one in served)
+            demanded = required or ("不详 unknown" if is_open else "无要求 none")
+            cells = (category(what), stated or "不详 unknown", demanded, *_adequate(served))
             sheet.add(LEVEL_NAMES[level], *cells, book.clause(clause))
         if groups:
             every = [one for served in groups.values() for one in served]

@@ -85,12 +85,17 @@ def yearly_form(book: Plantbook) -> Sheet:
 
 
 def _flow(book: Plantbook, row: Row, judged: Judged) -> list[Value]:
-    what = [book.flow(judged.need.flow), _with_limit(book, row, judged.need.owners)]
+    what = [book.flow(judged.need.flow) + _central(judged), _with_limit(book, row, judged.need.owners)]
     if judged.best is None:
         return [*what, "未配备 not fitted", None, None, None]
     one = book.instruments[judged.best.instrument]
     running = STOPPED if one.status == "stopped" else RUNNING[one.running]
     return [*what, category(one.category), running, one.location, yes_no(judged.best.is_verified)]
+
+
+def _central(judged: Judged) -> str:
+    """Return by which instruments a need is met that central metering keeps, "" for any other."""
+    return f" (集中计量 central: {', '.join(judged.need.rests_on)})" if judged.need.kept else ""
 
 
 def _with_limit(book: Plantbook, row: Row, owners: Iterable[str]) -> str:
@@ -129,7 +134,7 @@ def _machines(sheet: Sheet, book: Plantbook) -> None:
         kinds = dict.fromkeys(category(book.instruments[one.instrument].category) for one in best)
         sheet.add(
             number,
-            book.name(owner),
+            book.name(owner) + "".join(_central(one) for _, one in needs),
             _with_limit(book, needs[0][0], (owner,)),
             ", ".join(kinds) or "未配备 not fitted",
             len(needs),

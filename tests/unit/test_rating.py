@@ -18,6 +18,7 @@ from gateway.fitting.result import percent as percent_of
 from gateway.fitting.result import result as whole
 from gateway.fitting.rulesets import Rulesets
 from gateway.inventory.model import Inventory
+from tests.unit.fitting_rig import flow, instruments, judge, machine, plant, process
 from tests.unit.inventory_rig import inventory
 
 if TYPE_CHECKING:
@@ -108,3 +109,19 @@ def test_every_row_says_whether_its_ruleset_is_superseded_and_the_whole_what_is_
     assert told.whole is None, "no evidence"
     half = Evidence.model_validate({"from": "2026-07-01", "to": "2026-07-31", "whole": False})
     assert judged(inventory({}), half)[0].whole is False
+
+
+def test_a_message_says_how_far_a_demand_is_to_be_trusted_and_exempts_no_need_that_is_counted() -> None:
+    # Three pumps behind one metered feeder: all exempt, one of them kept and counted (decision 28).
+    pumps = [machine(f"p{n}", "house", electricity="110 kW") for n in range(3)]
+    flows = [
+        flow("house-in", "organization>house", "electricity"),
+        flow("heat", "outside>organization", "hot_water"),
+    ]
+    flows += [flow(f"p{n}-in", f"house>p{n}", "electricity") for n in range(3)]
+    fitted = instruments("electricity", "house-in")
+    found = plant(units=[process("house")], equipment=pumps, flows=flows, instruments=fitted)
+    rows = {(row["energy_kind"], row["level"]): row for row in result(judge(found))["rates"]}
+    assert rows["electricity", 3]["exempt"] == ["p1-in", "p2-in"]
+    assert (rows["electricity", 3]["need"], rows["electricity", 3]["fitted"]) == (1, 1)
+    assert (rows["electricity", 3]["confidence"], rows["hot_water", 1]["confidence"]) == ("S", "U")
