@@ -52,7 +52,6 @@ class Committing:
     _within: Within | None
     _teller: Teller
     diary: Diary
-    _has_news: bool  # the diary is not as it was committed
 
     def __init__(
         self, site: Site, history: History, clock: Clock, events: EventLog, messenger: Messenger | None
@@ -60,6 +59,7 @@ class Committing:
         """messenger: None where nothing is signed."""
         self._site, self._history, self._clock = site, history, clock
         self._events, self._messenger = events, messenger
+        self._has_news = False  # the diary is not as it was committed
         self._work = Work()
         self._saved_s = clock.monotonic()
         self._changed = False
